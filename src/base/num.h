@@ -1,0 +1,20 @@
+/*
+ * num - numbers from text and bytes, checked.
+ */
+#ifndef HOLDFAST_BASE_NUM_H
+#define HOLDFAST_BASE_NUM_H
+
+#include "base/buf.h"
+
+/* The whole of s must be a decimal number within [min, max]; ERR_INVALID says what is allowed. `what` names the value. */
+int num_parse_i64(struct str s, int64_t min, int64_t max, const char *what, int64_t *ret, struct err *err) MUST_CHECK;
+int num_parse_double(struct str s, double min, double max, const char *what, double *ret, struct err *err) MUST_CHECK;
+
+uint16_t be16_get(const void *p);
+uint32_t be32_get(const void *p);
+uint64_t be64_get(const void *p);
+void be16_put(void *p, uint16_t v);
+void be32_put(void *p, uint32_t v);
+void be64_put(void *p, uint64_t v);
+
+#endif
