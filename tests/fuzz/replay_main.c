@@ -1,8 +1,9 @@
 /*
- * replay_main - runs a fuzz target over the files of its corpus folders, where libFuzzer is not linked.
+ * replay_main - runs a fuzz target over the files of its corpus folders, where libFuzzer is not
+ * linked.
  *
- * Usage: fuzz_NAME DIRECTORY...   Prints "N inputs" and exits 0; a finding aborts. A missing or empty folder is a failure:
- * a replay that replays nothing proves nothing.
+ * Usage: fuzz_NAME DIRECTORY...   Prints "N inputs" and exits 0; a finding aborts. A missing or
+ * empty folder is a failure: a replay that replays nothing proves nothing.
  */
 #include <dirent.h>
 #include <errno.h>
