@@ -5,6 +5,19 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
+
+/* Looked up once: the lookup takes longer than hashing 256 bytes. Never freed. */
+static EVP_MD *algorithm;
+static pthread_once_t algorithm_once = PTHREAD_ONCE_INIT;
+
+static void fetch_algorithm(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (algorithm == NULL) {
+        abort(); /* an OpenSSL without it */
+    }
+}
 
 struct sha256 sha256_of(const void *bytes, size_t len)
 {
@@ -93,7 +106,8 @@ struct sha256_stream *sha256_start(void)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-    if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
+    (void)pthread_once(&algorithm_once, fetch_algorithm); /* can't fail with a valid once */
+    if (context == NULL || EVP_DigestInit_ex(context, algorithm, NULL) != 1) {
         abort();
     }
     return (struct sha256_stream *)context;

@@ -73,6 +73,12 @@ static void make_c_locale(void)
     }
 }
 
+double num_strtod(const char *c_string, char **ret_end)
+{
+    (void)pthread_once(&c_locale_once, make_c_locale); /* can't fail with a valid once */
+    return strtod_l(c_string, ret_end, c_locale);
+}
+
 /* strtod also takes spaces, hex, "inf" and "nan": none of them is a decimal number. */
 static bool is_decimal(struct str s)
 {
@@ -98,8 +104,7 @@ int num_parse_double(struct str s, double min, double max, const char *what, dou
     }
     memcpy(text, s.ptr, s.len);
     text[s.len] = '\0';
-    (void)pthread_once(&c_locale_once, make_c_locale); /* can't fail with a valid once */
-    double value = strtod_l(text, &end, c_locale);
+    double value = num_strtod(text, &end);
     if (end != text + s.len) {
         return not_a_number(s, what, "a number", err);
     }
