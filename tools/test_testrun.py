@@ -33,8 +33,18 @@ def programs(tmp_path, *rows):
 
 
 def test_tap_cases_are_counted_one_by_one():
-    text = "1..3\nok 1 - one\nnot ok 2 - two\n# why\nok 3 # SKIP three\n"
-    assert list(testrun.tap_cases(text)) == [("one", "passed"), ("two", "failed"), ("", "skipped")]
+    text = "1..4\nok 1 - one\nnot ok 2 - two\n# why\nnot ok 3 # SKIP\nok 4 - four # SKIP why\n"
+    assert list(testrun.tap_cases(text)) == [
+        ("one", "passed"),
+        ("two", "failed"),
+        ("case 3", "skipped"),
+        ("four", "skipped"),
+    ]
+
+
+def test_a_program_that_leaves_before_its_last_case_is_failed(tmp_path):
+    row = {"name": "base/buf", "result": "OK", "stdout": "1..2\nok 1 - a\n"}
+    assert programs(tmp_path, row) == {"base/buf: a": "passed", "base/buf": "failed"}
 
 
 def test_a_program_that_crashes_after_passing_cases_is_failed(tmp_path):
@@ -50,6 +60,7 @@ def test_a_failed_case_is_not_counted_again_as_its_program(tmp_path):
 def test_a_program_without_cases_counts_as_one(tmp_path):
     assert programs(tmp_path, {"name": "json", "result": "OK", "stdout": "7 inputs\n"}) == {"json": "passed"}
     assert programs(tmp_path, {"name": "json", "result": "TIMEOUT"}) == {"json": "failed"}
+    assert programs(tmp_path, {"name": "json", "result": "SKIP"}) == {"json": "skipped"}
 
 
 def test_pytest_errors_and_failures_both_count_as_failed(tmp_path):
