@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -127,8 +126,6 @@ def lint_cppcheck(build):
 
 
 def lint_shell():
-    if shutil.which("shellcheck") is None:
-        return ""
     scripts = [name for name in ("dev", ".ci/run") if (ROOT / name).exists()]
     done = run(["shellcheck", "--format=gcc", *scripts])
     return done.stdout if done.returncode else ""

@@ -2,8 +2,9 @@
  * replay_main - runs a fuzz target over the files of its corpus folders, where libFuzzer is not
  * linked.
  *
- * Usage: fuzz_NAME DIRECTORY...   Prints "N inputs" and exits 0; a finding aborts. A missing or
- * empty folder is a failure: a replay that replays nothing proves nothing.
+ * Usage: fuzz_NAME DIRECTORY...   Prints each input's name, then "N inputs", and exits 0; a finding
+ * aborts after its name. A missing or empty folder is a failure: a replay that replays nothing
+ * proves nothing.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,6 +38,7 @@ static int replay_file(const char *path)
         free(data);
         return -1;
     }
+    fprintf(stderr, "%s\n", path);
     (void)LLVMFuzzerTestOneInput(data, size); /* always 0; a finding aborts */
     free(data);
     return 0;
