@@ -5,6 +5,7 @@ usage: coverage.py [--min PERCENT]    exit 1 below it, or if a test failed; a pa
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def main():
     run, there = (sum(column) for column in zip(*files.values()))
     percent = 100 * run / there
     print(f"{passed} passed, {failed} failed")
-    print(f"{percent:.1f} % of {there} lines of src/ ({LOGS.relative_to(ROOT)}/coverage/index.html)")
+    print(f"{percent:.1f} % of {there} lines of src/ ({os.path.relpath(LOGS, ROOT)}/coverage/index.html)")
     return 1 if failed or percent < arguments.min else 0
 
 

@@ -378,7 +378,7 @@ def report(stage, outcome, seconds):
     for name in [n for n, result in outcome.tests.items() if result == "failed"][:20]:
         print(f"     failed: {name}")
     if stage.log().exists():
-        print(f"     ---- the end of {stage.log().relative_to(ROOT)}")
+        print(f"     ---- the end of {os.path.relpath(stage.log(), ROOT)}")
         for line in stage.log().read_text(errors="replace").splitlines()[-TAIL_LINES:]:
             print(f"     {line}")
     sys.stdout.flush()
