@@ -1,0 +1,277 @@
+#include "api/server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/socket.h"
+#include "base/num.h"
+
+#define SERVER_STACK_BYTES ((size_t)512 * 1024)
+#define SERVER_MEMORY_BYTES ((size_t)32 * 1024) /* for the headers of one connection */
+
+struct server {
+    struct engine *engine;
+    struct wake *shutdown;
+    struct MHD_Daemon *daemon;
+    char *home;
+};
+
+struct request {
+    const struct op *op;
+    json_t *params;
+    struct op_caller caller;
+    struct buf text;    /* the body of a JSON request */
+    struct spool lines; /* the body of an OP_BODY_LINES request */
+    struct err refused; /* set while the body still comes: answered when it is over */
+};
+
+static void request_free(struct request *request)
+{
+    if (!request)
+        return;
+    json_decref(request->params);
+    op_caller_done(&request->caller);
+    buf_done(&request->text);
+    spool_done(&request->lines);
+    free(request);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+{
+    (void)arg;
+    (void)connection;
+    (void)code;
+    request_free(*state);
+    *state = NULL;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static char *header_copy(struct MHD_Connection *connection, const char *name)
+{
+    const char *value = header(connection, name);
+
+    return value && *value ? xstrdup(value) : NULL;
+}
+
+/* Printable ASCII only: the label is stored and shown. */
+static void copy_label(char *to, size_t size, const char *label)
+{
+    size_t at = 0;
+
+    for (; label && *label && at + 1 < size; label++)
+        if (*label > ' ' && *label < 0x7f)
+            to[at++] = *label;
+    to[at] = 0;
+}
+
+static bool stands_at_terminal(pid_t pid)
+{
+    char link[64];
+    char target[64] = "";
+
+    (void)snprintf(link, sizeof(link), "/proc/%d/fd/0", (int)pid);
+    ssize_t len = readlink(link, target, sizeof(target) - 1);
+    return len > 0 && (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0);
+}
+
+/* Who is at the other end, by the kernel's word; and what it says of itself. */
+static int caller_init(struct MHD_Connection *connection, struct request *request, struct err *err)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct op_caller *caller = &request->caller;
+    struct ucred peer = {0};
+    socklen_t len = sizeof(peer);
+    int64_t pid = 0;
+
+    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return err_set(err, ERR_AUTH, "can't tell who is calling");
+    if (peer.uid != geteuid() && peer.uid != 0)
+        return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u", (unsigned)peer.uid, (unsigned)geteuid());
+    copy_label(caller->agent.label, sizeof(caller->agent.label), header(connection, "X-Holdfast-Agent"));
+    if (!caller->agent.label[0])
+        copy_label(caller->agent.label, sizeof(caller->agent.label), "http");
+    memcpy(caller->source, caller->agent.label, sizeof(caller->agent.label));
+    const char *says = header(connection, "X-Holdfast-Pid");
+    if (says && num_parse_i64(str_of(says), 1, INT32_MAX, "X-Holdfast-Pid", &pid, err) != 0)
+        return -(int)err->code;
+    caller->agent.pid = says ? pid : peer.pid;
+    caller->agent.start_ticks = agent_start_ticks(caller->agent.pid);
+    caller->folder = header_copy(connection, "X-Holdfast-Folder");
+    caller->remote = header_copy(connection, "X-Holdfast-Remote");
+    caller->marker = header_copy(connection, "X-Holdfast-Project");
+    caller->terminal = request->op->permission == OP_OPERATE && stands_at_terminal(peer.pid);
+    return 0;
+}
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, int status, const char *type, struct MHD_Response *response)
+{
+    if (!response)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Content-Type", type);
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result send_json(struct MHD_Connection *connection, int status, const json_t *document)
+{
+    char *text = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS);
+
+    if (!text)
+        return MHD_NO;
+    return send_response(connection, status, "application/json", MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
+}
+
+static enum MHD_Result send_error(struct MHD_Connection *connection, const struct err *err)
+{
+    AUTO(json_unref) json_t *document = op_error_json(err);
+
+    return send_json(connection, err_http_status((int)err->code), document);
+}
+
+/* The spool's memory or file becomes the response's own. */
+static enum MHD_Result send_lines(struct MHD_Connection *connection, struct spool *lines)
+{
+    struct MHD_Response *response;
+
+    if (lines->fd >= 0) {
+        response = MHD_create_response_from_fd64(lines->len, lines->fd);
+        if (response)
+            lines->fd = -1;
+    } else {
+        size_t len = lines->memory.len;
+        char *text = buf_take(&lines->memory);
+        response = MHD_create_response_from_buffer(len, text ? text : xstrdup(""), MHD_RESPMEM_MUST_FREE);
+    }
+    return send_response(connection, MHD_HTTP_OK, "application/x-ndjson", response);
+}
+
+static enum MHD_Result query_param(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct request *request = arg;
+    struct err err = ERR_INIT;
+
+    (void)kind;
+    if (op_set_text(request->op, request->params, name, value ? value : "", &err) != 0 && request->refused.code == ERR_NONE)
+        (void)err_copy(&request->refused, &err);
+    return MHD_YES;
+}
+
+/* The parameters of a JSON body join those of the path; the path wins, since it chose the thing. */
+static int body_params(struct request *request, struct err *err)
+{
+    AUTO(json_unref) json_t *body = NULL;
+
+    if (request->op->body == OP_BODY_LINES || request->text.len == 0)
+        return 0;
+    if (json_parse(buf_str(&request->text), &body, err) != 0)
+        return err_context(err, "the request's body");
+    if (!json_is_object(body))
+        return err_set(err, ERR_INVALID, "the request's body must be a JSON object");
+    json_object_update_missing(request->params, body);
+    return 0;
+}
+
+static enum MHD_Result answer(struct server *server, struct MHD_Connection *connection, struct request *request)
+{
+    struct err err = ERR_INIT;
+    struct op_reply reply;
+    struct op_call call = {.engine = server->engine, .op = request->op, .params = request->params, .caller = &request->caller,
+                           .body = &request->lines, .shutdown = server->shutdown};
+
+    if (request->refused.code != ERR_NONE)
+        return send_error(connection, &request->refused);
+    op_reply_init(&reply);
+    enum MHD_Result result;
+    if (body_params(request, &err) != 0 || op_run(&call, &reply, &err) != 0)
+        result = send_error(connection, &err);
+    else if (request->op->answer == OP_LINES)
+        result = send_lines(connection, &reply.lines);
+    else
+        result = send_json(connection, MHD_HTTP_OK, reply.document);
+    op_reply_done(&reply);
+    return result;
+}
+
+static enum MHD_Result begin(struct MHD_Connection *connection, const char *url, const char *method, void **state)
+{
+    struct request *request = xcalloc(1, sizeof(*request));
+    bool known = false;
+
+    *state = request;
+    request->params = json_object();
+    buf_init(&request->text, SERVER_BODY_MAX);
+    spool_init(&request->lines);
+    request->op = op_by_route(method, url, request->params, &known);
+    if (!request->op) {
+        (void)(known ? err_set(&request->refused, ERR_USAGE, "%s is not allowed at %.200s", method, url)
+                     : err_set(&request->refused, ERR_NOT_FOUND, "there is nothing at %.200s", url));
+        return MHD_YES;
+    }
+    if (caller_init(connection, request, &request->refused) == 0)
+        (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, query_param, request);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                  const char *upload, size_t *upload_len, void **state)
+{
+    struct request *request = *state;
+    struct err err = ERR_INIT;
+
+    (void)version;
+    if (!request)
+        return begin(connection, url, method, state);
+    if (*upload_len == 0)
+        return answer(arg, connection, request);
+    if (request->refused.code == ERR_NONE) {
+        int rc = request->op->body == OP_BODY_LINES ? spool_add(&request->lines, upload, *upload_len, &err)
+                                                    : buf_add(&request->text, upload, *upload_len, &err);
+        if (rc != 0)
+            (void)err_copy(&request->refused, &err);
+    }
+    *upload_len = 0;
+    return MHD_YES;
+}
+
+int server_start(struct engine *engine, struct wake *shutdown, struct server **ret, struct err *err)
+{
+    int fd = -1;
+
+    if (socket_listen(engine->home, &fd, err) != 0)
+        return -(int)err->code;
+    struct server *server = xcalloc(1, sizeof(*server));
+    server->engine = engine;
+    server->shutdown = shutdown;
+    server->home = xstrdup(engine->home);
+    server->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
+                                      on_request, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX,
+                                      MHD_OPTION_THREAD_STACK_SIZE, SERVER_STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, SERVER_MEMORY_BYTES,
+                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+    if (!server->daemon) {
+        close_fd(&fd);
+        server_stop(server);
+        return err_set(err, ERR_INTERNAL, "can't start the HTTP server on %s", engine->home);
+    }
+    *ret = server;
+    return 0;
+}
+
+void server_stop(struct server *server)
+{
+    if (!server)
+        return;
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    socket_remove(server->home);
+    free(server->home);
+    free(server);
+}

@@ -1,0 +1,62 @@
+/*
+ * engine - assembles ledger, guard, index, vaults and sessions from the configuration, and is what operations work on.
+ *
+ * Thread: open and close by one; the operations (api/ops.h) may come from any.
+ */
+#ifndef HOLDFAST_ENGINE_ENGINE_H
+#define HOLDFAST_ENGINE_ENGINE_H
+
+#include <pthread.h>
+
+#include "engine/config.h"
+#include "engine/notify.h"
+#include "recover/recover.h"
+#include "search/index.h"
+#include "session/tracker.h"
+
+struct engine {
+    char *home;
+    struct config config;
+    struct env *env;
+    struct sync_log *log;
+    struct guard *guard;
+    struct ledger_judge judge;
+    struct ledger *ledger;
+    struct index *index;
+    struct tracker *tracker;
+    struct notifier *notifier;
+    struct replicator *replicators[CONFIG_VAULTS_MAX];
+    size_t replicator_count;
+    _Atomic bool paused; /* sync paused by a person, or by an alert with on_alert = pause */
+    pthread_mutex_t alert_lock; /* one recount of the open alerts at a time */
+    _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */
+};
+
+struct engine_options {
+    const char *home;        /* NULL: the default home */
+    const char *config_file; /* NULL: home/holdfast.yaml */
+    const char *who;         /* for the lock */
+    struct env *env;         /* NULL: env_system() */
+};
+
+/* ERR_BUSY when another engine holds the home. */
+int engine_open(const struct engine_options *options, struct engine **ret, struct err *err) MUST_CHECK;
+void engine_close(struct engine *engine); /* within a second: what could not be sent waits in the ledger */
+
+/* Run the housekeeping until wake is cancelled: idle sessions, the store's own files watched (inotify), health. 0 on a clean stop; -ERR_* when the ledger stopped. */
+int engine_run(struct engine *engine, struct wake *wake, struct err *err) MUST_CHECK;
+
+/* Pause and resume sync (kept over restarts). Resume is ERR_REFUSED while an alert is open, unless person_confirmed. */
+int engine_pause(struct engine *engine, struct err *err) MUST_CHECK;
+int engine_resume(struct engine *engine, bool person_confirmed, struct err *err) MUST_CHECK;
+
+/* Alerts were opened or resolved: look again whether writing is stopped. */
+void engine_alerts_changed(struct engine *engine);
+
+/* ERR_PAUSED when on_alert = pause stopped writing: the message says which alert and what to do. */
+int engine_may_write(struct engine *engine, struct err *err) MUST_CHECK;
+
+/* A vault by name, or the first that can be scanned (NULL); opened read-only for a recovery or verify. The caller closes it through its ops. */
+int engine_open_vault(struct engine *engine, const char *name_or_spec, struct vault **ret, char **ret_spec, struct err *err) MUST_CHECK;
+
+#endif
