@@ -22,9 +22,9 @@ static const struct row ROWS[ERR_CODES] = {
 /* A code that is in no row is a defect of ours, and is treated as one. */
 static const struct row *row_of(int code)
 {
-    int positive = code < 0 ? -code : code;
+    unsigned index = code < 0 ? 0 - (unsigned)code : (unsigned)code;
 
-    return &ROWS[positive >= 0 && positive < ERR_CODES ? positive : ERR_INTERNAL];
+    return &ROWS[index < ERR_CODES ? index : ERR_INTERNAL];
 }
 
 #define ELLIPSIS "\xe2\x80\xa6"

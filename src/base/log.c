@@ -90,7 +90,8 @@ static size_t escape(struct str rest, char ret_text[8])
     return 1;
 }
 
-static void add_quoted(struct line *line, struct str text)
+/* `cut`: text is only the beginning of what was to be said. */
+static void add_quoted(struct line *line, struct str text, bool cut)
 {
     char piece[8];
 
@@ -98,12 +99,12 @@ static void add_quoted(struct line *line, struct str text)
     for (size_t i = 0; i < text.len;) {
         i += escape((struct str){text.ptr + i, text.len - i}, piece);
         if (line->len + strlen(piece) + END_ROOM > sizeof(line->bytes)) {
-            add(line, "\xe2\x80\xa6");
+            cut = true;
             break;
         }
         add(line, piece);
     }
-    add(line, "\"");
+    add(line, cut ? "\xe2\x80\xa6\"" : "\"");
 }
 
 static void write_line(const struct line *line)
@@ -122,7 +123,8 @@ static void write_line(const struct line *line)
     }
 }
 
-static void build(struct line *line, enum log_level level, const char *event, struct str message)
+static void build(struct line *line, enum log_level level, const char *event, struct str message,
+                  bool cut)
 {
     char now[TIMESTAMP_TEXT_MAX];
     bool json = as_json;
@@ -135,7 +137,7 @@ static void build(struct line *line, enum log_level level, const char *event, st
     add(line, json ? "\",\"event\":\"" : " event=");
     add(line, event);
     add(line, json ? "\",\"msg\":" : " msg=");
-    add_quoted(line, message);
+    add_quoted(line, message, cut);
     add(line, json ? "}\n" : "\n");
 }
 
@@ -152,9 +154,13 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
     va_start(args, format);
     int len = vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    size_t shown = len < 0 ? 0 : (size_t)len < sizeof(message) ? (size_t)len : sizeof(message) - 1;
-    shown = utf8_cut((struct str){message, shown}, sizeof(message) - 8);
-    build(&line, level, event, (struct str){message, shown});
+    bool cut = len >= (int)sizeof(message);
+    struct str shown = {message, cut ? sizeof(message) - 1 : (size_t)(len < 0 ? 0 : len)};
+    if (cut) {
+        shown.len =
+            utf8_cut(shown, sizeof(message) - 4); /* it may have been cut inside of a character */
+    }
+    build(&line, level, event, shown, cut);
     write_line(&line);
     errno = saved;
 }

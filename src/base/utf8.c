@@ -111,8 +111,8 @@ size_t utf8_cut(struct str s, size_t max_bytes)
         return s.len;
     }
     size_t end = max_bytes;
-    while (end > 0 && is_continuation((unsigned char)s.ptr[end])) {
+    for (int back = 0; back < 3 && end > 0 && is_continuation((unsigned char)s.ptr[end]); back++) {
         end--;
     }
-    return end;
+    return is_continuation((unsigned char)s.ptr[end]) ? max_bytes : end;
 }

@@ -12,7 +12,10 @@
  */
 int utf8_check(struct str s, size_t *ret_code_points, struct err *err) MUST_CHECK;
 
-/* The length in bytes of the longest prefix of s with at most max_bytes that ends between two code points. */
+/*
+ * The length in bytes of the longest prefix of s with at most max_bytes that ends between two code points. What is not
+ * UTF-8 may be cut anywhere; so this also serves for showing the beginning of a refused text.
+ */
 size_t utf8_cut(struct str s, size_t max_bytes);
 
 #endif
