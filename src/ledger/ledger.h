@@ -1,15 +1,18 @@
 /*
- * ledger - the one durable truth on this machine: journal and projection in one SQLite file, written by one thread.
+ * ledger - the one durable truth on this machine: journal and projection in one SQLite file,
+ * written by one thread.
  *
- * Any thread may ask for a write; the writer thread takes all requests that wait and commits them as one transaction
- * (group commit), so that one fsync serves many. A request is answered when it is on disk. Reads go through readers
- * (ledger/read.h), each with its own connection.
+ * Any thread may ask for a write; the writer thread takes all requests that wait and commits them
+ * as one transaction (group commit), so that one fsync serves many. A request is answered when it
+ * is on disk. Reads go through readers (ledger/read.h), each with its own connection.
  *
- * The home is locked while a ledger is open on it: a second engine is refused and told who holds it. A failed fsync or a
- * damaged file stops the ledger for good (ERR_IO, ERR_CORRUPT): it is never retried on the same descriptor; the engine
- * ends the process and the next start recovers from SQLite's own log.
+ * The home is locked while a ledger is open on it: a second engine is refused and told who holds
+ * it. A failed fsync or a damaged file stops the ledger for good (ERR_IO, ERR_CORRUPT): it is never
+ * retried on the same descriptor; the engine ends the process and the next start recovers from
+ * SQLite's own log.
  *
- * Thread: everything here may be called from any thread but ledger_close. The judge is called on the writer thread.
+ * Thread: everything here may be called from any thread but ledger_close. The judge is called on
+ * the writer thread.
  */
 #ifndef HOLDFAST_LEDGER_LEDGER_H
 #define HOLDFAST_LEDGER_LEDGER_H
@@ -23,11 +26,14 @@
 
 struct ledger;
 
-#define LEDGER_BATCH_MAX 4096 /* drafts in one transaction: bounds its memory and the wait of the first in it */
+#define LEDGER_BATCH_MAX                                                                           \
+    4096 /* drafts in one transaction: bounds its memory and the wait of the first in it */
 #define LEDGER_QUEUE_MAX 65536 /* drafts waiting; beyond it a writer waits at the door */
-#define LEDGER_REQUEST_MAX 100000 /* drafts of one ledger_write; an atomic request is one transaction however long */
+#define LEDGER_REQUEST_MAX                                                                         \
+    100000 /* drafts of one ledger_write; an atomic request is one transaction however long */
 
-/* What one accepted change did to a memory that was there before: what the guard judges. Additive changes have none. */
+/* What one accepted change did to a memory that was there before: what the guard judges. Additive
+ * changes have none. */
 enum effect_kind { EFFECT_DELETE, EFFECT_UPDATE };
 
 struct effect {
@@ -39,19 +45,21 @@ struct effect {
     const char *source;     /* who: the change's source */
     struct uuid session_id; /* of the change */
     bool content_changed;
-    bool blanked;           /* what is left is nothing but white space, or less than a tenth of what was there (of 20 bytes or more) */
-    size_t old_bytes;       /* of content */
-    size_t new_bytes;       /* 0 for a deletion */
+    bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
+                     (of 20 bytes or more) */
+    size_t old_bytes; /* of content */
+    size_t new_bytes; /* 0 for a deletion */
     uint64_t old_version;
     uint64_t new_version;
-    int64_t at_us;          /* wall time of the change */
+    int64_t at_us; /* wall time of the change */
 };
 
 /*
- * The guard's seat at the writer. judge is called inside the transaction, once for each request that had effects, and may
- * ask for decisions, which the writer journals in the same transaction: what is held never shows as current, not even for
- * an instant. It blocks nothing but the request itself. live tells how many memories of a project are alive now (this
- * request's deletions already counted off).
+ * The guard's seat at the writer. judge is called inside the transaction, once for each request
+ * that had effects, and may ask for decisions, which the writer journals in the same transaction:
+ * what is held never shows as current, not even for an instant. It blocks nothing but the request
+ * itself. live tells how many memories of a project are alive now (this request's deletions already
+ * counted off).
  */
 struct judge_view {
     uint64_t (*live)(const struct judge_view *view, const char *project_id);
@@ -60,38 +68,45 @@ struct judge_view {
 
 struct ledger_judge {
     void *arg;
-    /* Append to ret_decisions (array of capacity JUDGE_DECISIONS_MAX) and count them; the ledger frees them. 0 or error: then the request fails. */
-    int (*judge)(void *arg, const struct effect *effects, size_t count, const struct judge_view *view, struct decision *ret_decisions,
-                 size_t *ret_count, struct err *err);
-    /* The transaction that held the last verdicts committed, or was rolled back: keep or forget what judge recorded since the last of these calls. */
+    /* Append to ret_decisions (array of capacity JUDGE_DECISIONS_MAX) and count them; the ledger
+     * frees them. 0 or error: then the request fails. */
+    int (*judge)(void *arg, const struct effect *effects, size_t count,
+                 const struct judge_view *view, struct decision *ret_decisions, size_t *ret_count,
+                 struct err *err);
+    /* The transaction that held the last verdicts committed, or was rolled back: keep or forget
+     * what judge recorded since the last of these calls. */
     void (*settled)(void *arg, bool committed);
 };
 #define JUDGE_DECISIONS_MAX 16
 
 struct ledger_options {
-    const char *home;   /* folder; made (0700) with its parents when missing */
+    const char *home; /* folder; made (0700) with its parents when missing */
     struct env *env;
     const struct ledger_judge *judge; /* may be NULL; borrowed, must outlive the ledger */
-    const char *who;    /* what the lock tells a second engine, e.g. "holdfast serve (pid 4711)" */
+    const char *who; /* what the lock tells a second engine, e.g. "holdfast serve (pid 4711)" */
 };
 
 /*
  * Lock the home, make or migrate live/ledger.db, make an origin if there is none, start the writer.
  * ERR_BUSY names the holder; ERR_NEWER, ERR_CORRUPT, ERR_IO, ERR_FULL.
  */
-int ledger_open(const struct ledger_options *options, struct ledger **ret, struct err *err) MUST_CHECK;
+int ledger_open(const struct ledger_options *options, struct ledger **ret, struct err *err)
+    MUST_CHECK;
 void ledger_close(struct ledger *ledger); /* finishes what waits, checkpoints, unlocks */
 
-/* A wish for one change; the writer makes it a change: origin, seq, version, hash. All pointers borrowed for the call. */
+/* A wish for one change; the writer makes it a change: origin, seq, version, hash. All pointers
+ * borrowed for the call. */
 struct draft {
     enum change_kind kind;
     enum change_op op; /* memory: put | delete; session, project: put; guard: hold | release */
-    const struct memory *memory;   /* memory put: the whole new state. id nil: new; version 0: the next one; times TIME_NONE: now (created_at of an existing memory is kept) */
-    struct uuid id;                /* memory delete */
-    const struct session *session; /* session put */
-    const struct project *project; /* project put */
+    const struct memory
+        *memory;    /* memory put: the whole new state. id nil: new; version 0: the next one; times
+                       TIME_NONE: now (created_at of an existing memory is kept) */
+    struct uuid id; /* memory delete */
+    const struct session *session;   /* session put */
+    const struct project *project;   /* project put */
     const struct decision *decision; /* guard */
-    const char *source;            /* who asks, 1..SOURCE_MAX_BYTES */
+    const char *source;              /* who asks, 1..SOURCE_MAX_BYTES */
 };
 
 struct written {
@@ -99,22 +114,24 @@ struct written {
     char *message;      /* heap, when code is set */
     struct uuid id;
     struct uuid origin;
-    uint64_t seq;       /* of the change that says this now; of an earlier one when unchanged */
+    uint64_t seq; /* of the change that says this now; of an earlier one when unchanged */
     uint64_t version;
-    bool unchanged;     /* the same was already there: nothing was journaled */
-    bool held;          /* the guard holds it */
+    bool unchanged; /* the same was already there: nothing was journaled */
+    bool held;      /* the guard holds it */
 };
 
 /*
- * Write drafts in their order; return when they are durable. Each draft succeeds or fails by itself (ret_written[i]),
- * unless atomic is set: then the first failure undoes all, and all others get its code with a message naming its index.
- * Rules for a memory put: an explicit version must be higher than the current one unless everything is the same
- * (ERR_CONFLICT names both versions); a project or session not seen before is journaled too, before it. A put of what is
- * there already is `unchanged`. Deleting what is deleted is `unchanged`; what never was is ERR_NOT_FOUND.
- * Returns non-zero only if nothing at all was written for a reason of the ledger's (ERR_FULL, ERR_IO, ERR_VANISHED,
- * ERR_CANCELLED at shutdown).
+ * Write drafts in their order; return when they are durable. Each draft succeeds or fails by itself
+ * (ret_written[i]), unless atomic is set: then the first failure undoes all, and all others get its
+ * code with a message naming its index. Rules for a memory put: an explicit version must be higher
+ * than the current one unless everything is the same (ERR_CONFLICT names both versions); a project
+ * or session not seen before is journaled too, before it. A put of what is there already is
+ * `unchanged`. Deleting what is deleted is `unchanged`; what never was is ERR_NOT_FOUND. Returns
+ * non-zero only if nothing at all was written for a reason of the ledger's (ERR_FULL, ERR_IO,
+ * ERR_VANISHED, ERR_CANCELLED at shutdown).
  */
-int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic, struct written *ret_written, struct err *err) MUST_CHECK;
+int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic,
+                 struct written *ret_written, struct err *err) MUST_CHECK;
 void written_done(struct written *written, size_t count); /* frees the messages */
 
 /* This installation. */
@@ -126,18 +143,23 @@ struct env *ledger_env(const struct ledger *ledger);
 void ledger_subscribe(struct ledger *ledger, struct wake *wake);
 void ledger_unsubscribe(struct ledger *ledger, struct wake *wake);
 
-/* What stopped the ledger, copied into err: 0 while it runs, else -ERR_IO, -ERR_CORRUPT or -ERR_VANISHED. */
+/* What stopped the ledger, copied into err: 0 while it runs, else -ERR_IO, -ERR_CORRUPT or
+ * -ERR_VANISHED. */
 int ledger_health(struct ledger *ledger, struct err *err) MUST_CHECK;
 
-/* live/ledger.db is still the file that is open (its inode, its folder): ERR_VANISHED says what happened to it. */
+/* live/ledger.db is still the file that is open (its inode, its folder): ERR_VANISHED says what
+ * happened to it. */
 int ledger_check_store(struct ledger *ledger, struct err *err) MUST_CHECK;
 
 /*
- * Run fn on the writer thread between two transactions, with no write under way: for what must see the ledger stand still
- * (the activation of a recovery). fn gets the folder that is live now, and may have replaced it when it returns 0 with
- * *ret_exchanged set: the ledger then opens it anew, readers follow at their next use.
+ * Run fn on the writer thread between two transactions, with no write under way: for what must see
+ * the ledger stand still (the activation of a recovery). fn gets the folder that is live now, and
+ * may have replaced it when it returns 0 with *ret_exchanged set: the ledger then opens it anew,
+ * readers follow at their next use.
  */
-typedef int ledger_pause_fn(void *arg, const char *live_folder, bool *ret_exchanged, struct err *err);
-int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *arg, struct err *err) MUST_CHECK;
+typedef int ledger_pause_fn(void *arg, const char *live_folder, bool *ret_exchanged,
+                            struct err *err);
+int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *arg,
+                              struct err *err) MUST_CHECK;
 
 #endif
