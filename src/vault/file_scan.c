@@ -1,0 +1,302 @@
+/* Reading changes back: the hash of one, a range of lines, a scan that proves the whole chain. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "vault/file_vault.h"
+
+#define LINES_BETWEEN_CHECKS 256 /* of deadline and cancellation */
+
+/* ---- lines across segments ---- */
+
+static int open_by_name(const struct file_walk *walk, uint64_t first, bool sealed, int *ret_fd,
+                        char **ret_path, struct err *err)
+{
+    char name[FILE_NAME_MAX];
+
+    file_segment_name(first, sealed, name);
+    *ret_path = file_origin_path(walk->vault, walk->origin, name);
+    *ret_fd = openat(walk->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd >= 0 || errno == ENOENT) {
+        return 0;
+    }
+    if (errno == ELOOP) {
+        return err_set(err, ERR_CORRUPT, "%s is a symbolic link; a vault has none", *ret_path);
+    }
+    return file_errno(err, errno, "opening", *ret_path);
+}
+
+/* The plain one counts where both are there; it may have been sealed since the origin was loaded.
+ */
+static int open_segment(struct file_walk *walk, struct err *err)
+{
+    uint64_t first = walk->origin->segments[walk->segment].first;
+
+    for (int sealed = 0; sealed < 2; sealed++) {
+        AUTO(free_ptr) char *path = NULL;
+        int fd;
+        int rc = open_by_name(walk, first, sealed == 1, &fd, &path, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (fd >= 0) {
+            return file_reader_open_take(fd, path, sealed == 1, &walk->reader, err);
+        }
+        if (sealed == 1) {
+            return err_set(err, ERR_CORRUPT, "%s: the segment is missing", path);
+        }
+    }
+    return 0;
+}
+
+/* The segment that holds seq: by first seq. */
+static size_t segment_of(const struct file_origin *origin, uint64_t seq)
+{
+    size_t low = 0;
+    size_t high = origin->segment_count;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (origin->segments[middle].first <= seq) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+int file_walk_open(struct file_vault *vault, const struct file_origin *origin,
+                   const struct file_hold *hold, uint64_t from, struct file_walk *ret,
+                   struct err *err)
+{
+    struct str line;
+
+    assert(from >= 1 && from <= origin->seq);
+    *ret = (struct file_walk){.vault = vault,
+                              .origin = origin,
+                              .folder = hold->folder,
+                              .segment = segment_of(origin, from)};
+    ret->seq = origin->segments[ret->segment].first - 1;
+    int rc = open_segment(ret, err);
+    while (rc == 0 && ret->seq + 1 < from) {
+        rc = file_walk_next(ret, &line, err);
+    }
+    if (rc < 0) {
+        file_walk_close(ret);
+    }
+    return rc;
+}
+
+void file_walk_close(struct file_walk *walk)
+{
+    file_reader_close(&walk->reader);
+}
+
+/* The segment being read is done: it must have no more lines, and the next is opened. */
+static int next_segment(struct file_walk *walk, struct err *err)
+{
+    struct str line;
+    bool more;
+
+    int rc = file_reader_line(&walk->reader, &line, &more, err);
+    if (rc == 0 && more) {
+        (void)err_set(err, ERR_CORRUPT, "it has a seq that the next segment begins with");
+        rc = file_reader_context(&walk->reader, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    file_reader_close(&walk->reader);
+    walk->segment++;
+    return open_segment(walk, err);
+}
+
+int file_walk_next(struct file_walk *walk, struct str *ret, struct err *err)
+{
+    const struct file_segment *segment = &walk->origin->segments[walk->segment];
+    bool more;
+
+    assert(walk->seq < walk->origin->seq);
+    int rc = walk->seq == segment->last ? next_segment(walk, err) : 0;
+    if (rc == 0) {
+        rc = file_reader_line(&walk->reader, ret, &more, err);
+    }
+    if (rc == 0 && !more) {
+        rc = err_set(err, ERR_CORRUPT, "%s: record %llu: the file ends before it",
+                     walk->reader.path, (unsigned long long)walk->reader.record + 1);
+    }
+    walk->seq++;
+    return rc;
+}
+
+/* ---- one hash ---- */
+
+int file_hash_at(struct file_vault *vault, struct file_origin *origin, const struct file_hold *hold,
+                 uint64_t seq, struct sha256 *ret, struct err *err)
+{
+    AUTO(buf_done) struct buf record = BUF_INIT(CHANGE_LINE_MAX);
+    AUTO(file_walk_close) struct file_walk walk = {0};
+    struct file_line found;
+    struct change change;
+    struct str line;
+
+    if (seq == 0 || seq > origin->seq) {
+        return err_set(err, ERR_NOT_FOUND, "%s: it holds no seq %llu of the origin %s", vault->path,
+                       (unsigned long long)seq, origin->name);
+    }
+    if (seq == origin->seq || seq == origin->asked_seq) {
+        *ret = seq == origin->seq ? origin->hash : origin->asked_hash;
+        return 0;
+    }
+    int rc = file_walk_open(vault, origin, hold, seq, &walk, err);
+    if (rc == 0) {
+        rc = file_walk_next(&walk, &line, err);
+    }
+    if (rc == 0 && file_line_read(line, &origin->uuid, &record, &found, &change, err) < 0) {
+        rc = file_reader_context(&walk.reader, err);
+    }
+    if (rc == 0 && found.seq != seq) {
+        (void)err_set(err, ERR_CORRUPT, "it has seq %llu where %llu is due",
+                      (unsigned long long)found.seq, (unsigned long long)seq);
+        rc = file_reader_context(&walk.reader, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    origin->asked_seq = seq;
+    origin->asked_hash = found.hash;
+    *ret = found.hash;
+    return 0;
+}
+
+/* ---- scan ---- */
+
+struct scan {
+    struct file_vault *vault;
+    const struct file_origin *origin;
+    const struct file_hold *hold;
+    const struct vault_filter *filter;
+    vault_scan_fn *each;
+    void *arg;
+    struct deadline deadline;
+    struct buf record;
+    struct sha256 prev; /* of the line that comes next */
+    bool prev_known;
+    size_t lates; /* used so far */
+};
+
+/* The change that fills a gap, out of late.jsonl, which is opened anew for each: they are few. */
+static int read_late(struct scan *scan, const struct file_late *late, const struct file_line *gap,
+                     struct change *ret, struct err *err)
+{
+    AUTO(free_ptr) char *path = file_origin_path(scan->vault, scan->origin, FILE_LATE_NAME);
+    AUTO(close_fd)
+    int fd = openat(scan->hold->folder, FILE_LATE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO(buf_done) struct buf line = BUF_INIT(CHANGE_LINE_MAX);
+    struct file_line found;
+
+    int rc = buf_reserve(&line, late->len, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (fd < 0 || pread(fd, line.data, late->len, (off_t)late->offset) != (ssize_t)late->len) {
+        return file_errno(err, errno, "reading", path);
+    }
+    line.len = late->len;
+    if (file_line_read(buf_str(&line), &scan->origin->uuid, &scan->record, &found, ret, err) < 0) {
+        return err_context(err, "%s: the record of seq %llu", path, (unsigned long long)late->seq);
+    }
+    if (found.seq != gap->seq || !sha256_eq(&found.hash, &gap->hash) ||
+        !sha256_eq(&found.prev, &gap->prev)) {
+        return err_set(err, ERR_CORRUPT, "%s: the record of seq %llu is not the one of the gap",
+                       path, (unsigned long long)gap->seq);
+    }
+    return 0;
+}
+
+static bool is_wanted(const struct vault_filter *filter, const struct change *change)
+{
+    return filter->project_id == NULL || change->kind == KIND_GUARD ||
+           strcmp(change->project_id, filter->project_id) == 0;
+}
+
+static int check_place(struct scan *scan, const struct file_line *found, uint64_t due,
+                       struct err *err)
+{
+    if (found->seq != due) {
+        return err_set(err, ERR_CORRUPT, "it has seq %llu where %llu is due",
+                       (unsigned long long)found->seq, (unsigned long long)due);
+    }
+    if (scan->prev_known && !sha256_eq(&found->prev, &scan->prev)) {
+        return err_set(err, ERR_CORRUPT, "its prev is not the hash of the record before it");
+    }
+    return 0;
+}
+
+static int scan_line(struct scan *scan, const struct file_walk *walk, struct str line,
+                     struct err *err)
+{
+    struct file_line found;
+    struct change change;
+
+    int rc = file_line_read(line, &scan->origin->uuid, &scan->record, &found, &change, err);
+    if (rc == 0) {
+        rc = check_place(scan, &found, walk->seq, err);
+    }
+    if (rc < 0) {
+        return file_reader_context(&walk->reader, err);
+    }
+    scan->prev = found.hash;
+    scan->prev_known = true;
+    if (found.gap) {
+        const struct file_late *late = file_late_find(scan->origin, found.seq);
+        if (late == NULL) {
+            return 0;
+        }
+        scan->lates++;
+        rc = read_late(scan, late, &found, &change, err);
+    }
+    return rc == 0 && is_wanted(scan->filter, &change) ? scan->each(scan->arg, &change, err) : rc;
+}
+
+int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,
+                     const struct file_hold *hold, const struct vault_filter *filter,
+                     vault_scan_fn *each, void *arg, struct deadline deadline, struct err *err)
+{
+    AUTO(file_walk_close) struct file_walk walk = {0};
+    struct scan scan = {.vault = vault,
+                        .origin = origin,
+                        .hold = hold,
+                        .filter = filter,
+                        .each = each,
+                        .arg = arg,
+                        .deadline = deadline,
+                        .record = BUF_INIT(CHANGE_LINE_MAX)};
+    uint64_t from = uuid_is_nil(&filter->origin) ? 1 : filter->after_seq + 1;
+    struct str line;
+
+    if (from > origin->seq) {
+        return 0;
+    }
+    scan.prev_known = from == 1; /* zero */
+    int rc = file_walk_open(vault, origin, hold, from, &walk, err);
+    while (rc == 0 && walk.seq < origin->seq) {
+        rc = file_walk_next(&walk, &line, err);
+        if (rc == 0) {
+            rc = scan_line(&scan, &walk, line, err);
+        }
+        if (rc == 0 && walk.seq % LINES_BETWEEN_CHECKS == 0) {
+            rc = file_go_on(vault, deadline, err);
+        }
+    }
+    buf_done(&scan.record);
+    if (rc == 0 && from == 1 && scan.lates < origin->late_count) {
+        rc =
+            err_set(err, ERR_CORRUPT,
+                    "%s/origins/%s/" FILE_LATE_NAME ": %zu of its %zu records fill no gap",
+                    vault->path, origin->name, origin->late_count - scan.lates, origin->late_count);
+    }
+    return rc;
+}

@@ -1,0 +1,39 @@
+#include "vault/vault.h"
+
+/* Every driver there is: adding one is its file and a line here. */
+static const struct vault_ops *const drivers[] = {
+    &vault_file_ops,
+};
+
+#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+#define KINDS_MAX 256 /* bytes of the list of kinds in a message */
+
+static int unknown_kind(const char *spec, struct err *err)
+{
+    AUTO(buf_done) struct buf kinds = BUF_INIT(KINDS_MAX);
+
+    for (size_t i = 0; i < DRIVERS; i++) {
+        if (buf_printf(&kinds, err, "%s%s:", i == 0 ? "" : ", ", drivers[i]->kind) < 0) {
+            break; /* the list is cut; the message is as good */
+        }
+    }
+    return err_set(err, ERR_CONFIG,
+                   "\"%.200s\" names no vault; it must begin with one of: " STR_FMT, spec,
+                   STR_ARG(buf_str(&kinds)));
+}
+
+int vault_driver(const char *spec, const struct vault_ops **ret, const char **ret_target,
+                 struct err *err)
+{
+    const char *colon = strchr(spec, ':');
+    struct str kind = {spec, colon == NULL ? 0 : (size_t)(colon - spec)};
+
+    for (size_t i = 0; i < DRIVERS; i++) {
+        if (colon != NULL && str_eq_c(kind, drivers[i]->kind)) {
+            *ret = drivers[i];
+            *ret_target = colon + 1;
+            return 0;
+        }
+    }
+    return unknown_kind(spec, err);
+}
