@@ -124,6 +124,14 @@ def test_a_sanitizer_report_of_a_child_fails_the_stage(tmp_path):
     assert status == 0 and len(problems) == 1 and "heap-use-after-free" in problems[0]
 
 
+def test_a_failed_allocation_is_no_finding(tmp_path):
+    source = tmp_path / "big.c"
+    source.write_text("#include <stdlib.h>\nint main(int c, char **v) { (void)v; return malloc(-1ul / 2 / c) != 0; }\n")
+    program = tmp_path / "big"
+    subprocess.run(["clang-14", "-fsanitize=address,undefined", "-o", program, source], check=True)
+    assert testrun.execute([program], stage("asan")) == (0, [])
+
+
 def test_the_whole_run_ends_with_the_counts_and_exit_1_on_a_failure(tmp_path):
     script = (
         "import testrun, sys; from testrun import Stage, Outcome; "
