@@ -1,11 +1,14 @@
 /*
- * recover - brings memories back from a vault, or back to a moment: plan, stage, validate, activate, undo.
+ * recover - brings memories back from a vault, or back to a moment: plan, stage, validate,
+ * activate, undo.
  *
- * Stage: home/staging/<uuid>/ gets a copy of the live ledger and every change of the vault that it lacks, as it was (origin,
- * seq, hash). Validate: chains, counts, hashes against the vault's heads. Activate: with the writer standing still, what
- * was written meanwhile is caught up, then the two folders are exchanged in one system call. Nothing local is overwritten:
- * newer local changes win as everywhere. A state of the past (`at`) or a deletion that is taken back becomes new changes of
- * this origin. Undo is a decision too: the recovery's changes are held from the current view; nothing is removed.
+ * Stage: home/staging/<uuid>/ gets a copy of the live ledger and every change of the vault that it
+ * lacks, as it was (origin, seq, hash). Validate: chains, counts, hashes against the vault's heads.
+ * Activate: with the writer standing still, what was written meanwhile is caught up, then the two
+ * folders are exchanged in one system call. Nothing local is overwritten: newer local changes win
+ * as everywhere. A state of the past (`at`) or a deletion that is taken back becomes new changes of
+ * this origin. Undo is a decision too: the recovery's changes are held from the current view;
+ * nothing is removed.
  *
  * Thread: one recovery at a time (ERR_CONFLICT), from any thread.
  */
@@ -17,19 +20,21 @@
 #include "vault/vault.h"
 
 struct recover_request {
-    const char *project_id;  /* NULL: all */
-    struct uuid session_id;  /* nil: all */
-    struct uuid memory_id;   /* nil: all */
-    int64_t since_us;        /* only memories changed at or after this; TIME_NONE: no bound */
-    int64_t at_us;           /* the state at this moment, deletions and overwritings after it taken back; TIME_NONE: the latest */
+    const char *project_id; /* NULL: all */
+    struct uuid session_id; /* nil: all */
+    struct uuid memory_id;  /* nil: all */
+    int64_t since_us;       /* only memories changed at or after this; TIME_NONE: no bound */
+    int64_t at_us; /* the state at this moment, deletions and overwritings after it taken back;
+                      TIME_NONE: the latest */
     bool dry_run;
-    const char *source;      /* who asks */
+    const char *source; /* who asks */
 };
 
 /* Counts are of memories. */
 struct recover_project {
     char *project_id;
-    uint64_t recovered; /* new: not here before; newer: here with an older version; taken back: deleted or changed after `at` */
+    uint64_t recovered; /* new: not here before; newer: here with an older version; taken back:
+                           deleted or changed after `at` */
     uint64_t fresh;
     uint64_t newer;
     uint64_t taken_back;
@@ -39,41 +44,48 @@ struct recover_project {
 
 struct recover_report {
     bool dry_run;
-    struct uuid id;          /* of this recovery, for undo; nil when nothing was to do */
+    struct uuid id; /* of this recovery, for undo; nil when nothing was to do */
     uint64_t recovered_count;
     uint64_t skipped_count;
     uint64_t conflict_count;
     uint64_t changes_imported;
     int64_t duration_us;
-    char *from;              /* "file:/path", or "journal" when no vault was needed */
+    char *from; /* "file:/path", or "journal" when no vault was needed */
     struct recover_project *projects;
     size_t project_count;
 };
 void recover_report_done(struct recover_report *report);
 
-/* What a recovery tells while it runs, for a progress line: done of total changes (total 0: not known). May be NULL. */
+/* What a recovery tells while it runs, for a progress line: done of total changes (total 0: not
+ * known). May be NULL. */
 typedef void recover_progress_fn(void *arg, const char *step, uint64_t done, uint64_t total);
 
 struct recover_context {
     struct ledger *ledger;
-    struct index *index;  /* reopened after activation; may be NULL */
-    struct vault *vault;  /* opened (may be read-only); NULL with at_us: from the own journal alone */
+    struct index *index; /* reopened after activation; may be NULL */
+    struct vault
+        *vault; /* opened (may be read-only); NULL with at_us: from the own journal alone */
     const char *vault_spec;
     recover_progress_fn *progress;
     void *progress_arg;
-    struct wake *cancel;  /* may be NULL */
+    struct wake *cancel; /* may be NULL */
 };
 
 /*
- * Plan, and unless dry_run stage, validate and activate. A vault that can't be read is ERR_UNAVAILABLE, damage is
- * ERR_CORRUPT: both leave the live ledger as it was. Running it twice recovers 0 the second time.
+ * Plan, and unless dry_run stage, validate and activate. A vault that can't be read is
+ * ERR_UNAVAILABLE, damage is ERR_CORRUPT: both leave the live ledger as it was. Running it twice
+ * recovers 0 the second time.
  */
-int recover_run(const struct recover_context *context, const struct recover_request *request, struct recover_report *ret, struct err *err) MUST_CHECK;
+int recover_run(const struct recover_context *context, const struct recover_request *request,
+                struct recover_report *ret, struct err *err) MUST_CHECK;
 
-/* Take the last recovery (or the given one) out of the current view. ERR_NOT_FOUND when there is none. */
-int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source, struct recover_report *ret, struct err *err) MUST_CHECK;
+/* Take the last recovery (or the given one) out of the current view. ERR_NOT_FOUND when there is
+ * none. */
+int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source,
+                 struct recover_report *ret, struct err *err) MUST_CHECK;
 
-/* Remove what a recovery that died left in home/staging. Called by the engine before it opens the ledger. */
+/* Remove what a recovery that died left in home/staging. Called by the engine before it opens the
+ * ledger. */
 int recover_clean(const char *home, struct err *err) MUST_CHECK;
 
 #endif
