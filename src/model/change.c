@@ -33,17 +33,6 @@ struct sha256 change_hash(const struct sha256 *prev, struct str record)
     return sha256_of2(prev->bytes, sizeof(prev->bytes), record.ptr, record.len);
 }
 
-int change_compare(const struct change *a, const struct change *b)
-{
-    if (a->version != b->version) {
-        return a->version < b->version ? -1 : 1;
-    }
-    if (a->at_us != b->at_us) {
-        return a->at_us < b->at_us ? -1 : 1;
-    }
-    return uuid_cmp(&a->origin, &b->origin);
-}
-
 /* ---- what a record may hold: checked on writing too, so that whatever was written can be read
  * back ---- */
 
@@ -73,11 +62,25 @@ static int check_id(const struct change *change, struct err *err)
 
 static int check_count(uint64_t number, const char *name, struct err *err)
 {
-    if (number < 1 || number > VERSION_MAX) {
-        return err_set(err, ERR_INVALID, "%s is %llu; 1 to %llu are allowed", name,
-                       (unsigned long long)number, (unsigned long long)VERSION_MAX);
+    char found[FIELD_GROUPED_MAX];
+    char max[FIELD_GROUPED_MAX];
+
+    if (number >= 1 && number <= VERSION_MAX) {
+        return 0;
     }
-    return 0;
+    field_grouped(number, found);
+    field_grouped(VERSION_MAX, max);
+    return err_set(err, ERR_INVALID, "%s is %s; 1 to %s are allowed", name, found, max);
+}
+
+static int too_long(size_t len, enum err_code code, struct err *err)
+{
+    char found[FIELD_GROUPED_MAX];
+    char max[FIELD_GROUPED_MAX];
+
+    field_grouped(len, found);
+    field_grouped(CHANGE_RECORD_MAX, max);
+    return err_set(err, code, "the change has %s bytes; at most %s are allowed", found, max);
 }
 
 static int check_fields(const struct change *change, struct err *err)
@@ -187,8 +190,7 @@ int change_write_record(const struct change *change, struct buf *buf, struct err
     struct emit emit = emit_begin(buf, err);
     emit_record(&emit, change);
     if (emit.result == 0 && buf->len - emit.start > CHANGE_RECORD_MAX) {
-        emit.result = err_set(err, ERR_LIMIT, "the change has %zu bytes; at most %d are allowed",
-                              buf->len - emit.start, CHANGE_RECORD_MAX);
+        emit.result = too_long(buf->len - emit.start, ERR_LIMIT, err);
     }
     return emit_end(&emit);
 }
@@ -298,8 +300,7 @@ int change_read_record(struct str record, struct change *ret, struct err *err)
     struct scan scan;
 
     if (record.len > CHANGE_RECORD_MAX) {
-        return err_set(err, ERR_CORRUPT, "the record has %zu bytes; at most %d are allowed",
-                       record.len, CHANGE_RECORD_MAX);
+        return too_long(record.len, ERR_CORRUPT, err);
     }
     TRY(scan_begin(record, &scan, err));
     TRY(scan_record(&scan, &change, err));

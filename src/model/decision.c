@@ -20,6 +20,12 @@ const char *decision_kind_name(enum decision_kind kind)
     return kind_names[kind];
 }
 
+bool rule_is_recovery(const char *rule)
+{
+    return rule != NULL &&
+           (strcmp(rule, RULE_RECOVER) == 0 || strcmp(rule, RULE_RECOVER_FILTER) == 0);
+}
+
 void decision_init(struct decision *decision)
 {
     *decision = (struct decision){.kind = DECISION_HELD, .started_us = TIME_NONE};

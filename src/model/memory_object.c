@@ -41,10 +41,9 @@ static int read_id(const json_t *value, void *target, struct err *err)
 static int refuse_importance(double number, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(FIELD_SHOWN_MAX_BYTES);
-    struct err why = ERR_INIT;
 
-    if (json_canonical_number(number, &text, &why) < 0) {
-        return err_set(err, ERR_INVALID, "importance is no finite number; allowed is 0 to 1");
+    if (json_canonical_number(number, &text, err) < 0) {
+        return err_context(err, "importance");
     }
     return err_set(err, ERR_INVALID, "importance is " STR_FMT "; allowed is 0 to 1",
                    STR_ARG(buf_str(&text)));

@@ -5,6 +5,9 @@
 #include "base/timestamp.h"
 
 #define TIME_LEN (sizeof("2026-11-22T18:18:43.000001Z") - 1)
+#define DEPTH_MAX                                                                                  \
+    (JSON_DEPTH_MAX - 1) /* of a value: the object that it stands in is a level too                \
+                          */
 
 static size_t left(const struct scan *scan)
 {
@@ -102,7 +105,7 @@ int scan_uint(struct scan *scan, uint64_t max, uint64_t *ret, struct err *err)
 
     for (; at < scan->end && *at >= '0' && *at <= '9'; at++) {
         unsigned digit = (unsigned)(*at - '0');
-        if (number > (max - digit) / 10) {
+        if (digit > max || number > (max - digit) / 10) {
             return scan_wrong(scan, "a number that is too large", err);
         }
         number = number * 10 + digit;
@@ -220,7 +223,7 @@ static int scan_step(struct scan *scan, uint64_t *open, unsigned *depth, struct 
         return scan_string(scan, &ignored, err);
     }
     if (c == '{' || c == '[') {
-        if (++*depth > JSON_DEPTH_MAX) {
+        if (++*depth > DEPTH_MAX) {
             return scan_wrong(scan, "nested too deeply", err);
         }
         *open = *open << 1 | (c == '{');
