@@ -1,0 +1,160 @@
+/* Projects and actors of the windows: by name, and let go when nothing names them any more. */
+#include "guard/window_internal.h"
+
+#define SWEEP_LEAST 256 /* projects and actors; below it a walk gains nothing */
+
+static bool project_match(const struct table_link *link, const void *key)
+{
+    return strcmp(((const struct window_project *)(const void *)link)->id, key) == 0;
+}
+
+struct window_project *windows_project(struct windows *windows, const char *id)
+{
+    uint64_t hash = table_hash(&windows->projects, id, strlen(id));
+    struct table_link *link = table_find(&windows->projects, hash, project_match, id);
+
+    if (link == NULL) {
+        struct window_project *project = xcalloc(1, sizeof(*project));
+        project->id = xstrdup(id);
+        project->next = windows->project_list;
+        windows->project_list = project;
+        table_add(&windows->projects, &project->link, hash);
+        return project;
+    }
+    return (struct window_project *)link; /* its first member, as the actor's */
+}
+
+static bool actor_match(const struct table_link *link, const void *key)
+{
+    return strcmp(((const struct window_actor *)(const void *)link)->name, key) == 0;
+}
+
+struct window_actor *windows_actor(struct windows *windows, const char *name)
+{
+    uint64_t hash = table_hash(&windows->actors, name, strlen(name));
+    struct table_link *link = table_find(&windows->actors, hash, actor_match, name);
+
+    if (link == NULL) {
+        struct window_actor *actor = xcalloc(1, sizeof(*actor));
+        actor->name = xstrdup(name);
+        actor->next = windows->actor_list;
+        windows->actor_list = actor;
+        table_add(&windows->actors, &actor->link, hash);
+        return actor;
+    }
+    return (struct window_actor *)link;
+}
+
+/* ---- life ---- */
+
+static void project_free(struct window_project *project)
+{
+    while (project->summaries != NULL) {
+        struct window_summary *summary = project->summaries;
+        project->summaries = summary->next;
+        ranges_done(&summary->ranges);
+        free(summary);
+    }
+    free(project->id);
+    free(project);
+}
+
+void window_names_free(struct windows *windows)
+{
+    while (windows->project_list != NULL) {
+        struct window_project *project = windows->project_list;
+        windows->project_list = project->next;
+        project_free(project);
+    }
+    while (windows->actor_list != NULL) {
+        struct window_actor *actor = windows->actor_list;
+        windows->actor_list = actor->next;
+        free(actor->name);
+        free(actor);
+    }
+}
+
+/* ---- actors ---- */
+
+uint64_t window_actor_deletes(const struct windows *windows, const struct window_actor *actor)
+{
+    bool within = windows->now_ms - actor->folded_mono_ms <= windows->length_ms[WINDOW_DELETE];
+
+    return actor->deletes + (within ? actor->folded_deletes : 0);
+}
+
+uint64_t window_actor_shown(const struct windows *windows, const struct window_actor *actor,
+                            int64_t now_ms)
+{
+    int64_t length_ms = windows->length_ms[WINDOW_DELETE];
+    uint64_t total = 0;
+
+    for (const struct window_event *event = actor->first; event != NULL;
+         event = event->actor_newer) {
+        total += event->is_delete && now_ms - event->mono_ms <= length_ms ? 1 : 0;
+    }
+    for (size_t i = 0; i < actor->held_count; i++) {
+        total += now_ms - actor->held[i].mono_ms <= length_ms ? actor->held[i].deletes : 0;
+    }
+    if (now_ms - actor->folded_mono_ms <= length_ms) {
+        total += actor->folded_deletes;
+    }
+    return total;
+}
+
+void window_actor_held(struct window_actor *actor, int64_t mono_ms, uint64_t deletes)
+{
+    struct window_tick *held = actor->held;
+
+    if (actor->held_count > 0 && held[actor->held_count - 1].mono_ms == mono_ms) {
+        held[actor->held_count - 1].deletes += deletes;
+        return;
+    }
+    if (actor->held_count == WINDOW_TICKS) {
+        held[1].deletes += held[0].deletes;
+        memmove(held, held + 1, (WINDOW_TICKS - 1) * sizeof(*held));
+        actor->held_count--;
+    }
+    held[actor->held_count++] = (struct window_tick){mono_ms, deletes};
+}
+
+/* ---- sweeping ---- */
+
+bool windows_crowded(const struct windows *windows)
+{
+    return windows->projects.count + windows->actors.count > 2 * windows->swept_at + SWEEP_LEAST;
+}
+
+static bool actor_idle(const struct windows *windows, const struct window_actor *actor)
+{
+    return actor->events == 0 && !actor->is_marked &&
+           window_actor_shown(windows, actor, windows->now_ms) == 0;
+}
+
+void windows_sweep(struct windows *windows)
+{
+    for (struct window_project **at = &windows->project_list; *at != NULL;) {
+        struct window_project *project = *at;
+        if (project->first == NULL && project->summaries == NULL && !project->is_marked) {
+            *at = project->next;
+            table_remove(&windows->projects, &project->link);
+            project_free(project);
+        } else {
+            project->is_marked = false;
+            at = &project->next;
+        }
+    }
+    for (struct window_actor **at = &windows->actor_list; *at != NULL;) {
+        struct window_actor *actor = *at;
+        if (actor_idle(windows, actor)) {
+            *at = actor->next;
+            table_remove(&windows->actors, &actor->link);
+            free(actor->name);
+            free(actor);
+        } else {
+            actor->is_marked = false;
+            at = &actor->next;
+        }
+    }
+    windows->swept_at = windows->projects.count + windows->actors.count;
+}

@@ -1,0 +1,230 @@
+/*
+ * Summaries: what becomes of the oldest events when there are too many. Counts stay, so that the
+ * rules go on as before; ranges stay up to a bound, so that what they count can be held.
+ */
+#include "guard/window_internal.h"
+
+/* ---- folding ---- */
+
+static enum window_class class_of(const struct window_event *event)
+{
+    if (event->is_delete) {
+        return CLASS_DELETE;
+    }
+    if (event->is_blank) {
+        return CLASS_BLANK;
+    }
+    return event->new_bytes < event->old_bytes ? CLASS_SHRINK : CLASS_CHANGE;
+}
+
+/* The two oldest of a class become one when there are too many. The newer of them takes the older's
+ * in. */
+static void merge_oldest(struct windows *windows, struct window_project *project,
+                         enum window_class class)
+{
+    struct window_summary **before_oldest = NULL;
+    struct window_summary *into = NULL;
+    size_t count = 0;
+
+    for (struct window_summary **at = &project->summaries; *at != NULL; at = &(*at)->next) {
+        if ((*at)->class == class) {
+            count++;
+            into = before_oldest == NULL ? NULL : *before_oldest;
+            before_oldest = at;
+        }
+    }
+    if (count <= WINDOW_SUMMARIES_MAX || into == NULL) {
+        return;
+    }
+    struct window_summary *oldest = *before_oldest;
+    into->started_us =
+        oldest->started_us < into->started_us ? oldest->started_us : into->started_us;
+    into->changes += oldest->changes;
+    into->unlisted += oldest->unlisted;
+    into->memories += oldest->memories;
+    into->old_bytes += oldest->old_bytes;
+    into->taken_bytes += oldest->taken_bytes;
+    size_t total = into->ranges.count + oldest->ranges.count;
+    if (total > 0) {
+        into->ranges.items = xrealloc(into->ranges.items, total * sizeof(*into->ranges.items));
+        if (oldest->ranges.count > 0) {
+            memcpy(into->ranges.items + into->ranges.count, oldest->ranges.items,
+                   oldest->ranges.count * sizeof(*oldest->ranges.items));
+        }
+        into->ranges.count = into->ranges.capacity = total;
+    }
+    *before_oldest = oldest->next;
+    windows->summary_count--;
+    ranges_done(&oldest->ranges);
+    free(oldest);
+}
+
+/* The summary that takes in what is folded now: one for each run of windows_fold. */
+static struct window_summary *summary_for(struct windows *windows, enum window_class class,
+                                          uint64_t run, const struct window_event *event)
+{
+    struct window_project *project = event->memory->project;
+
+    for (struct window_summary *s = project->summaries; s != NULL && s->run == run; s = s->next) {
+        if (s->class == class) {
+            return s;
+        }
+    }
+    struct window_summary *summary = xcalloc(1, sizeof(*summary));
+    summary->next = project->summaries;
+    summary->project = project;
+    summary->class = class;
+    summary->run = run;
+    summary->started_us = event->at_us;
+    project->summaries = summary;
+    windows->summary_count++;
+    merge_oldest(windows, project, class);
+    return summary;
+}
+
+static void list_change(struct windows *windows, struct window_summary *summary,
+                        const struct window_event *event)
+{
+    size_t before = summary->ranges.count;
+    const struct range *last = before == 0 ? NULL : &summary->ranges.items[before - 1];
+    bool grows =
+        last != NULL && last->to + 1 == event->seq && uuid_eq(&last->origin, &event->origin);
+
+    summary->changes++;
+    if (!grows && windows->summary_ranges >= WINDOW_SUMMARY_RANGES_MAX) {
+        summary->unlisted++;
+        return;
+    }
+    ranges_add(&summary->ranges, &event->origin, event->seq);
+    windows->summary_ranges += summary->ranges.count - before;
+}
+
+/* The next event of the memory takes over what this one stands for: where it began, and what it
+ * did. */
+static void hand_over(struct windows *windows, const struct window_event *event)
+{
+    struct window_event *next = event->memory_newer;
+    struct window_memory *memory = event->memory;
+
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(memory, k, false);
+    }
+    struct window_event old = *next;
+    next->old_bytes = event->old_bytes;
+    next->is_content = next->is_content || (event->is_content && !next->is_delete);
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        if (next->serial >= windows->edge[k] && window_counts(next, k) && !window_counts(&old, k)) {
+            memory->counted[k]++;
+        }
+        window_account(memory, k, true);
+    }
+}
+
+static void fold_event(struct windows *windows, struct window_event *event, uint64_t run)
+{
+    bool is_last = event->memory_newer == NULL;
+
+    if (event->of_actor && event->is_delete) {
+        event->actor->folded_deletes =
+            window_actor_deletes(windows, event->actor) - event->actor->deletes + 1;
+        event->actor->folded_mono_ms = event->mono_ms;
+    }
+    if (event->is_delete || event->is_content) {
+        struct window_summary *summary = summary_for(windows, class_of(event), run, event);
+        list_change(windows, summary, event);
+        summary->mono_ms = event->mono_ms;
+        if (is_last) {
+            summary->memories++;
+            summary->old_bytes += event->old_bytes;
+            summary->taken_bytes +=
+                event->new_bytes < event->old_bytes ? event->old_bytes - event->new_bytes : 0;
+        }
+    }
+    if (!is_last) {
+        hand_over(windows, event);
+    }
+    window_event_drop(windows, event);
+}
+
+void windows_fold(struct windows *windows, size_t left)
+{
+    uint64_t run = ++windows->fold_runs;
+    bool dense = windows->count > 2 * windows->events_max;
+    struct window_event *event = windows->oldest;
+
+    while (event != NULL && windows->count > left) {
+        struct window_event *next = event->newer;
+        /*
+         * What counts against an actor right now stays: it is no more than delete_max for each,
+         * unless that is set so high that the bound would mean nothing. An event behind such a one
+         * in its chain stays with it.
+         */
+        if (event->memory_older == NULL && (!event->of_actor || dense)) {
+            fold_event(windows, event, run);
+        }
+        event = next;
+    }
+}
+
+/* ---- counting ---- */
+
+bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
+                           enum window_kind kind)
+{
+    return !summary->is_taken && windows->now_ms - summary->mono_ms <= windows->length_ms[kind];
+}
+
+struct window_totals windows_totals(const struct windows *windows,
+                                    const struct window_project *project, enum window_kind kind)
+{
+    struct window_totals totals = project->totals[kind];
+
+    for (const struct window_summary *s = project->summaries; s != NULL; s = s->next) {
+        if (!window_summary_within(windows, s, kind)) {
+            continue;
+        }
+        if (s->class == CLASS_DELETE) {
+            totals.deleted += s->memories;
+            totals.destroyed += s->memories;
+            continue;
+        }
+        totals.destroyed += s->class == CLASS_BLANK ? s->memories : 0;
+        totals.changed += s->memories;
+        totals.lost += s->taken_bytes > 0 ? s->memories : 0;
+        totals.old_bytes += s->old_bytes;
+        totals.taken_bytes += s->taken_bytes;
+    }
+    return totals;
+}
+
+/* ---- going ---- */
+
+static void drop_summaries(struct windows *windows, bool taken_only)
+{
+    for (struct window_project *project = windows->project_list;
+         windows->summary_count > 0 && project != NULL; project = project->next) {
+        for (struct window_summary **at = &project->summaries; *at != NULL;) {
+            struct window_summary *summary = *at;
+            bool old = windows->now_ms - summary->mono_ms > windows->length_ms[WINDOW_LONG];
+            if (summary->is_taken || (old && !taken_only)) {
+                *at = summary->next;
+                windows->summary_ranges -= summary->ranges.count;
+                windows->summary_count--;
+                ranges_done(&summary->ranges);
+                free(summary);
+            } else {
+                at = &summary->next;
+            }
+        }
+    }
+}
+
+void window_summaries_expire(struct windows *windows)
+{
+    drop_summaries(windows, false);
+}
+
+void window_summaries_drop_taken(struct windows *windows)
+{
+    drop_summaries(windows, true);
+}

@@ -1,0 +1,612 @@
+/* Events, their chains and the windows that slide over them. Summaries are in summary.c. */
+#include "guard/window_internal.h"
+
+#include <assert.h>
+
+#define BLANK_LEAST_BYTES                                                                          \
+    20 /* less than this can't be called emptied by its size alone (ledger.h, struct effect) */
+#define BLANK_PART 10   /* what is left is less than one part in so many */
+#define SWEEP_LEAST 256 /* projects and actors; below it a walk gains nothing */
+
+enum step_kind { STEP_ADDED, STEP_TAKEN, STEP_TAKEN_SUMMARY };
+
+struct window_step {
+    enum step_kind kind;
+    void *thing;
+};
+
+static void note(struct windows *windows, enum step_kind kind, void *thing)
+{
+    if (windows->step_count == windows->step_capacity) {
+        windows->step_capacity = windows->step_capacity == 0 ? 64 : 2 * windows->step_capacity;
+        windows->steps = xrealloc(windows->steps, windows->step_capacity * sizeof(*windows->steps));
+    }
+    windows->steps[windows->step_count++] = (struct window_step){kind, thing};
+}
+
+/* ---- life ---- */
+
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+void windows_init(struct windows *windows, const struct guard_options *options, struct env *env)
+{
+    uint64_t seeds[3];
+
+    env->random(env, seeds, sizeof(seeds));
+    *windows = (struct windows){.next_serial = 1,
+                                .version_jump_max = options->version_jump_max,
+                                .events_max = WINDOW_EVENTS_MAX};
+    int64_t *length = windows->length_ms;
+    length[WINDOW_DELETE] = options->delete_window_ms;
+    length[WINDOW_SHARE] = options->share_window_ms;
+    length[WINDOW_DRIP] = options->drip_window_ms;
+    length[WINDOW_UPDATE] = options->update_window_ms;
+    length[WINDOW_LOSS] = options->loss_window_ms;
+    length[WINDOW_SHORT] = longer(length[WINDOW_UPDATE], length[WINDOW_LOSS]);
+    for (int k = 0; k < WINDOW_LONG; k++) {
+        length[WINDOW_LONG] = longer(length[WINDOW_LONG], length[k]);
+    }
+    for (int k = 0; k < WINDOW_KINDS; k++) {
+        windows->edge[k] = 1;
+    }
+    pool_init(&windows->events, sizeof(struct window_event));
+    pool_init(&windows->memory_pool, sizeof(struct window_memory));
+    table_init(&windows->memories, seeds[0]);
+    table_init(&windows->projects, seeds[1]);
+    table_init(&windows->actors, seeds[2]);
+}
+
+void windows_done(struct windows *windows)
+{
+    window_names_free(windows);
+    table_done(&windows->memories);
+    table_done(&windows->projects);
+    table_done(&windows->actors);
+    pool_done(&windows->events);
+    pool_done(&windows->memory_pool);
+    free(windows->steps);
+}
+
+/* ---- memories ---- */
+
+static bool memory_match(const struct table_link *link, const void *key)
+{
+    return uuid_eq(&((const struct window_memory *)(const void *)link)->id, key);
+}
+
+static struct window_memory *find_memory(struct windows *windows, const struct uuid *id,
+                                         uint64_t *ret_hash)
+{
+    *ret_hash = table_hash(&windows->memories, id->bytes, sizeof(id->bytes));
+    return (struct window_memory *)table_find(&windows->memories, *ret_hash, memory_match, id);
+}
+
+static struct window_memory *make_memory(struct windows *windows, const struct uuid *id,
+                                         uint64_t hash, struct window_project *project)
+{
+    struct window_memory *memory = pool_take(&windows->memory_pool);
+
+    memory->id = *id;
+    memory->project = project;
+    memory->older = project->last;
+    if (project->last != NULL) {
+        project->last->newer = memory;
+    } else {
+        project->first = memory;
+    }
+    project->last = memory;
+    table_add(&windows->memories, &memory->link, hash);
+    return memory;
+}
+
+void window_memory_free(struct windows *windows, struct window_memory *memory)
+{
+    struct window_project *project = memory->project;
+
+    if (memory->older != NULL) {
+        memory->older->newer = memory->newer;
+    } else {
+        project->first = memory->newer;
+    }
+    if (memory->newer != NULL) {
+        memory->newer->older = memory->older;
+    } else {
+        project->last = memory->older;
+    }
+    table_remove(&windows->memories, &memory->link);
+    pool_give(&windows->memory_pool, memory);
+}
+
+/* ---- what a memory counts for ---- */
+
+bool window_counts(const struct window_event *event, enum window_kind kind)
+{
+    bool of_updates = kind == WINDOW_UPDATE || kind == WINDOW_LOSS;
+
+    return event->is_content || (event->is_delete && !of_updates);
+}
+
+static bool shrank_to_nothing(uint32_t old_bytes, uint32_t new_bytes)
+{
+    return old_bytes >= BLANK_LEAST_BYTES && (uint64_t)new_bytes * BLANK_PART < old_bytes;
+}
+
+struct window_net window_memory_net(const struct window_memory *memory, enum window_kind kind)
+{
+    struct window_net net = {.is_deleted = false};
+
+    if (memory->counted[kind] == 0) {
+        return net;
+    }
+    const struct window_event *first = memory->first[kind];
+    const struct window_event *last = memory->last;
+    net.is_deleted = last->is_delete;
+    net.is_destroyed =
+        net.is_deleted || last->is_blank || shrank_to_nothing(first->old_bytes, last->new_bytes);
+    net.is_changed = !net.is_deleted;
+    if (net.is_changed) {
+        net.old_bytes = first->old_bytes;
+        net.is_lost = last->new_bytes < first->old_bytes;
+        net.taken_bytes = net.is_lost ? first->old_bytes - last->new_bytes : 0;
+    }
+    return net;
+}
+
+void window_account(struct window_memory *memory, enum window_kind kind, bool add)
+{
+    struct window_net net = window_memory_net(memory, kind);
+    struct window_totals *totals = &memory->project->totals[kind];
+    uint64_t sign = add ? 1 : UINT64_MAX; /* modulo 2^64: minus one */
+
+    totals->deleted += net.is_deleted ? sign : 0;
+    totals->destroyed += net.is_destroyed ? sign : 0;
+    totals->changed += net.is_changed ? sign : 0;
+    totals->lost += net.is_lost ? sign : 0;
+    totals->old_bytes += sign * net.old_bytes;
+    totals->taken_bytes += sign * net.taken_bytes;
+}
+
+/* Put an event at the end of its memory's chain. */
+static void chain_attach(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(memory, k, false);
+    }
+    event->memory_older = memory->last;
+    event->memory_newer = NULL;
+    if (memory->last != NULL) {
+        memory->last->memory_newer = event;
+    }
+    memory->last = event;
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        if (event->serial >= windows->edge[k]) {
+            memory->first[k] = memory->first[k] == NULL ? event : memory->first[k];
+            memory->counted[k] += window_counts(event, k) ? 1 : 0;
+        }
+        window_account(memory, k, true);
+    }
+}
+
+/* Take the last event off its memory's chain. */
+static void chain_detach(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(memory, k, false);
+        if (event->serial >= windows->edge[k]) {
+            memory->first[k] = memory->first[k] == event ? NULL : memory->first[k];
+            memory->counted[k] -= window_counts(event, k) ? 1 : 0;
+        }
+    }
+    memory->last = event->memory_older;
+    if (memory->last != NULL) {
+        memory->last->memory_newer = NULL;
+    }
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(memory, k, true);
+    }
+}
+
+/* The first event of a chain leaves a window. */
+static void chain_leave(struct window_event *event, enum window_kind kind)
+{
+    struct window_memory *memory = event->memory;
+
+    window_account(memory, kind, false);
+    memory->first[kind] = event->memory_newer;
+    memory->counted[kind] -= window_counts(event, kind) ? 1 : 0;
+    window_account(memory, kind, true);
+}
+
+/* ---- lists ---- */
+
+static void list_link(struct windows *windows, struct window_event *event)
+{
+    if (event->older != NULL) {
+        event->older->newer = event;
+    } else {
+        windows->oldest = event;
+    }
+    if (event->newer != NULL) {
+        event->newer->older = event;
+    } else {
+        windows->newest = event;
+    }
+    for (int k = 0; k < WINDOW_KINDS; k++) {
+        struct window_event *cursor = windows->cursor[k];
+        if (event->serial >= windows->edge[k] &&
+            (cursor == NULL || cursor->serial > event->serial)) {
+            windows->cursor[k] = event;
+        }
+    }
+    windows->count++;
+}
+
+/* The event keeps its own pointers, so that undoing in the reverse order puts it back where it was.
+ */
+static void list_unlink(struct windows *windows, struct window_event *event)
+{
+    if (event->older != NULL) {
+        event->older->newer = event->newer;
+    } else {
+        windows->oldest = event->newer;
+    }
+    if (event->newer != NULL) {
+        event->newer->older = event->older;
+    } else {
+        windows->newest = event->older;
+    }
+    for (int k = 0; k < WINDOW_KINDS; k++) {
+        if (windows->cursor[k] == event) {
+            windows->cursor[k] = event->newer;
+        }
+    }
+    windows->count--;
+}
+
+static void actor_link(struct window_event *event)
+{
+    struct window_actor *actor = event->actor;
+
+    if (event->actor_older != NULL) {
+        event->actor_older->actor_newer = event;
+    } else {
+        actor->first = event;
+    }
+    if (event->actor_newer != NULL) {
+        event->actor_newer->actor_older = event;
+    } else {
+        actor->last = event;
+    }
+    actor->deletes += event->is_delete ? 1 : 0;
+}
+
+static void actor_unlink(struct window_event *event)
+{
+    struct window_actor *actor = event->actor;
+
+    if (event->actor_older != NULL) {
+        event->actor_older->actor_newer = event->actor_newer;
+    } else {
+        actor->first = event->actor_newer;
+    }
+    if (event->actor_newer != NULL) {
+        event->actor_newer->actor_older = event->actor_older;
+    } else {
+        actor->last = event->actor_older;
+    }
+    actor->deletes -= event->is_delete ? 1 : 0;
+}
+
+void window_actor_drop(struct window_event *event)
+{
+    if (event->of_actor) {
+        actor_unlink(event);
+        event->of_actor = false;
+    }
+}
+
+static void event_free(struct windows *windows, struct window_event *event)
+{
+    event->actor->events--;
+    pool_give(&windows->events, event);
+}
+
+/* ---- coming and going ---- */
+
+static uint32_t bytes_of(size_t bytes)
+{
+    return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
+static void describe(struct window_event *event, const struct effect *effect)
+{
+    const struct window_event *before = event->memory->last;
+
+    event->at_us = effect->at_us;
+    event->origin = effect->origin;
+    event->seq = effect->seq;
+    event->old_bytes = bytes_of(effect->old_bytes);
+    event->new_bytes = effect->kind == EFFECT_DELETE ? 0 : bytes_of(effect->new_bytes);
+    event->is_delete = effect->kind == EFFECT_DELETE;
+    event->is_content = !event->is_delete && (effect->content_changed || effect->blanked);
+    event->is_blank = event->is_content ? effect->blanked : before != NULL && before->is_blank;
+    event->is_destroying = event->is_delete || (event->is_content && effect->blanked);
+    if (effect->new_version > effect->old_version) {
+        event->version_jump = effect->new_version - effect->old_version;
+    }
+}
+
+/* Did it take nothing away, so that only the rules for updates look at it? */
+static bool is_short(const struct window_event *event)
+{
+    return !event->is_destroying && event->new_bytes >= event->old_bytes;
+}
+
+/* Nothing that a rule looks at: a change of other fields, or bringing back what was deleted (it had
+ * no bytes). */
+static bool is_harmless(const struct windows *windows, const struct effect *effect)
+{
+    bool changes = effect->old_bytes > 0 && (effect->content_changed || effect->blanked);
+    bool jumps = effect->new_version > effect->old_version &&
+                 effect->new_version - effect->old_version > windows->version_jump_max;
+
+    return effect->kind == EFFECT_UPDATE && !changes && !jumps;
+}
+
+/* Effects come in runs of one project and actor: the last event's are tried first. */
+static struct window_project *project_near(struct windows *windows, const char *id)
+{
+    struct window_project *last = windows->newest == NULL ? NULL : windows->newest->memory->project;
+
+    return last != NULL && strcmp(last->id, id) == 0 ? last : windows_project(windows, id);
+}
+
+static struct window_actor *actor_near(struct windows *windows, const char *name)
+{
+    struct window_actor *last = windows->newest == NULL ? NULL : windows->newest->actor;
+
+    return last != NULL && strcmp(last->name, name) == 0 ? last : windows_actor(windows, name);
+}
+
+struct window_event *windows_add(struct windows *windows, const struct effect *effect,
+                                 int64_t mono_ms)
+{
+    uint64_t hash;
+    struct window_memory *memory = find_memory(windows, &effect->memory, &hash);
+
+    if (memory == NULL) {
+        if (is_harmless(windows, effect)) {
+            return NULL;
+        }
+        memory =
+            make_memory(windows, &effect->memory, hash, project_near(windows, effect->project_id));
+    }
+    struct window_event *event = pool_take(&windows->events);
+    event->memory = memory;
+    event->actor = actor_near(windows, effect->source);
+    event->actor->events++;
+    event->serial = windows->next_serial++;
+    event->mono_ms = mono_ms;
+    describe(event, effect);
+    chain_attach(windows, event);
+    event->older = windows->newest;
+    list_link(windows, event);
+    if (event->is_destroying) {
+        event->of_actor = true;
+        event->actor_older = event->actor->last;
+        actor_link(event);
+    }
+    note(windows, STEP_ADDED, event);
+    return event;
+}
+
+/* ---- taking ---- */
+
+void windows_call(struct windows *windows)
+{
+    windows->call++;
+}
+
+static void enter_call(const struct windows *windows, struct window_project *project)
+{
+    if (project->call != windows->call) {
+        project->call = windows->call;
+        project->live_known = false;
+        project->restored = 0;
+    }
+}
+
+uint64_t windows_live(struct windows *windows, struct window_project *project,
+                      const struct judge_view *view)
+{
+    enter_call(windows, project);
+    if (!project->live_known) {
+        project->live = view->live(view, project->id);
+        project->live_known = true;
+    }
+    int64_t live = (int64_t)project->live + project->restored;
+    return live > 0 ? (uint64_t)live : 0;
+}
+
+void windows_take(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    assert(memory->last == event);
+    enter_call(windows, memory->project);
+    chain_detach(windows, event);
+    memory->project->restored += event->is_delete ? 1 : 0;
+    memory->project->restored -= memory->last != NULL && memory->last->is_delete ? 1 : 0;
+    list_unlink(windows, event);
+    if (event->of_actor) {
+        actor_unlink(event);
+    }
+    event->is_taken = true;
+    memory->taken++;
+    note(windows, STEP_TAKEN, event);
+}
+
+void windows_take_summary(struct windows *windows, struct window_summary *summary)
+{
+    summary->is_taken = true;
+    note(windows, STEP_TAKEN_SUMMARY, summary);
+}
+
+/* Out of every window, list and chain for good; it is the first of its chain. */
+void window_event_drop(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        if (event->serial >= windows->edge[k]) {
+            chain_leave(event, k);
+        }
+    }
+    window_actor_drop(event);
+    list_unlink(windows, event);
+    if (event->memory_newer != NULL) {
+        event->memory_newer->memory_older = NULL;
+    } else {
+        memory->last = NULL;
+        window_memory_free(windows, memory);
+    }
+    event_free(windows, event);
+}
+
+static void leave(struct windows *windows, struct window_event *event, enum window_kind kind)
+{
+    switch (kind) {
+    case WINDOW_DELETE:
+        window_actor_drop(event);
+        break;
+    case WINDOW_SHARE:
+    case WINDOW_DRIP:
+    case WINDOW_UPDATE:
+    case WINDOW_LOSS:
+        chain_leave(event, kind);
+        break;
+    case WINDOW_SHORT:
+        if (is_short(event) && event->memory_older == NULL) {
+            window_event_drop(windows, event);
+        }
+        break;
+    case WINDOW_LONG:
+    case WINDOW_KINDS:
+        window_event_drop(windows, event);
+        break;
+    }
+}
+
+void windows_expire(struct windows *windows, int64_t now_ms)
+{
+    windows->now_ms = now_ms;
+    for (enum window_kind k = 0; k < WINDOW_KINDS; k++) {
+        struct window_event *event;
+        while ((event = windows->cursor[k]) != NULL &&
+               now_ms - event->mono_ms > windows->length_ms[k]) {
+            windows->cursor[k] = event->newer;
+            windows->edge[k] = event->serial + 1;
+            leave(windows, event, k);
+        }
+    }
+    window_summaries_expire(windows);
+}
+
+/* ---- the end of a transaction ---- */
+
+static void undo_added(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    chain_detach(windows, event);
+    list_unlink(windows, event);
+    if (event->of_actor) {
+        actor_unlink(event);
+    }
+    if (memory->last == NULL && memory->taken == 0) {
+        window_memory_free(windows, memory);
+    }
+    event_free(windows, event);
+}
+
+static void undo_taken(struct windows *windows, struct window_event *event)
+{
+    event->is_taken = false;
+    event->memory->taken--;
+    if (event->of_actor) {
+        actor_link(event);
+    }
+    list_link(windows, event);
+    chain_attach(windows, event);
+}
+
+size_t windows_mark(const struct windows *windows)
+{
+    return windows->step_count;
+}
+
+static void forget_steps(struct windows *windows)
+{
+    windows->step_count = 0;
+    if (windows->step_capacity > 4096) { /* of a request far above the common */
+        free(windows->steps);
+        windows->steps = NULL;
+        windows->step_capacity = 0;
+    }
+}
+
+void windows_undo(struct windows *windows, size_t mark)
+{
+    while (windows->step_count > mark) {
+        struct window_step step = windows->steps[--windows->step_count];
+        switch (step.kind) {
+        case STEP_ADDED:
+            undo_added(windows, step.thing);
+            break;
+        case STEP_TAKEN:
+            undo_taken(windows, step.thing);
+            break;
+        case STEP_TAKEN_SUMMARY:
+            ((struct window_summary *)step.thing)->is_taken = false;
+            break;
+        }
+    }
+    if (mark == 0) {
+        forget_steps(windows);
+    }
+}
+
+static void commit_taken(struct windows *windows, struct window_event *event)
+{
+    struct window_memory *memory = event->memory;
+
+    if (event->is_delete) {
+        window_actor_held(event->actor, event->mono_ms, 1);
+    }
+    memory->taken--;
+    if (memory->taken == 0 && memory->last == NULL) {
+        window_memory_free(windows, memory);
+    }
+    event_free(windows, event);
+}
+
+void windows_commit(struct windows *windows)
+{
+    for (size_t i = 0; i < windows->step_count; i++) {
+        if (windows->steps[i].kind == STEP_TAKEN) {
+            commit_taken(windows, windows->steps[i].thing);
+        }
+    }
+    forget_steps(windows);
+    window_summaries_drop_taken(windows);
+    if (windows->count > windows->events_max) {
+        windows_fold(windows, windows->events_max - windows->events_max / 8);
+    }
+}

@@ -1,0 +1,261 @@
+/*
+ * window - what was destroyed or changed lately: by memory, by project, by actor.
+ *
+ * Every effect that may count against somebody is an *event* until it is older than the longest
+ * window. The events of one memory form a chain; what a memory counts for in a window is its net
+ * change there: what it was before the first event of the window against what it is after the last.
+ * So fifty edits of one memory are one memory, and what was emptied and written again is not lost.
+ *
+ * An event is *free* until an incident takes it; taken events count in no window any more. From a
+ * memory's chain only the newest event can be taken: whatever came on top of a change goes with it,
+ * or holding that change would show nothing.
+ *
+ * Time is the monotonic clock's, so that setting the wall clock back frees nobody's window. It
+ * stands still within a transaction of the ledger: windows_expire is called at its start,
+ * windows_commit or windows_undo at its end.
+ *
+ * Memory: up to WINDOW_EVENTS_MAX events stay one by one (about 250 bytes each with their
+ * memory's), plus what the transaction under way adds. Beyond it the oldest become *summaries*:
+ * counts and ranges, so that the rules go on counting them (a memory in a summary and among the
+ * events counts twice: the guard then errs on the side of an alert).
+ *
+ * Thread: one at a time.
+ */
+#ifndef HOLDFAST_GUARD_WINDOW_H
+#define HOLDFAST_GUARD_WINDOW_H
+
+#include "guard/guard.h"
+#include "guard/pool.h"
+#include "guard/table.h"
+
+#define WINDOW_EVENTS_MAX                                                                          \
+    49152 /* free events kept one by one: with those of a request they fit one judge's decisions   \
+           */
+#define WINDOW_SUMMARIES_MAX 8 /* of one project and class; more are merged, oldest first */
+#define WINDOW_SUMMARY_RANGES_MAX                                                                  \
+    4096 /* of all summaries; changes beyond are counted, but can't be held any more */
+
+enum window_kind {
+    WINDOW_DELETE, /* of an actor; the others are of a project */
+    WINDOW_SHARE,
+    WINDOW_DRIP,
+    WINDOW_UPDATE,
+    WINDOW_LOSS,
+    WINDOW_SHORT, /* how long an event stays that takes nothing away, */
+    WINDOW_LONG,  /* and any event */
+    WINDOW_KINDS
+};
+#define WINDOW_NET_FIRST                                                                           \
+    WINDOW_SHARE /* windows in which a memory's net change counts: FIRST..LAST */
+#define WINDOW_NET_LAST WINDOW_LOSS
+
+#define WINDOW_RULES_MAX                                                                           \
+    8 /* rules that may have an incident under way in one project or by one actor */
+
+struct incident;
+
+struct window_event {
+    uint64_t serial; /* 1.. in order of arrival */
+    int64_t mono_ms;
+    int64_t at_us;
+    struct uuid origin;
+    uint64_t seq;
+    struct window_memory *memory;
+    struct window_actor *actor;
+    struct window_event *older; /* all free events, by time */
+    struct window_event *newer;
+    struct window_event *memory_older;
+    struct window_event *memory_newer;
+    struct window_event *actor_older; /* destroying ones within WINDOW_DELETE */
+    struct window_event *actor_newer;
+    uint32_t old_bytes;
+    uint32_t new_bytes;
+    uint64_t version_jump;
+    bool is_delete;
+    bool is_content;    /* the content changed */
+    bool is_blank;      /* what is there after it is blank */
+    bool is_destroying; /* it deleted or blanked */
+    bool of_actor;      /* it is in the actor's list */
+    bool is_taken;
+};
+
+struct window_memory {
+    struct table_link link;
+    struct uuid id;
+    struct window_project *project; /* of its first event */
+    struct window_memory *older;    /* of the project */
+    struct window_memory *newer;
+    struct window_event *last;
+    struct window_event *first[WINDOW_LOSS + 1]; /* within each net window */
+    uint32_t counted[WINDOW_LOSS + 1]; /* deletions and changes of content within it (UPDATE, LOSS:
+                                          changes only) */
+    uint32_t taken;                    /* events taken since the last commit */
+};
+
+/* What a memory counts for in a window. */
+struct window_net {
+    bool is_deleted;
+    bool is_destroyed;    /* deleted or blank */
+    bool is_changed;      /* alive, with its content changed */
+    bool is_lost;         /* changed, and smaller than before */
+    uint64_t old_bytes;   /* changed: before the first event ... */
+    uint64_t taken_bytes; /* ... and how much less it is now */
+};
+
+struct window_totals {
+    uint64_t deleted; /* distinct memories, as the four above */
+    uint64_t destroyed;
+    uint64_t changed;
+    uint64_t lost;
+    uint64_t old_bytes;
+    uint64_t taken_bytes;
+};
+
+/* Of what an event did; a summary is of one class. */
+enum window_class { CLASS_DELETE, CLASS_BLANK, CLASS_SHRINK, CLASS_CHANGE, WINDOW_CLASSES };
+
+struct window_summary {
+    struct window_summary *next; /* newest first */
+    struct window_project *project;
+    enum window_class class;
+    uint64_t run;    /* of the folding that made it */
+    int64_t mono_ms; /* of the newest event in it: it leaves windows late rather than early */
+    int64_t started_us;
+    uint64_t changes;
+    uint64_t unlisted; /* of these, in no range */
+    uint64_t memories;
+    uint64_t old_bytes;
+    uint64_t taken_bytes;
+    struct ranges ranges;
+    bool is_taken;
+};
+
+struct window_project {
+    struct table_link link;
+    struct window_project *next;
+    char *id;
+    struct window_memory *first;
+    struct window_memory *last;
+    struct window_totals totals[WINDOW_LOSS + 1]; /* of the free events */
+    struct window_summary *summaries;
+    struct incident
+        *incidents[WINDOW_RULES_MAX]; /* the latest of each rule that is bound to the project */
+    uint64_t touched;                 /* the judge's call that added to it last */
+    uint64_t
+        call; /* the judge's call that asked for its memories last; what follows is of that call */
+    bool live_known;
+    uint64_t live;    /* as the ledger told */
+    int64_t restored; /* memories that live again since, because their deletion is held */
+    bool is_marked;
+};
+
+struct window_tick {
+    int64_t mono_ms;
+    uint64_t deletes;
+};
+#define WINDOW_TICKS 16
+
+struct window_actor {
+    struct table_link link;
+    struct window_actor *next;
+    char *name;
+    uint64_t events;            /* that name it, free or taken */
+    struct window_event *first; /* destroying ones within WINDOW_DELETE */
+    struct window_event *last;
+    uint64_t deletes;        /* among them */
+    uint64_t folded_deletes; /* not among them any more, see WINDOW_EVENTS_MAX */
+    int64_t folded_mono_ms;
+    struct window_tick
+        held[WINDOW_TICKS]; /* deletions that were held, for `status`; full: the oldest two merge */
+    size_t held_count;
+    struct incident *incidents[WINDOW_RULES_MAX];
+    uint64_t touched; /* the judge's call that added to it last */
+    bool is_marked;
+};
+
+struct window_step;
+
+struct windows {
+    int64_t length_ms[WINDOW_KINDS];
+    int64_t now_ms;            /* of the transaction */
+    uint64_t version_jump_max; /* an update that changes no content counts when its version jumps by
+                                  more */
+    uint64_t next_serial;
+    struct window_event *oldest;
+    struct window_event *newest;
+    size_t count;                              /* free events */
+    struct window_event *cursor[WINDOW_KINDS]; /* the oldest free event that is within */
+    uint64_t edge[WINDOW_KINDS];               /* its serial, or what the next will get at most */
+    struct pool events;
+    struct pool memory_pool;
+    struct table memories;
+    struct table projects;
+    struct table actors;
+    struct window_project *project_list;
+    struct window_actor *actor_list;
+    size_t swept_at; /* projects and actors after the last sweep */
+    size_t summary_count;
+    size_t summary_ranges;
+    uint64_t fold_runs;
+    size_t events_max; /* WINDOW_EVENTS_MAX; tests set less */
+    uint64_t call;     /* counts the judge's calls */
+    struct window_step *steps;
+    size_t step_count;
+    size_t step_capacity;
+};
+
+void windows_init(struct windows *windows, const struct guard_options *options, struct env *env);
+void windows_done(struct windows *windows);
+
+/* Start a transaction: the clock moves, what is too old goes. */
+void windows_expire(struct windows *windows, int64_t now_ms);
+
+/* The event of an effect, or NULL when it counts for nothing. mono_ms must not be below that of the
+ * last event. */
+struct window_event *windows_add(struct windows *windows, const struct effect *effect,
+                                 int64_t mono_ms);
+
+/* Start a call of the judge. */
+void windows_call(struct windows *windows);
+
+/* Take the newest free event of a memory, resp. a summary. They stay readable until the transaction
+ * ends. */
+void windows_take(struct windows *windows, struct window_event *event);
+void windows_take_summary(struct windows *windows, struct window_summary *summary);
+
+/* End the transaction, keeping or taking back what was added and taken. */
+void windows_commit(struct windows *windows);
+size_t windows_mark(const struct windows *windows);
+void windows_undo(struct windows *windows,
+                  size_t mark); /* back to the mark; 0: to the transaction's start */
+
+struct window_project *windows_project(struct windows *windows, const char *id);
+struct window_actor *windows_actor(struct windows *windows, const char *name);
+
+/* The memories of a project that are alive now, those counted whose deletion this call took. */
+uint64_t windows_live(struct windows *windows, struct window_project *project,
+                      const struct judge_view *view);
+
+/* What counts in a project's net window, summaries included. */
+struct window_totals windows_totals(const struct windows *windows,
+                                    const struct window_project *project, enum window_kind kind);
+struct window_net window_memory_net(const struct window_memory *memory, enum window_kind kind);
+bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
+                           enum window_kind kind);
+
+/* Deletions by an actor within WINDOW_DELETE at now_ms: free ones, and (for showing) those that are
+ * held. */
+uint64_t window_actor_deletes(const struct windows *windows, const struct window_actor *actor);
+uint64_t window_actor_shown(const struct windows *windows, const struct window_actor *actor,
+                            int64_t now_ms);
+void window_actor_held(struct window_actor *actor, int64_t mono_ms, uint64_t deletes);
+
+/*
+ * Free projects and actors that nothing names any more: neither events nor summaries nor is_marked,
+ * which the caller sets on those that it still needs. Outside of a transaction. windows_crowded
+ * tells when it is worth the walk.
+ */
+bool windows_crowded(const struct windows *windows);
+void windows_sweep(struct windows *windows);
+
+#endif
