@@ -1,9 +1,10 @@
 /*
  * str, buf - text and bytes.
  *
- * struct str is a borrowed view, not NUL-terminated. struct buf owns its bytes, grows up to the cap it was given and
- * keeps a NUL behind the last byte, so that buf.data may be passed as a C string (when it holds no NUL itself).
- * Memory that can't be had for a buffer under its cap ends the process: the journal makes a restart safe.
+ * struct str is a borrowed view, not NUL-terminated. struct buf owns its bytes, grows up to the cap
+ * it was given and keeps a NUL behind the last byte, so that buf.data may be passed as a C string
+ * (when it holds no NUL itself). Before anything is added (be it 0 bytes) data is NULL. Memory that
+ * can't be had for a buffer under its cap ends the process: the journal makes a restart safe.
  */
 #ifndef HOLDFAST_BASE_BUF_H
 #define HOLDFAST_BASE_BUF_H
@@ -31,7 +32,10 @@ struct buf {
     size_t max; /* bytes; never grows past it */
 };
 
-#define BUF_INIT(max_bytes) {.data = NULL, .len = 0, .capacity = 0, .max = (max_bytes)}
+#define BUF_INIT(max_bytes)                                                                        \
+    {                                                                                              \
+        .data = NULL, .len = 0, .capacity = 0, .max = (max_bytes)                                  \
+    }
 
 void buf_init(struct buf *buf, size_t max);
 void buf_done(struct buf *buf);
@@ -44,7 +48,8 @@ int buf_add_str(struct buf *buf, struct str s, struct err *err) MUST_CHECK;
 int buf_add_c(struct buf *buf, const char *c_string, struct err *err) MUST_CHECK;
 int buf_printf(struct buf *buf, struct err *err, const char *format, ...) PRINTF(3, 4) MUST_CHECK;
 
-/* Room for len more bytes at data + buf->len; the caller writes them and adds to len. ERR_LIMIT as above. */
+/* Room for len more bytes and a NUL at data + buf->len; the caller writes them and adds to len.
+ * ERR_LIMIT as above. */
 int buf_reserve(struct buf *buf, size_t len, struct err *err) MUST_CHECK;
 
 /* The bytes as a heap string of the caller's (free); buf is empty afterwards. */

@@ -2,7 +2,8 @@
  * env - clock and chance behind one struct, so that tests can set both.
  *
  * Wall time is for what is shown and stored; monotonic time for windows, backoff and deadlines.
- * Thread: env_system() may be used from any thread. A fake may be set from the test's thread while others read it.
+ * Thread: env_system() may be used from any thread. A fake may be set from the test's thread while
+ * others read it.
  */
 #ifndef HOLDFAST_BASE_ENV_H
 #define HOLDFAST_BASE_ENV_H

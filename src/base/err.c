@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "base/utf8.h"
+
 struct row {
     const char *name;
     const char *meaning;
@@ -55,6 +57,7 @@ PRINTF(3, 0) static int fill(struct err *err, enum err_code code, const char *fo
         len = snprintf(text, sizeof(text), "(the message could not be written)");
     }
     mark_cut(text, (size_t)len);
+    utf8_make_printable(text, strlen(text));
     err->code = code;
     memcpy(err->message, text, strlen(text) + 1);
     return -(int)code;

@@ -1,9 +1,13 @@
 /*
  * err - one error: a code from err.def and a message for the person who reads it.
  *
- * A fallible function returns 0 or -ERR_X and takes a `struct err *err` last, which it fills when it fails (err may not
- * be NULL). The message says what happened, where, and what is allowed or what to do. Context is prepended on the way
- * up: "vault archive: segment 0000…1.jsonl: record 17: …". Codes of other libraries become ours at the driver's edge.
+ * A fallible function returns 0 or -ERR_X and takes a `struct err *err` last, which it fills when
+ * it fails (err may not be NULL). The message says what happened, where, and what is allowed or
+ * what to do. Context is prepended on the way up: "vault archive: segment 0000…1.jsonl: record 17:
+ * …". Codes of other libraries become ours at the driver's edge.
+ *
+ * A message often quotes what was refused. So it is made UTF-8 without control characters (but
+ * newlines) when it is set: it may be shown on a terminal or sent as JSON as it is.
  *
  * Thread: a struct err belongs to one thread.
  */
@@ -36,13 +40,19 @@ struct err {
     char message[ERR_MESSAGE_MAX];
 };
 
-#define ERR_INIT {.code = ERR_NONE}
+#define ERR_INIT                                                                                   \
+    {                                                                                              \
+        .code = ERR_NONE                                                                           \
+    }
 
-/* Fill err and return -code: `return err_set(err, ERR_INVALID, "importance is %g; allowed is 0 to 1", x);` */
+/* Fill err and return -code: `return err_set(err, ERR_INVALID, "importance is %g; allowed is 0 to
+ * 1", x);` */
 int err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF(3, 4);
 
-/* As err_set, with ": " and the text of errno_value appended; ENOSPC and EDQUOT become ERR_FULL, whatever code says. */
-int err_errno(struct err *err, enum err_code code, int errno_value, const char *format, ...) PRINTF(4, 5);
+/* As err_set, with ": " and the text of errno_value appended; ENOSPC and EDQUOT become ERR_FULL,
+ * whatever code says. */
+int err_errno(struct err *err, enum err_code code, int errno_value, const char *format, ...)
+    PRINTF(4, 5);
 
 /* Prepend "context: " to the message and return -err->code. */
 int err_context(struct err *err, const char *format, ...) PRINTF(2, 3);

@@ -23,8 +23,8 @@ struct spec {
 
 /* All under the mutex. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct spec crash_at;
-static struct spec fault_at;
+static struct spec crashes;
+static struct spec faults;
 static const char *logged[LOGGED_MAX];
 static size_t logged_count;
 static const char *crash_log;
@@ -62,8 +62,8 @@ static void parse_spec(const char *text, struct spec *ret)
 
 static void read_environment(void)
 {
-    parse_spec(getenv("HOLDFAST_CRASH_AT"), &crash_at);
-    parse_spec(getenv("HOLDFAST_FAULT_AT"), &fault_at);
+    parse_spec(getenv("HOLDFAST_CRASH_AT"), &crashes);
+    parse_spec(getenv("HOLDFAST_FAULT_AT"), &faults);
     crash_log = getenv("HOLDFAST_CRASH_LOG");
 }
 
@@ -111,7 +111,7 @@ void fault_crash_point(const char *name)
     if (crash_log != NULL && first_time(name)) {
         log_name(name);
     }
-    if (passes(&crash_at, name)) {
+    if (passes(&crashes, name)) {
         (void)kill(getpid(), SIGKILL);
         for (;;) {
             (void)pause(); /* the signal may take a moment to reach this thread, which must do
@@ -125,7 +125,7 @@ bool fault_hit(const char *name, int errno_value)
 {
     (void)pthread_once(&environment_once, read_environment);
     (void)pthread_mutex_lock(&mutex);
-    bool hit = passes(&fault_at, name);
+    bool hit = passes(&faults, name);
     (void)pthread_mutex_unlock(&mutex);
     if (hit) {
         errno = errno_value;
@@ -133,11 +133,11 @@ bool fault_hit(const char *name, int errno_value)
     return hit;
 }
 
-void fault_set(const char *text)
+void fault_set(const char *fault_at)
 {
     (void)pthread_once(&environment_once, read_environment);
     (void)pthread_mutex_lock(&mutex);
-    parse_spec(text, &fault_at);
+    parse_spec(fault_at, &faults);
     (void)pthread_mutex_unlock(&mutex);
 }
 

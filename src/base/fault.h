@@ -1,10 +1,13 @@
 /*
- * fault - named crash points and counted faults, compiled in with -Dfaults=true and nothing otherwise.
+ * fault - named crash points and counted faults, compiled in with -Dfaults=true and nothing
+ * otherwise.
  *
- * CRASH_POINT("ledger.commit.before") ends the process as kill -9 would when the environment variable
- * HOLDFAST_CRASH_AT names it ("name" or "name:N" for its Nth passing). FAULT("file.fsync", EIO) is true (and sets errno)
- * when HOLDFAST_FAULT_AT is "name:N" and this is the Nth passing of that name, or "name:N+" for it and all later ones.
- * fault_names() in tests lists every crash point passed (HOLDFAST_CRASH_LOG=FILE appends each name once).
+ * CRASH_POINT("ledger.commit.before") ends the process as kill -9 would when the environment
+ * variable HOLDFAST_CRASH_AT names it ("name" or "name:N" for its Nth passing). FAULT("file.fsync",
+ * EIO) is true (and sets errno) when HOLDFAST_FAULT_AT is "name:N" and this is the Nth passing of
+ * that name, or "name:N+" for it and all later ones. With HOLDFAST_CRASH_LOG=FILE the name of every
+ * crash point passed is appended to the file, once per process. The environment is read once; a
+ * value that can't be read ends the process, lest a test pass because nothing was hit.
  */
 #ifndef HOLDFAST_BASE_FAULT_H
 #define HOLDFAST_BASE_FAULT_H
@@ -14,7 +17,8 @@
 #ifdef HOLDFAST_FAULTS
 void fault_crash_point(const char *name);
 bool fault_hit(const char *name, int errno_value);
-/* For unit tests: set what the environment variables would (NULL clears), and start counting from 0. */
+/* For unit tests: set what the environment variables would (NULL clears), and start counting from
+ * 0. */
 void fault_set(const char *fault_at);
 #define CRASH_POINT(name) fault_crash_point(name)
 #define FAULT(name, errno_value) fault_hit(name, errno_value)

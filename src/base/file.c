@@ -117,6 +117,20 @@ int file_mkdirs(const char *path, mode_t mode, struct err *err)
     return rc;
 }
 
+/* fsync or fdatasync. Only a signal is a reason to try again. */
+static int sync_retrying(int (*sync)(int), int fd)
+{
+    int rc;
+
+    if (FAULT("file.fsync", EIO)) {
+        return -1;
+    }
+    do {
+        rc = sync(fd);
+    } while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
 int file_sync_dir(const char *path, struct err *err)
 {
     AUTO(close_fd) int fd = open_retrying(path, O_RDONLY | O_DIRECTORY);
@@ -125,7 +139,7 @@ int file_sync_dir(const char *path, struct err *err)
         return fail(err, "opening the folder", path);
     }
     /* EINVAL: a file system that knows no such thing, and has nothing to make durable by it */
-    if (FAULT("file.fsync", EIO) || (fsync(fd) != 0 && errno != EINVAL)) {
+    if (sync_retrying(fsync, fd) != 0 && errno != EINVAL) {
         return err_errno(err, ERR_IO, errno, "making the folder %s durable", path);
     }
     return 0;
@@ -133,7 +147,7 @@ int file_sync_dir(const char *path, struct err *err)
 
 int file_sync(int fd, const char *path, struct err *err)
 {
-    if (FAULT("file.fsync", EIO) || fdatasync(fd) != 0) {
+    if (sync_retrying(fdatasync, fd) != 0) {
         return err_errno(err, ERR_IO, errno, "making %s durable", path);
     }
     return 0;

@@ -7,6 +7,8 @@
 #include <openssl/hmac.h>
 #include <pthread.h>
 
+#include "base/num.h"
+
 /* Looked up once: the lookup takes longer than hashing 256 bytes. Never freed. */
 static EVP_MD *algorithm;
 static pthread_once_t algorithm_once = PTHREAD_ONCE_INIT;
@@ -70,13 +72,10 @@ void sha256_hex(const struct sha256 *hash, char ret_text[SHA256_HEX_MAX])
     ret_text[SHA256_HEX_MAX - 1] = '\0';
 }
 
-/* -1 for what is no lower-case hex digit */
-static int hex_digit(char c)
+/* One hash has one text, so that texts can be compared: -1 for upper case too. */
+static int lower_hex_digit(char c)
 {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= 'A' && c <= 'F' ? -1 : num_hex_digit(c);
 }
 
 int sha256_parse_hex(struct str s, struct sha256 *ret, struct err *err)
@@ -88,8 +87,8 @@ int sha256_parse_hex(struct str s, struct sha256 *ret, struct err *err)
                        s.len);
     }
     for (size_t i = 0; i < SHA256_LEN; i++) {
-        int high = hex_digit(s.ptr[2 * i]);
-        int low = hex_digit(s.ptr[2 * i + 1]);
+        int high = lower_hex_digit(s.ptr[2 * i]);
+        int low = lower_hex_digit(s.ptr[2 * i + 1]);
         if (high < 0 || low < 0) {
             return err_set(err, ERR_INVALID,
                            "a hash has something else than a lower-case hex digit at byte %zu",

@@ -7,8 +7,7 @@
 #include "base/num.h"
 #include "base/utf8.h"
 
-#define KEY_SPACE 64  /* bytes; longer keys are held on the heap while their value is read */
-#define QUOTED_MAX 64 /* bytes of the input that a message shows */
+#define KEY_SPACE 64 /* bytes; longer keys are held on the heap while their value is read */
 
 _Static_assert(FLT_EVAL_METHOD == 0, "a double operation must round once, to double");
 
@@ -116,22 +115,13 @@ static bool take_word(struct reader *in, const char *word)
 
 /* ---- strings ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The XXXX of \uXXXX. */
 static bool read_hex4(struct reader *in, unsigned *ret)
 {
     unsigned value = 0;
 
     for (int i = 0; i < 4; i++) {
-        int digit = in->p < in->end ? hex_digit(*in->p) : -1;
+        int digit = in->p < in->end ? num_hex_digit(*in->p) : -1;
         if (digit < 0) {
             return refuse_here(in, "four hexadecimal digits behind \\u");
         }
@@ -343,7 +333,7 @@ static json_t *too_large(const struct reader *in, const char *start)
     struct str number = {start, (size_t)(in->p - start)};
 
     (void)err_set(in->err, ERR_INVALID, "the number %.*s is too large; send it as a string",
-                  (int)utf8_cut(number, QUOTED_MAX), number.ptr);
+                  QUOTE_ARG(number));
     add_place(in, start);
     return NULL;
 }
@@ -469,7 +459,7 @@ static bool read_member(struct reader *in, json_t *object)
     }
     if (json_object_size(object) == count) {
         (void)err_set(in->err, ERR_INVALID, "the key \"%.*s\" appears twice in one object",
-                      (int)utf8_cut(str_of(key.text), QUOTED_MAX), key.text);
+                      QUOTE_ARG(str_of(key.text)));
         add_place(in, start);
         return false;
     }

@@ -1,8 +1,10 @@
 /*
- * log - lines for the operator, on stderr: logfmt (`ts=… level=info event=… key=value`) or JSON lines.
+ * log - lines for the operator, on stderr: logfmt (`ts=… level=info event=… key=value`) or JSON
+ * lines.
  *
- * Only engine, api and cli log; what lies below returns errors. stdout is never touched. Values are quoted and control
- * bytes escaped, so that stored text can't forge a line. A warning says what Holdfast does about it.
+ * Only engine, api and cli log; what lies below returns errors. stdout is never touched. Values are
+ * quoted and control bytes escaped, so that stored text can't forge a line. A warning says what
+ * Holdfast does about it.
  *
  * Thread: any.
  */

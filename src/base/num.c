@@ -7,13 +7,11 @@
 
 #include "base/utf8.h"
 
-#define QUOTED_MAX 64      /* bytes of a refused text that its message shows */
 #define DOUBLE_TEXT_MAX 64 /* bytes; 17 digits, sign, point and exponent take 24 */
 
 static int not_a_number(struct str s, const char *what, const char *kind, struct err *err)
 {
-    return err_set(err, ERR_INVALID, "%s is \"%.*s\"; expected %s", what,
-                   (int)utf8_cut(s, QUOTED_MAX), s.ptr, kind);
+    return err_set(err, ERR_INVALID, "%s is \"%.*s\"; expected %s", what, QUOTE_ARG(s), kind);
 }
 
 /* Digits only, after an optional minus. False when s is anything else; *ret_fits tells whether
@@ -55,8 +53,8 @@ int num_parse_i64(struct str s, int64_t min, int64_t max, const char *what, int6
         return not_a_number(s, what, "a whole number", err);
     }
     if (!fits || value < min || value > max) {
-        return err_set(err, ERR_INVALID, "%s is %.*s; allowed is %lld to %lld", what,
-                       (int)utf8_cut(s, QUOTED_MAX), s.ptr, (long long)min, (long long)max);
+        return err_set(err, ERR_INVALID, "%s is %.*s; allowed is %lld to %lld", what, QUOTE_ARG(s),
+                       (long long)min, (long long)max);
     }
     *ret = value;
     return 0;
@@ -113,6 +111,15 @@ int num_parse_double(struct str s, double min, double max, const char *what, dou
     }
     *ret = value;
     return 0;
+}
+
+int num_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20); /* lower case */
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 uint16_t be16_get(const void *p)

@@ -6,12 +6,18 @@
 
 #include "base/buf.h"
 
-/* The whole of s must be a decimal number within [min, max]; ERR_INVALID says what is allowed. `what` names the value. */
-int num_parse_i64(struct str s, int64_t min, int64_t max, const char *what, int64_t *ret, struct err *err) MUST_CHECK;
-int num_parse_double(struct str s, double min, double max, const char *what, double *ret, struct err *err) MUST_CHECK;
+/* The whole of s must be a decimal number within [min, max]; ERR_INVALID says what is allowed.
+ * `what` names the value. */
+int num_parse_i64(struct str s, int64_t min, int64_t max, const char *what, int64_t *ret,
+                  struct err *err) MUST_CHECK;
+int num_parse_double(struct str s, double min, double max, const char *what, double *ret,
+                     struct err *err) MUST_CHECK;
 
 /* strtod as in the C locale, whatever the program's is. ret_end may be NULL. */
 double num_strtod(const char *c_string, char **ret_end);
+
+/* The value of a hex digit of either case; -1 for any other character. */
+int num_hex_digit(char c);
 
 uint16_t be16_get(const void *p);
 uint32_t be32_get(const void *p);

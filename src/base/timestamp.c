@@ -8,7 +8,6 @@
 #define US_PER_SECOND 1000000LL
 #define SECONDS_PER_DAY 86400LL
 #define US_PER_DAY (SECONDS_PER_DAY * US_PER_SECOND)
-#define QUOTED_MAX 64 /* bytes of a refused text that its message shows */
 
 static const char EXPECTED[] = "a time like 2026-11-22T18:18:43Z or 2026-11-22T19:18:43.5+01:00";
 
@@ -202,15 +201,14 @@ static bool read_offset(struct cursor *in, int64_t *ret_us)
 
 static int refuse(struct str s, const char *expected, struct err *err)
 {
-    return err_set(err, ERR_INVALID, "\"%.*s\" is not a time; expected %s",
-                   (int)utf8_cut(s, QUOTED_MAX), s.ptr, expected);
+    return err_set(err, ERR_INVALID, "\"%.*s\" is not a time; expected %s", QUOTE_ARG(s), expected);
 }
 
 static int check_range(struct str s, int64_t us, int64_t *ret_us, struct err *err)
 {
     if (us < TIMESTAMP_MIN_US || us > TIMESTAMP_MAX_US) {
         return err_set(err, ERR_INVALID, "\"%.*s\" is outside of the years 1 to 9999 (UTC)",
-                       (int)utf8_cut(s, QUOTED_MAX), s.ptr);
+                       QUOTE_ARG(s));
     }
     *ret_us = us;
     return 0;

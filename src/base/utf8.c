@@ -116,3 +116,23 @@ size_t utf8_cut(struct str s, size_t max_bytes)
     }
     return is_continuation((unsigned char)s.ptr[end]) ? max_bytes : end;
 }
+
+static bool is_control(const unsigned char *p)
+{
+    return (p[0] < 0x20 && p[0] != '\n') || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
+}
+
+void utf8_make_printable(char *bytes, size_t len)
+{
+    unsigned char *p = (unsigned char *)bytes;
+    size_t i = 0;
+
+    while (i < len) {
+        size_t step = 1;
+        bool wrong = p[i] >= 0x80 && check_sequence(p + i, len - i, &step) != NULL;
+        if (wrong || is_control(p + i)) {
+            memset(p + i, '?', step);
+        }
+        i += step;
+    }
+}

@@ -4,8 +4,6 @@
 #include "base/num.h"
 #include "base/utf8.h"
 
-#define QUOTED_MAX 64 /* bytes of a refused text that its message shows */
-
 static void set_version(struct uuid *uuid, unsigned version)
 {
     uuid->bytes[6] = (uint8_t)((uuid->bytes[6] & 0x0F) | (version << 4));
@@ -34,16 +32,6 @@ struct uuid uuid_derive(struct str namespace_text, struct str name)
     return uuid;
 }
 
-/* -1 for what is no hex digit */
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool dash_before(size_t byte)
 {
     return byte == 4 || byte == 6 || byte == 8 || byte == 10;
@@ -57,8 +45,8 @@ static bool read_uuid(const char *p, struct uuid *ret)
         if (dash_before(i) && *p++ != '-') {
             return false;
         }
-        int high = hex_digit(p[0]);
-        int low = hex_digit(p[1]);
+        int high = num_hex_digit(p[0]);
+        int low = num_hex_digit(p[1]);
         if (high < 0 || low < 0) {
             return false;
         }
@@ -74,7 +62,7 @@ int uuid_parse(struct str s, struct uuid *ret, struct err *err)
     if (s.len != UUID_TEXT_LEN || !read_uuid(s.ptr, ret)) {
         return err_set(err, ERR_INVALID,
                        "\"%.*s\" is not a UUID; expected 8-4-4-4-12 hexadecimal digits",
-                       (int)utf8_cut(s, QUOTED_MAX), s.ptr);
+                       QUOTE_ARG(s));
     }
     return 0;
 }

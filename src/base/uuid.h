@@ -17,7 +17,10 @@ struct uuid {
 /* Version 7: 48 bits of env's time in milliseconds, then random bits. */
 struct uuid uuid_new(struct env *env);
 
-/* Version 5 style (SHA-1 is not used: SHA-256 cut to 16 bytes, version 8): the same text gives the same UUID. */
+/*
+ * In the style of version 5: the same texts give the same UUID. SHA-1 is not used: it is SHA-256 of
+ * the SHA-256 of the namespace and the name, cut to 16 bytes, as version 8.
+ */
 struct uuid uuid_derive(struct str namespace_text, struct str name);
 
 /* 8-4-4-4-12 hex digits, either case. ERR_INVALID otherwise. */

@@ -1,4 +1,6 @@
-/* utf8_check agrees with jansson's own check (and refuses NUL); utf8_cut cuts between characters.
+/*
+ * utf8_check agrees with jansson's own check (and refuses NUL); utf8_cut cuts between characters,
+ * and utf8_make_printable makes UTF-8 of everything.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -37,10 +39,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must((utf8_check(text, &count, &err) == 0) == right);
     if (right) {
         for (size_t i = 0; i < size; i++) {
-            count -= (data[i] & 0xC0) != 0x80;
+            count -= ((unsigned char)text.ptr[i] & 0xC0) != 0x80;
         }
         must(count == 0);
         check_cuts(text);
     }
+    AUTO(free_ptr) char *printable = xstrndup(text.ptr, text.len);
+    utf8_make_printable(printable, text.len);
+    must(utf8_check((struct str){printable, text.len}, &count, &err) == 0);
     return 0;
 }

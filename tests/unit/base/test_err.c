@@ -100,6 +100,18 @@ static void a_message_is_never_cut_inside_of_a_character(void **state)
     }
 }
 
+/* Messages quote what was refused, and are sent as JSON and shown on terminals. */
+static void a_message_is_printable_utf8_whatever_it_quotes(void **state)
+{
+    (void)state;
+    struct err err;
+
+    (void)err_set(&err, ERR_INVALID, "\"%s\" is no name", "\x1B[2Jö\xFF");
+    assert_string_equal(err.message, "\"?[2Jö?\" is no name");
+    (void)err_context(&err, "folder %s", "\xC0");
+    assert_string_equal(err.message, "folder ?: \"?[2Jö?\" is no name");
+}
+
 static void a_copy_has_code_and_message(void **state)
 {
     (void)state;
@@ -169,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_message_of_the_greatest_length_is_whole),
         cmocka_unit_test(a_longer_message_ends_in_an_ellipsis),
         cmocka_unit_test(a_message_is_never_cut_inside_of_a_character),
+        cmocka_unit_test(a_message_is_printable_utf8_whatever_it_quotes),
         cmocka_unit_test(a_copy_has_code_and_message),
         cmocka_unit_test(each_code_has_its_row),
         cmocka_unit_test(codes_may_be_given_as_they_are_returned),

@@ -3,6 +3,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -290,6 +293,82 @@ static void a_descriptor_that_can_not_be_written_fails(void **state)
     assert_refused(file_sync_dir("/nowhere/at/all", &err), &err, ERR_NOT_FOUND, "/nowhere");
 }
 
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+struct slow_reader {
+    pthread_t writer;
+    int fd;
+    char *bytes;
+    size_t len;
+};
+
+/* Interrupts the writer before there is any room for it, and after each piece. */
+static void *read_slowly(void *arg)
+{
+    struct slow_reader *reader = arg;
+
+    for (int i = 0; i < 1000; i++) {
+        (void)pthread_kill(reader->writer, SIGUSR1);
+        (void)sched_yield();
+    }
+    for (;;) {
+        ssize_t got = read(reader->fd, reader->bytes + reader->len, 4096);
+        if (got <= 0) {
+            return NULL;
+        }
+        reader->len += (size_t)got;
+        (void)pthread_kill(reader->writer, SIGUSR1);
+    }
+}
+
+/* Fills a pipe, so that the next write has to wait. Returns how many zeros it took. */
+static size_t fill(int fd)
+{
+    static const char ZEROS[4096];
+    size_t total = 0;
+
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t put_in; (put_in = write(fd, ZEROS, sizeof(ZEROS))) > 0;) {
+        total += (size_t)put_in;
+    }
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    return total;
+}
+
+/* A signal ends write(2) after a part of the bytes, or before the first (EINTR). */
+static void interrupted_writes_go_on_where_they_stopped(void **state)
+{
+    (void)state;
+    enum { LEN = 1 << 20, ROOM = 1 << 21 };
+    struct sigaction action = {.sa_handler = ignore_signal}; /* without SA_RESTART */
+    struct sigaction before;
+    AUTO(free_ptr) char *bytes = xmalloc(LEN);
+    AUTO(free_ptr) char *received = xcalloc(1, ROOM);
+    struct slow_reader reader = {.writer = pthread_self(), .bytes = received};
+    pthread_t thread;
+    int ends[2];
+    struct err err;
+
+    for (size_t i = 0; i < LEN; i++) {
+        bytes[i] = (char)(i * 31 >> 3);
+    }
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    reader.fd = ends[0];
+    size_t zeros = fill(ends[1]);
+    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
+    assert_ok(file_write_all(ends[1], bytes, LEN, "pipe", &err), &err);
+    (void)close(ends[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    (void)close(ends[0]);
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    assert_int_equal(reader.len, zeros + LEN);
+    assert_memory_equal(received + zeros, bytes, LEN);
+}
+
 #ifdef HOLDFAST_FAULTS
 
 static int replace_with_fault(const char *path, const char *fault_at, struct err *err)
@@ -374,6 +453,7 @@ int main(void)
         WITH_FOLDER(removing_a_tree_does_not_follow_links_out_of_it),
         WITH_FOLDER(paths_are_joined_by_one_slash),
         WITH_FOLDER(a_descriptor_that_can_not_be_written_fails),
+        WITH_FOLDER(interrupted_writes_go_on_where_they_stopped),
 #ifdef HOLDFAST_FAULTS
         WITH_FOLDER(a_failed_replacement_leaves_the_old_content),
         WITH_FOLDER(a_folder_that_can_not_be_synced_fails_the_replacement),

@@ -123,6 +123,30 @@ static void what_is_not_utf8_is_cut_anywhere(void **state)
     assert_int_equal(utf8_cut(STR("\x80"), 0), 0);
 }
 
+static void what_is_no_text_becomes_question_marks(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str before;
+        const char *after;
+    } CASES[] = {
+        {STR(""), ""},
+        {STR("käse 中文 😀\n"), "käse 中文 😀\n"},
+        {STR("a\x1B[2J\t\r\x7F\0b"), "a?[2J????b"},
+        {STR("\xC2\x9B"
+             "2J\xC2\xA0"),
+         "??2J\xC2\xA0"},
+        {STR("\xFF\xC0\x80ok\xF0\x9F\x98"), "???ok???"},
+        {STR("\xC2"), "?"},
+    };
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        AUTO(free_ptr) char *text = xstrndup(CASES[i].before.ptr, CASES[i].before.len);
+        utf8_make_printable(text, CASES[i].before.len);
+        assert_string_equal(text, CASES[i].after);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +156,7 @@ int main(void)
         cmocka_unit_test(the_place_of_a_bad_byte_is_exact),
         cmocka_unit_test(a_cut_ends_between_two_characters),
         cmocka_unit_test(what_is_not_utf8_is_cut_anywhere),
+        cmocka_unit_test(what_is_no_text_becomes_question_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
