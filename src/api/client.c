@@ -265,25 +265,6 @@ static struct curl_slist *make_headers(const struct op_caller *caller)
     return curl_slist_append(list, "Expect:");
 }
 
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    const struct client *client = arg;
-    struct err ignored = ERR_INIT; /* curl only knows that it failed; try_connect() tells why */
-    int fd = -1;
-
-    (void)purpose;
-    (void)address;
-    return socket_connect(client->home, &fd, &ignored) == 0 ? fd : CURL_SOCKET_BAD;
-}
-
-static int socket_is_connected(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    (void)arg;
-    (void)fd;
-    (void)purpose;
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
-}
-
 static int error_from_answer(struct transfer *t, long status, struct err *err)
 {
     AUTO(json_unref) json_t *answer = NULL;
@@ -302,10 +283,15 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
 {
     AUTO(buf_done) struct buf url = BUF_INIT(256 * 1024);
     AUTO(free_ptr) char *body = NULL;
+    /* The home's path may be longer than a socket's address can be: through its descriptor it never is. */
+    AUTO(close_fd) int folder = open(client->home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO(free_ptr) char *socket_path = xprintf("/proc/self/fd/%d/" SOCKET_NAME, folder);
     CURL *curl = client->curl;
     long status = 0;
 
     t->curl = curl;
+    if (folder < 0)
+        return err_set(err, ERR_UNAVAILABLE, "no daemon answers at %s", client->home);
     if (make_url(curl, t->op, params, &url, err) != 0)
         return -(int)err->code;
     struct curl_slist *headers = make_headers(&client->caller);
@@ -314,10 +300,7 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, SOCKET_NAME); /* open_socket makes the connection itself */
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, client);
-    curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_is_connected);
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)CLIENT_CALL_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);

@@ -38,7 +38,7 @@ int op_recover(const struct op_call *call, struct op_reply *reply, struct err *e
         return -(int)err->code;
     /* The own journal is enough for a moment of the past, when no vault is there to ask. */
     bool need_vault = request.at_us == TIME_NONE || call_text(call, "from") || call->engine->replicator_count;
-    if (need_vault && engine_open_vault(call->engine, call_text(call, "from"), &vault, &spec, err) != 0)
+    if (need_vault && engine_open_vault(call->engine, call_text(call, "from"), true, &vault, &spec, err) != 0)
         return -(int)err->code;
     context.vault = vault;
     context.vault_spec = spec;
@@ -85,7 +85,7 @@ static int verify_vault(const struct op_call *call, const char *name, struct op_
     struct vault *vault = NULL;
     uint64_t changes = 0;
 
-    if (engine_open_vault(call->engine, name, &vault, &spec, err) != 0)
+    if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0)
         return -(int)err->code;
     int rc = vault->ops->scan(vault, &all, count_change, &changes, deadline_in(VERIFY_DEADLINE_MS), err);
     vault->ops->close(vault);

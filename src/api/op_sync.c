@@ -177,7 +177,7 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     struct vault *vault = NULL;
     AUTO(free_ptr) char *spec = NULL;
     AUTO(free_ptr) char *what = xprintf("vault %s (%s)", v->name, v->spec);
-    int rc = engine_open_vault(call->engine, v->name, &vault, &spec, &trouble);
+    int rc = engine_open_vault(call->engine, v->name, false, &vault, &spec, &trouble);
 
     if (rc == 0) {
         rc = vault->ops->check(vault, &health, deadline_in(DOCTOR_DEADLINE_MS), &trouble);

@@ -29,6 +29,9 @@ int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv);
 int cli_call(struct cli *cli, const char *name, const json_t *params, int body_fd, client_line_fn *on_line, void *arg, json_t **ret_document,
              struct err *err) MUST_CHECK;
 
+/* Ask the daemon to stop and wait until its process is gone. 1 stopped, 0 none ran, -ERR_*. */
+int cli_stop_daemon(struct cli *cli, struct err *err) MUST_CHECK;
+
 /* The home as a path: given, or the default. Heap. */
 int cli_home(struct cli *cli, char **ret, struct err *err) MUST_CHECK;
 

@@ -88,24 +88,10 @@ int cmd_init(struct cli *cli, int argc, char **argv)
     int rc = given < 0 ? -(int)err.code : init_home(cli, specs, &count, &home, &err);
 
     /* A daemon that runs has the old configuration: it is started anew. */
-    if (rc == 0) {
-        char *stop[] = {(char[]){"stop"}, NULL};
-        bool json = cli->json;
-        struct client_options options = {.home = home, .no_start = true, .label = "cli"};
-        struct client *probe = NULL;
-        if (client_new(&options, &probe, &err) == 0 && client_daemon_pid(probe) != 0) {
-            cli->json = true;
-            FILE *out = stdout;
-            stdout = stderr;
-            (void)cmd_stop(cli, 1, stop); /* if it can't be stopped the next call says so */
-            stdout = out;
-            cli->json = json;
-            client_free(cli->client);
-            cli->client = NULL;
-        }
-        client_free(probe);
+    if (rc == 0 && cli_stop_daemon(cli, &err) < 0)
+        rc = -(int)err.code;
+    if (rc == 0)
         rc = cli_call(cli, "health", params, -1, NULL, NULL, &answer, &err);
-    }
     for (size_t i = 0; i < count; i++)
         free(specs[i]);
     if (rc != 0)

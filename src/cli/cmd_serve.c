@@ -88,32 +88,42 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 
 #define STOP_TIMEOUT_MS 10000
 
-/* Ask the daemon to stop and wait until its process is gone. */
-int cmd_stop(struct cli *cli, int argc, char **argv)
+int cli_stop_daemon(struct cli *cli, struct err *err)
 {
     struct client_options options = {.home = cli->home, .config_file = cli->config_file, .no_start = true, .label = "cli"};
     AUTO(json_unref) json_t *params = json_object();
     AUTO(json_unref) json_t *answer = NULL;
+    struct client *client = NULL;
+
+    if (client_new(&options, &client, err) != 0)
+        return -(int)err->code;
+    int64_t pid = client_daemon_pid(client);
+    AUTO(close_fd) int process = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+    struct pollfd gone = {.fd = process, .events = POLLIN};
+    int rc = pid ? client_call(client, op_by_name("shutdown"), params, -1, NULL, NULL, &answer, err) : 0;
+    client_free(client);
+    if (rc == 0 && process >= 0 && poll(&gone, 1, STOP_TIMEOUT_MS) == 0)
+        rc = err_set(err, ERR_TIMEOUT, "the daemon (pid %lld) is still busy after %d s", (long long)pid, STOP_TIMEOUT_MS / 1000);
+    if (rc != 0)
+        return rc;
+    client_free(cli->client); /* it was connected to that daemon */
+    cli->client = NULL;
+    return pid != 0;
+}
+
+int cmd_stop(struct cli *cli, int argc, char **argv)
+{
     struct err err = ERR_INIT;
 
     if (argc > 1)
         return cli_usage(cli, "stop takes no argument \"%s\"", argv[1]);
-    if (!cli->client && client_new(&options, &cli->client, &err) != 0)
+    int rc = cli_stop_daemon(cli, &err);
+    if (rc < 0)
         return cli_fail(cli, &err);
-    int64_t pid = client_daemon_pid(cli->client);
-    if (pid == 0) {
-        (void)printf(cli->json ? "{\"stopped\":false}\n" : "No daemon runs.\n");
-        return 0;
-    }
-    AUTO(close_fd) int process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-    if (client_call(cli->client, op_by_name("shutdown"), params, -1, NULL, NULL, &answer, &err) != 0)
-        return cli_fail(cli, &err);
-    struct pollfd gone = {.fd = process, .events = POLLIN};
-    if (process >= 0 && poll(&gone, 1, STOP_TIMEOUT_MS) == 0) {
-        (void)err_set(&err, ERR_TIMEOUT, "the daemon (pid %lld) is still busy after %d s", (long long)pid, STOP_TIMEOUT_MS / 1000);
-        return cli_fail(cli, &err);
-    }
-    (void)printf(cli->json ? "{\"stopped\":true}\n" : "The daemon has stopped.\n");
+    if (cli->json)
+        (void)printf("{\"stopped\":%s}\n", rc ? "true" : "false");
+    else
+        (void)printf(rc ? "The daemon has stopped.\n" : "No daemon runs.\n");
     return 0;
 }
 

@@ -230,7 +230,7 @@ void engine_close(struct engine *engine)
     free(engine);
 }
 
-int engine_open_vault(struct engine *engine, const char *name_or_spec, struct vault **ret, char **ret_spec, struct err *err)
+int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only, struct vault **ret, char **ret_spec, struct err *err)
 {
     const struct vault_ops *ops = NULL;
     const char *spec = name_or_spec;
@@ -245,7 +245,7 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, struct va
         }
     if (vault_driver(spec, &ops, &target, err) != 0)
         return err_context(err, "\"%s\" is neither a configured vault nor a vault's spec", spec);
-    struct vault_options options = {.name = spec, .target = target, .installation = ledger_origin(engine->ledger), .env = engine->env, .read_only = true};
+    struct vault_options options = {.name = spec, .target = target, .installation = ledger_origin(engine->ledger), .env = engine->env, .read_only = read_only};
     if (ops->open(&options, ret, err) != 0)
         return err_context(err, "vault %s", spec);
     *ret_spec = xstrdup(spec);
