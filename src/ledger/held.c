@@ -249,10 +249,13 @@ static int hold_range(struct store *store, int64_t alert, int64_t first, int64_t
 static int release_range(struct store *store, int64_t alert, int64_t first, int64_t last,
                          int64_t head, struct keys *touched, struct err *err)
 {
-    for (int64_t key = first; key <= last && key <= head; key++) {
-        keys_add(touched, key);
+    const int64_t numbers[] = {alert, first, last};
+
+    (void)head;
+    int result = collect(store, SQL_HELD_IN_RANGE, numbers, 3, touched, err);
+    if (result == 0) {
+        result = drop_held(store, alert, first, last, err);
     }
-    int result = drop_held(store, alert, first, last, err);
     return result < 0 ? result : cut_expected(store, alert, first, last, err);
 }
 
@@ -279,6 +282,19 @@ static int apply_ranges(struct store *store, int64_t alert, const struct decisio
                                                         key_of(no, range->to), head, touched, err);
     }
     return result;
+}
+
+/* What a recovery of another installation brought or undid there says nothing about the view here.
+ */
+static int apply_decided(struct store *store, int64_t alert, const struct change *change,
+                         const struct decision *decision, struct keys *touched, struct err *err)
+{
+    bool foreign = origins_find(&store->origins, &change->origin) != store->origins.own;
+
+    if (foreign && rule_is_recovery(decision->rule)) {
+        return 0;
+    }
+    return apply_ranges(store, alert, decision, touched, err);
 }
 
 /* The memory of a key is added to memories; a thing of another kind, which is rare, is brought up
@@ -490,7 +506,7 @@ static int replay_one(struct store *store, struct alert_row *row, int64_t key, s
         result = decision_read_body(change.body, &decision, err);
     }
     if (result == 0) {
-        result = apply_ranges(store, row->no, &decision, touched, err);
+        result = apply_decided(store, row->no, &change, &decision, touched, err);
     }
     if (result == 0) {
         take_decision(row, &change, &decision, key);
@@ -543,7 +559,7 @@ static int apply_decision(struct store *store, const struct uuid *id, struct ale
         state = ALERT_STATES;
     }
     if (result == 0 && in_order) {
-        result = apply_ranges(store, row->no, decision, &touched, err);
+        result = apply_decided(store, row->no, change, decision, &touched, err);
         take_decision(row, change, decision, key);
     } else if (result == 0) {
         result = replay(store, row, &touched, err);
@@ -610,6 +626,9 @@ int decision_project(struct store *store, const struct decision *decision,
     const char *project = NULL;
 
     ret[0] = '\0';
+    if (rule_is_recovery(decision->rule)) {
+        return 0; /* it may speak of a million changes, and is nobody's alert */
+    }
     for (size_t i = 0; i < decision->ranges.count; i++) {
         const struct range *range = &decision->ranges.items[i];
         int64_t no = origins_find(&store->origins, &range->origin);

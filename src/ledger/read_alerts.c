@@ -125,7 +125,7 @@ int read_alerts(struct reader *reader, bool open_only, read_alert_fn *each, void
     while ((result = query_step(&query, err)) > 0) {
         AUTO(alert_done) struct alert alert = {.version = 0};
         result = alert_of_row(reader, &query, &alert, err);
-        if (result == 0) {
+        if (result == 0 && !rule_is_recovery(alert.rule)) {
             result = each(arg, &alert, err);
         }
         if (result != 0) {
@@ -151,7 +151,12 @@ int read_alert(struct reader *reader, const struct uuid *id, struct alert *ret, 
     if (result <= 0) {
         return result < 0 ? result : no_alert(id, err);
     }
-    return alert_of_row(reader, &query, ret, err);
+    result = alert_of_row(reader, &query, ret, err);
+    if (result == 0 && rule_is_recovery(ret->rule)) {
+        alert_done(ret);
+        result = no_alert(id, err);
+    }
+    return result;
 }
 
 /* ---- what it is about ---- */

@@ -1,0 +1,384 @@
+#include "recover/recover.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "recover/activate.h"
+#include "recover/spans.h"
+
+#define HEAD_MS                                                                                    \
+    (30 * 1000) /* a vault that takes longer to say how far it goes can't be reached               \
+                 */
+
+/* ---- the report ---- */
+
+void recover_report_done(struct recover_report *report)
+{
+    for (size_t i = 0; i < report->project_count; i++) {
+        free(report->projects[i].project_id);
+    }
+    free(report->projects);
+    free(report->from);
+    *report = (struct recover_report){.from = NULL};
+}
+
+static int64_t monotonic_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* can't fail */
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void tell(const struct recover_context *context, const char *step, uint64_t done,
+                 uint64_t total)
+{
+    if (context->progress != NULL) {
+        context->progress(context->progress_arg, step, done, total);
+    }
+}
+
+static int check_cancel(const struct recover_context *context, struct err *err)
+{
+    if (context->cancel != NULL && wake_cancelled(context->cancel)) {
+        return err_set(err, ERR_CANCELLED, "the recovery was cancelled");
+    }
+    return 0;
+}
+
+/* ---- what the vault has and the ledger lacks ---- */
+
+struct vault_heads {
+    struct vault_head *items; /* heap */
+    size_t count;
+};
+
+static int ask_vault(const struct recover_context *context, struct vault_heads *ret,
+                     struct err *err)
+{
+    struct vault *vault = context->vault;
+
+    if (vault == NULL) {
+        return 0;
+    }
+    if ((vault->ops->caps & VAULT_CAP_SCAN) == 0) {
+        return err_set(err, ERR_USAGE,
+                       "%s: a vault of kind %s can't be recovered from; name another one",
+                       context->vault_spec, vault->ops->kind);
+    }
+    int result = vault->ops->head(vault, &ret->items, &ret->count, deadline_in(HEAD_MS), err);
+    if (result < 0) {
+        pipe_vault_error(err);
+        return err_context(err, "%s", context->vault_spec);
+    }
+    return 0;
+}
+
+struct expectation {
+    const struct vault_head *head;
+    bool met;
+};
+
+static int compare_hash(void *arg, const struct change *change, struct err *err)
+{
+    struct expectation *expectation = arg;
+
+    (void)err;
+    expectation->met = sha256_eq(&change->hash, &expectation->head->hash);
+    return 0;
+}
+
+/* The ledger goes as far as the vault or further: then they must agree on where the vault ends. */
+static int check_agreement(struct reader *reader, const struct vault_head *head, struct err *err)
+{
+    struct expectation expectation = {.head = head, .met = head->seq == 0};
+    char origin[UUID_TEXT_MAX];
+
+    if (head->seq > 0 &&
+        read_change(reader, &head->origin, head->seq, compare_hash, &expectation, err) < 0) {
+        return -(int)err->code;
+    }
+    if (expectation.met) {
+        return 0;
+    }
+    uuid_format(&head->origin, origin);
+    return err_set(err, ERR_CORRUPT,
+                   "a fork: change %llu of origin %s is another one here than in the vault (one of "
+                   "the two was put back from an older copy and written on); recover into a new "
+                   "home and import there what this one has more",
+                   (unsigned long long)head->seq, origin);
+}
+
+static uint64_t head_here(const struct head *heads, size_t count, const struct uuid *origin)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_eq(&heads[i].origin, origin)) {
+            return heads[i].seq;
+        }
+    }
+    return 0;
+}
+
+static void add_part(struct stage_parts *parts, const struct vault_head *head, uint64_t here)
+{
+    parts->items[parts->count] =
+        (struct pipe_part){.origin = head->origin, .after = here, .until = head->seq};
+    parts->hashes[parts->count++] = head->hash;
+    parts->total += head->seq - here;
+}
+
+static int find_parts(struct reader *reader, const struct vault_heads *vault,
+                      const struct head *heads, size_t count, struct stage_parts *ret,
+                      struct err *err)
+{
+    int result = 0;
+
+    ret->items = xcalloc(vault->count + 1, sizeof(*ret->items));
+    ret->hashes = xcalloc(vault->count + 1, sizeof(*ret->hashes));
+    for (size_t i = 0; i < vault->count && result == 0; i++) {
+        uint64_t here = head_here(heads, count, &vault->items[i].origin);
+        if (here < vault->items[i].seq) {
+            add_part(ret, &vault->items[i], here);
+        } else {
+            result = check_agreement(reader, &vault->items[i], err);
+        }
+    }
+    return result;
+}
+
+/* ---- one recovery ---- */
+
+struct run {
+    const struct recover_context *context;
+    const struct recover_request *request;
+    struct stage stage;
+    struct vault_heads vault;
+    struct stage_parts parts;
+    struct plan plan;
+    struct reader *before; /* the live ledger */
+    struct reader *after;  /* the staged one, or the live one too */
+    struct head *heads;    /* of before */
+    size_t head_count;
+    bool has_index;
+    bool indexing;
+    pthread_t indexer;
+    struct recover_report report;
+};
+
+static void close_readers(struct run *run)
+{
+    if (run->after != run->before) {
+        read_end(run->after);
+    }
+    read_end(run->before);
+    run->before = run->after = NULL;
+}
+
+/* Full text over what is staged, on a thread of its own. The index is derived: what fails here is
+ * built later. */
+static void *build_index(void *arg)
+{
+    struct run *run = arg;
+    struct index_builder *builder = NULL;
+    struct err err = ERR_INIT;
+
+    int result = index_builder_start(run->stage.folder, &builder, &err);
+    if (result == 0) {
+        result = index_builder_run(builder, &err);
+    }
+    index_builder_free(builder);
+    if (result < 0) {
+        AUTO(free_ptr) char *path = path_join(run->stage.folder, "index.db");
+        (void)remove(path); /* unfinished, if it is there at all */
+    }
+    return NULL;
+}
+
+static void start_index(struct run *run)
+{
+    bool wanted = run->context->index != NULL && !run->has_index && !run->request->dry_run &&
+                  !plan_filtered(run->request); /* most of it would be taken out again */
+
+    run->indexing = wanted && pthread_create(&run->indexer, NULL, build_index, run) == 0;
+}
+
+static void finish_index(struct run *run)
+{
+    if (run->indexing) {
+        tell(run->context, "index", 0, 0);
+        (void)pthread_join(run->indexer, NULL); /* it is bounded by what is staged */
+        run->indexing = false;
+    }
+}
+
+static void run_done(struct run *run)
+{
+    finish_index(run);
+    close_readers(run);
+    stage_close(&run->stage);
+    stage_parts_done(&run->parts);
+    plan_done(&run->plan);
+    free(run->vault.items);
+    free(run->heads);
+    recover_report_done(&run->report);
+}
+
+static int stage_missing(struct run *run, struct err *err)
+{
+    struct idset *touched = &run->plan.touched;
+
+    if (run->parts.count == 0) {
+        run->after = run->before;
+        return 0;
+    }
+    tell(run->context, "copy", 0, 0);
+    int result = stage_build(&run->stage, run->context, run->before, &run->parts, touched,
+                             &run->has_index, err);
+    if (result < 0) {
+        return err_context(err, "%s", run->context->vault_spec);
+    }
+    for (size_t i = 0; i < run->parts.count; i++) {
+        const struct pipe_part *part = &run->parts.items[i];
+        spans_put(&run->plan.imported, &part->origin, part->after + 1, part->until);
+    }
+    spans_sort(&run->plan.imported);
+    run->report.changes_imported = run->parts.total;
+    start_index(run);
+    return read_folder(run->stage.folder, &run->after, err);
+}
+
+/* Nothing is missing: every change that was live, and every one that the vault has more. */
+static int validate(struct run *run, struct err *err)
+{
+    struct ledger_counts before;
+    struct ledger_counts after;
+
+    if (run->parts.count == 0) {
+        return 0;
+    }
+    tell(run->context, "validate", 0, 0);
+    int result = read_counts(run->before, &before, err);
+    if (result == 0) {
+        result = read_counts(run->after, &after, err);
+    }
+    if (result == 0 && after.changes < before.changes + run->parts.total) {
+        result = err_set(err, ERR_CORRUPT,
+                         "%llu changes were staged where %llu are expected; nothing was activated",
+                         (unsigned long long)after.changes,
+                         (unsigned long long)(before.changes + run->parts.total));
+    }
+    return result;
+}
+
+static int make_plan(struct run *run, struct err *err)
+{
+    int result = ask_vault(run->context, &run->vault, err);
+
+    if (result == 0) {
+        result = read_begin(run->context->ledger, &run->before, err);
+    }
+    if (result == 0) {
+        result = read_heads(run->before, &run->heads, &run->head_count, err);
+    }
+    if (result == 0) {
+        result =
+            find_parts(run->before, &run->vault, run->heads, run->head_count, &run->parts, err);
+        result = result < 0 ? err_context(err, "%s", run->report.from) : 0;
+    }
+    if (result == 0) {
+        result = stage_missing(run, err);
+    }
+    if (result == 0) {
+        result = validate(run, err);
+    }
+    CRASH_POINT("recover.validated");
+    if (result == 0) {
+        tell(run->context, "plan", 0, 0);
+        result = past_read(run->after, &run->plan.past, err);
+    }
+    if (result == 0) {
+        result = plan_make(&run->plan, run->after, run->before, err);
+    }
+    CRASH_POINT("recover.planned");
+    return result;
+}
+
+static int make_it_so(struct run *run, struct err *err)
+{
+    const struct recover_context *context = run->context;
+    struct err ignored = ERR_INIT;
+    struct activation activation = {
+        .context = context,
+        .plan = &run->plan,
+        .stage = &run->stage,
+        .heads = run->heads,
+        .head_count = run->head_count,
+    };
+
+    finish_index(run);
+    int result = check_cancel(context, err);
+    if (result < 0) {
+        return result;
+    }
+    tell(context, "activate", 0, 0);
+    result = activate(&activation, err);
+    if (result == 0 && context->index != NULL && run->stage.folder != NULL &&
+        index_reopen(context->index, &ignored) < 0) {
+        /* It is derived: its own thread finds out, and builds it anew. */
+    }
+    return result;
+}
+
+static int run_all(struct run *run, struct err *err)
+{
+    int result = stage_open(ledger_home(run->context->ledger), &run->stage, err);
+
+    if (result == 0) {
+        result = make_plan(run, err);
+    }
+    close_readers(run);
+    if (result == 0 && !run->request->dry_run && plan_has_work(&run->plan)) {
+        result = make_it_so(run, err);
+    }
+    return result;
+}
+
+static int check_request(const struct recover_context *context,
+                         const struct recover_request *request, struct err *err)
+{
+    if (request->source == NULL || request->source[0] == '\0') {
+        return err_set(err, ERR_USAGE, "source is empty; it says who recovers");
+    }
+    if (context->vault == NULL && request->at_us == TIME_NONE) {
+        return err_set(err, ERR_USAGE,
+                       "there is no vault to recover from; name one, or a moment (--at) to go back "
+                       "to in the ledger's own journal");
+    }
+    return 0;
+}
+
+int recover_run(const struct recover_context *context, const struct recover_request *request,
+                struct recover_report *ret, struct err *err)
+{
+    struct run run = {.context = context, .request = request, .stage = STAGE_INIT};
+    int64_t started_us = monotonic_us();
+
+    int result = check_request(context, request, err);
+    if (result < 0) {
+        return result;
+    }
+    run.plan.request = request;
+    run.plan.report = &run.report;
+    run.report.dry_run = request->dry_run;
+    run.report.from = xstrdup(context->vault == NULL ? "journal" : context->vault_spec);
+    result = run_all(&run, err);
+    if (result == 0) {
+        *ret = run.report;
+        run.report = (struct recover_report){.from = NULL};
+        ret->duration_us = monotonic_us() - started_us;
+    }
+    run_done(&run);
+    return result;
+}

@@ -1,0 +1,120 @@
+#include "recover/spans.h"
+
+void spans_put(struct ranges *spans, const struct uuid *origin, uint64_t from, uint64_t to)
+{
+    ranges_add(spans, origin, from); /* makes room, and joins what continues the last one */
+    struct range *last = &spans->items[spans->count - 1];
+    if (last->to < to) {
+        last->to = to;
+    }
+}
+
+void spans_put_all(struct ranges *spans, const struct ranges *more)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        spans_put(spans, &more->items[i].origin, more->items[i].from, more->items[i].to);
+    }
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct range *a = left;
+    const struct range *b = right;
+    int order = uuid_cmp(&a->origin, &b->origin);
+
+    if (order != 0) {
+        return order;
+    }
+    return a->from < b->from ? -1 : a->from > b->from;
+}
+
+static bool touch(const struct range *a, const struct range *b)
+{
+    return uuid_eq(&a->origin, &b->origin) && b->from <= a->to + 1;
+}
+
+void spans_sort(struct ranges *spans)
+{
+    size_t kept = 0;
+
+    if (spans->count == 0) {
+        return;
+    }
+    qsort(spans->items, spans->count, sizeof(*spans->items), compare);
+    for (size_t i = 1; i < spans->count; i++) {
+        struct range *last = &spans->items[kept];
+        const struct range *next = &spans->items[i];
+        if (!touch(last, next)) {
+            spans->items[++kept] = *next;
+        } else if (next->to > last->to) {
+            last->to = next->to;
+        }
+    }
+    spans->count = kept + 1;
+}
+
+/* The first range that ends at or after (origin, seq). */
+static size_t find(const struct ranges *spans, const struct uuid *origin, uint64_t seq)
+{
+    size_t low = 0;
+    size_t high = spans->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct range *range = &spans->items[middle];
+        int order = uuid_cmp(&range->origin, origin);
+        if (order < 0 || (order == 0 && range->to < seq)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+bool spans_contain(const struct ranges *spans, const struct uuid *origin, uint64_t seq)
+{
+    size_t at = find(spans, origin, seq);
+
+    return at < spans->count && uuid_eq(&spans->items[at].origin, origin) &&
+           spans->items[at].from <= seq;
+}
+
+/* What of one range is (wanted true) or is not (false) in b. */
+static void split(const struct range *range, const struct ranges *b, bool wanted,
+                  struct ranges *ret)
+{
+    uint64_t next = range->from;
+
+    for (size_t i = find(b, &range->origin, range->from); i < b->count && next <= range->to; i++) {
+        const struct range *other = &b->items[i];
+        if (!uuid_eq(&other->origin, &range->origin) || other->from > range->to) {
+            break;
+        }
+        uint64_t from = other->from > next ? other->from : next;
+        uint64_t to = other->to < range->to ? other->to : range->to;
+        if (wanted) {
+            spans_put(ret, &range->origin, from, to);
+        } else if (next < from) {
+            spans_put(ret, &range->origin, next, from - 1);
+        }
+        next = to + 1;
+    }
+    if (!wanted && next <= range->to) {
+        spans_put(ret, &range->origin, next, range->to);
+    }
+}
+
+void spans_subtract(const struct ranges *a, const struct ranges *b, struct ranges *ret)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        split(&a->items[i], b, false, ret);
+    }
+}
+
+void spans_intersect(const struct ranges *a, const struct ranges *b, struct ranges *ret)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        split(&a->items[i], b, true, ret);
+    }
+}
