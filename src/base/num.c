@@ -113,15 +113,6 @@ int num_parse_double(struct str s, double min, double max, const char *what, dou
     return 0;
 }
 
-int num_hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20); /* lower case */
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 uint16_t be16_get(const void *p)
 {
     uint16_t v;

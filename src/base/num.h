@@ -17,7 +17,14 @@ int num_parse_double(struct str s, double min, double max, const char *what, dou
 double num_strtod(const char *c_string, char **ret_end);
 
 /* The value of a hex digit of either case; -1 for any other character. */
-int num_hex_digit(char c);
+static inline int num_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20); /* lower case */
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 uint16_t be16_get(const void *p);
 uint32_t be32_get(const void *p);

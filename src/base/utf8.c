@@ -45,7 +45,7 @@ static const char *bad_second(unsigned char lead, unsigned char second)
 }
 
 /* One sequence at p, of at most `left` bytes. NULL when it is right, with its length. */
-static const char *check_sequence(const unsigned char *p, size_t left, size_t *ret_len)
+static inline const char *check_sequence(const unsigned char *p, size_t left, size_t *ret_len)
 {
     size_t len = sequence_len(p[0]);
 
