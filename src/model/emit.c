@@ -57,11 +57,13 @@ static bool emit_millionths(struct emit *emit, double number)
     if (millionths == 0 || (double)millionths / 1e6 != number) {
         return false;
     }
-    char text[8] = {'0', '.'};
-    size_t len = 2;
-    for (uint32_t unit = 100000; millionths > 0; unit /= 10) {
-        text[len++] = (char)('0' + millionths / unit);
-        millionths %= unit;
+    char text[] = "0.000000";
+    size_t len = sizeof(text) - 1;
+    for (size_t i = len; millionths > 0; millionths /= 10) {
+        text[--i] = (char)('0' + millionths % 10);
+    }
+    while (text[len - 1] == '0') {
+        len--;
     }
     emit_raw(emit, (struct str){text, len});
     return true;

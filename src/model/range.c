@@ -29,8 +29,8 @@ void ranges_add(struct ranges *ranges, const struct uuid *origin, uint64_t seq)
         last->to = seq;
         return;
     }
-    if (ranges->count == ranges->capacity) {
-        ranges->capacity = ranges->capacity == 0 ? 16 : 2 * ranges->capacity;
+    if (ranges->items == NULL || ranges->count == ranges->capacity) {
+        ranges->capacity = ranges->count == 0 ? 16 : 2 * ranges->count;
         ranges->items = xrealloc(ranges->items, ranges->capacity * sizeof(*ranges->items));
     }
     ranges->items[ranges->count++] = (struct range){.origin = *origin, .from = seq, .to = seq};
