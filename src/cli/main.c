@@ -1,6 +1,7 @@
 /* holdfast - the command line. The verbs are the rows of api/ops.def and the commands of this folder. */
 #include <errno.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -173,6 +174,7 @@ int main(int argc, char **argv)
     int count = argc - 1;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077); /* what agents remember is nobody else's to read */
     int status = take_globals(&cli, &count, argv + 1);
     if (status == 0)
         status = dispatch(&cli, count, argv + 1);

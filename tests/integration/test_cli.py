@@ -1,0 +1,151 @@
+"""What a person types, against a daemon that starts by itself."""
+
+import json
+import subprocess
+
+from support.home import binary, new_id
+
+
+def test_a_memory_is_remembered_found_shown_and_forgotten(home):
+    answer = home.json("remember", "The deploy key rotates on Mondays", "--tag", "ops", "--type", "procedural")
+    assert set(answer) == {"id", "seq", "sync_version", "sync_status"}
+    assert answer["sync_version"] == 1
+    hits = home.lines("recall", "rotating deploy keys")
+    assert [h["id"] for h in hits] == [answer["id"]]
+    assert "[" in hits[0]["snippet"] and hits[0]["score"] > 0
+    shown = home.json("show", answer["id"])
+    assert shown["content"] == "The deploy key rotates on Mondays"
+    assert shown["tags"] == ["ops"] and shown["memory_type"] == "procedural" and shown["project_id"] == "test"
+    home.call("forget", answer["id"])
+    assert home.lines("recall", "deploy") == []
+    assert home.lines("export") == []
+    history = home.lines("show", answer["id"], "--history")
+    assert [h["change"]["op"] for h in history] == ["put", "delete"]
+    assert history[0]["content"] == "The deploy key rotates on Mondays"
+
+
+def test_an_update_keeps_what_it_does_not_name(home):
+    first = home.json("remember", "one", "--tag", "a", "--type", "episodic")
+    second = home.json("remember", "two", "--id", first["id"])
+    assert second["sync_version"] == 2
+    shown = home.json("show", first["id"])
+    assert (shown["content"], shown["tags"], shown["memory_type"]) == ("two", ["a"], "episodic")
+
+
+def test_export_and_import_are_the_identity(homes):
+    a, b = homes("a"), homes("b")
+    a.remember_many([f"note {i} — ünïcödé 漢字 \u2028" for i in range(50)])
+    id = a.json("remember", "with everything", "--tag", "x", "--importance", "0.25", "--scope", "project", "--metadata", '{"k":[1,2,{"z":null}]}')["id"]
+    a.json("remember", "second version", "--id", id)
+    exported = a.call("--json", "export").out
+    b.json("import", "-", input=exported)
+    assert b.call("--json", "export").out == exported
+    again = b.json("import", "-", input=exported)
+    assert (again["imported"], again["unchanged"]) == (0, 51)
+
+
+def test_deleted_memories_are_exported_only_when_asked(home):
+    id = home.json("remember", "gone soon")["id"]
+    home.call("forget", id)
+    assert home.lines("export") == []
+    deleted = home.lines("export", "--deleted")
+    assert deleted[0]["id"] == id and deleted[0]["deleted_at"]
+
+
+def test_status_says_that_the_vault_has_everything(home):
+    home.remember_many(["one", "two", "three"])
+    synced = home.json("sync")
+    assert synced["queue_size"] == 0 and synced["failed"] == 0
+    status = home.json("status")
+    assert status["healthy"] and not status["paused"] and status["memories"] == 3
+    vault = status["vaults"][0]
+    assert vault["connected"] and vault["acked_seq"] == vault["head_seq"] > 0 and vault["queue"] == 0
+    assert home.json("verify")["ok"] and home.json("verify", "vault")["ok"]
+    assert home.json("verify")["changes"] == home.json("verify", "vault")["changes"] == status["changes"]
+
+
+def test_the_vault_is_readable_with_jq(home):
+    home.remember_many([f"line {i}" for i in range(5)])
+    home.json("sync")
+    segments = list(home.vault.glob("origins/*/*.jsonl"))
+    assert segments
+    out = subprocess.run(["jq", "-r", 'select(.kind=="memory") | .body.content', *map(str, segments)], capture_output=True, text=True, check=True).stdout
+    assert out.split("\n")[:5] == [f"line {i}" for i in range(5)]
+
+
+def test_projects_are_kept_apart_unless_all_are_asked(home):
+    home.remember_many(["alpha shared thing"], project="one")
+    home.remember_many(["alpha other thing"], project="two")
+    assert len(home.lines("recall", "alpha", "--project", "one")) == 1
+    assert len(home.lines("recall", "alpha", "--all-projects")) == 2
+    assert {p["id"]: p["memory_count"] for p in home.lines("project", "list")} == {"one": 1, "two": 1}
+
+
+def test_a_private_memory_never_shows_in_another_project(home):
+    home.call("remember", "alpha secret", "--project", "one", "--scope", "project")
+    assert home.lines("recall", "alpha", "--project", "two") == []
+    assert home.lines("recall", "alpha", "--all-projects") == []
+    assert len(home.lines("recall", "alpha", "--project", "one")) == 1
+
+
+def test_sessions_chain_and_end(home):
+    home.call("remember", "in the first session")
+    first = home.lines("session", "list")[0]
+    assert first["ended_at"] is None and first["memory_count"] == 1
+    ended = home.json("session", "end", first["id"], "--summary", "did things")
+    assert ended["ended_at"] and ended["summary"] == "did things"
+    home.call("remember", "in the second session")
+    second = home.lines("session", "list")[0]
+    assert second["id"] != first["id"] and second["previous_id"] == first["id"]
+    shown = home.json("session", "show", second["id"])
+    assert [m["content"] for m in shown["memories"]] == ["in the second session"]
+
+
+def test_pause_and_resume(home):
+    home.call("remember", "before")
+    home.json("sync")
+    home.call("pause")
+    home.call("remember", "while paused")
+    assert home.call("sync", "--timeout", "1", check=False).status == 3
+    assert home.json("status")["paused"]
+    home.call("stop")
+    assert home.json("status")["paused"], "a pause outlives a restart"
+    home.call("resume")
+    assert home.json("sync")["queue_size"] == 0
+
+
+def test_without_a_daemon_the_same_operations_work(home):
+    id = home.json("--no-daemon", "remember", "in process")["id"]
+    assert home.json("--no-daemon", "show", id)["content"] == "in process"
+    assert home.lines("--no-daemon", "recall", "process")[0]["id"] == id
+
+
+def test_a_second_engine_is_refused_and_told_who_holds_the_home(home):
+    home.call("remember", "x")
+    refused = home.call("--no-daemon", "status", check=False)
+    assert refused.status == 1 and "pid" in refused.err and str(home.daemon_pid()) in refused.err
+
+
+def test_stdout_holds_json_alone(home):
+    for args in (["remember", "x"], ["status"], ["verify"], ["sync"]):
+        json.loads(home.call("--json", *args).out)
+    failed = home.call("--json", "show", new_id(), check=False)
+    assert failed.status == 1 and json.loads(failed.out)["error"] == "not_found"
+
+
+def test_init_says_what_the_default_vault_protects_against(tmp_path, homes):
+    home = homes("fresh")
+    (home.path / "holdfast.yaml").unlink()
+    out = home.call("init").out
+    assert "does not protect against" in out and f"{home.path}.vault" in out
+    home.call("remember", "x", "--project", "p")
+    assert home.json("sync")["queue_size"] == 0
+    twice = home.call("init", "--vault", f"file:{home.path}.vault").out
+    assert "configured already" in twice
+
+
+def test_help_names_every_command():
+    out = subprocess.run([binary(), "help"], capture_output=True, text=True, check=True).stdout
+    for verb in "init serve stop mcp remember recall show forget log session project status sync pause resume alerts resolve recover verify doctor import export demo version".split():
+        assert f"  {verb}" in out, verb
+        assert subprocess.run([binary(), "help", verb], capture_output=True).returncode == 0, verb

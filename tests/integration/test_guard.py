@@ -1,0 +1,205 @@
+"""Destruction through the doors is held, alerted and put back; ordinary work raises nothing."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+
+from support.home import binary, contents, eventually
+
+ALLOW_YES = "guard:\n  allow_yes: true\n"
+
+
+def revert_all(home):
+    for alert in home.alerts():
+        home.json("resolve", alert["id"], "--revert", "--yes")
+
+
+def test_a_mass_deletion_is_held_from_its_first_change_on(homes):
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many([f"fact {i}" for i in range(40)])
+    before = home.export()
+    for id in ids:
+        home.call("forget", id)
+    assert home.export() == before, "what is held is still live"
+    alerts = home.alerts()
+    assert len(alerts) == 1
+    alert = alerts[0]
+    assert alert["state"] == "open" and alert["memories_affected"] == 40 and alert["source"] == "cli"
+    assert home.json("show", ids[0])["sync_status"] == "held"
+    assert not home.json("status")["healthy"]
+    restored = home.json("resolve", alert["id"], "--revert", "--yes")
+    assert restored == {"id": alert["id"], "state": "reverted", "restored": 40}
+    assert home.export() == before and home.alerts() == []
+    assert home.json("verify")["ok"]
+
+
+def test_what_was_meant_can_be_accepted(homes):
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many([f"fact {i}" for i in range(30)])
+    for id in ids[:20]:
+        home.call("forget", id)
+    home.json("resolve", home.alerts()[0]["id"], "--accept", "--yes")
+    assert sorted(home.export()) == sorted(ids[20:])
+
+
+def test_overwriting_everything_is_held(homes):
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many([f"a long and valuable fact, number {i}, that took a day to find out" for i in range(30)])
+    before = contents(home.export())
+    for id in ids:
+        home.call("remember", "x", "--id", id)
+    assert home.alerts()
+    revert_all(home)
+    assert contents(home.export()) == before
+
+
+def test_a_forged_version_is_held_at_once(homes):
+    home = homes(config=ALLOW_YES)
+    [id] = home.remember_many(["the truth"])
+    line = json.dumps({"id": id, "content": "junk", "sync_version": 2**31, "project_id": "test"})
+    home.json("import", "-", input=line + "\n")
+    assert home.json("show", id)["content"] == "the truth"
+    assert home.alerts()[0]["rule"] == "version_jump"
+    revert_all(home)
+    home.call("remember", "the newer truth", "--id", id)
+    assert home.json("show", id)["content"] == "the newer truth"
+
+
+def test_new_memories_flow_while_an_alert_is_open(homes):
+    home = homes(config=ALLOW_YES)
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    assert home.alerts()
+    new = home.json("remember", "still working")
+    assert home.json("show", new["id"])["content"] == "still working"
+    home.json("sync")
+
+
+def test_with_on_alert_pause_nothing_is_written_until_a_person_decides(homes):
+    home = homes(config="guard:\n  allow_yes: true\n  on_alert: pause\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        if home.call("forget", id, check=False).status == 3:
+            break
+    eventually(lambda: home.call("remember", "not now", check=False).status == 3)
+    home.call("stop")
+    assert home.call("remember", "nor after a restart", check=False).status == 3
+    revert_all(home)
+    home.call("remember", "now")
+    assert len(home.export()) == 21
+
+
+def test_a_later_burst_after_a_decision_raises_its_own_alert(homes):
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many([f"fact {i}" for i in range(60)])
+    for id in ids[:20]:
+        home.call("forget", id)
+    revert_all(home)
+    for id in ids[20:40]:
+        home.call("forget", id)
+    alerts = home.alerts()
+    assert len(alerts) == 1 and alerts[0]["memories_affected"] == 20
+    assert len(home.lines("alerts", "--all")) == 2
+
+
+def test_alerts_survive_a_kill(homes):
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many([f"fact {i}" for i in range(20)])
+    before = home.export()
+    for id in ids:
+        home.call("forget", id)
+    [alert] = home.alerts()
+    home.kill()
+    assert home.alerts() == [alert]
+    revert_all(home)
+    assert home.export() == before
+
+
+def test_without_a_terminal_a_resolution_is_refused(home):
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    [alert] = home.alerts()
+    refused = home.call("resolve", alert["id"], "--accept", check=False)
+    assert refused.status == 3 and f"holdfast resolve {alert['id']} --accept" in refused.err
+    yes = home.call("resolve", alert["id"], "--accept", "--yes", check=False)
+    assert yes.status == 3 and "allow_yes" in yes.err
+    forged = home.call("resolve", alert["id"], "--accept", input=alert["id"] + "\n", check=False)
+    assert forged.status == 3, "an id in a pipe is no person"
+    assert home.alerts() == [alert]
+
+
+def at_terminal(home, args: list[str], answer: str) -> tuple[int, str]:
+    """Run a command with a terminal and type one line."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen([binary(), "--home", str(home.path), *args], stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work)
+    os.close(follower)
+    seen = b""
+    while b"> " not in seen and select.select([leader], [], [], 30)[0]:
+        seen += os.read(leader, 4096)
+    os.write(leader, answer.encode() + b"\n")
+    status = process.wait(30)
+    while select.select([leader], [], [], 0)[0]:
+        try:
+            chunk = os.read(leader, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(leader)
+    return status, seen.decode()
+
+
+def test_a_person_at_a_terminal_types_the_id(home):
+    ids = home.remember_many([f"fact {i}" for i in range(20)])
+    before = home.export()
+    for id in ids:
+        home.call("forget", id)
+    [alert] = home.alerts()
+    status, text = at_terminal(home, ["resolve", alert["id"], "--revert"], "yes please")
+    assert status == 3 and "not the alert's id" in text
+    status, text = at_terminal(home, ["resolve", alert["id"], "--revert"], alert["id"])
+    assert status == 0 and "20 memories restored" in text
+    assert home.export() == before
+
+
+def test_the_alert_command_gets_the_alert(homes, tmp_path):
+    home = homes(config=f"guard:\n  command: cat >> {tmp_path}/told.jsonl\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    told = eventually(lambda: (tmp_path / "told.jsonl").exists() and (tmp_path / "told.jsonl").read_text())
+    assert json.loads(told)["id"] == home.alerts()[0]["id"]
+    home.call("stop")
+    home.call("status")
+    assert (tmp_path / "told.jsonl").read_text() == told, "a restart repeats nothing"
+
+
+def test_resume_with_an_open_alert_is_refused_without_a_person(home):
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    home.call("pause")
+    assert home.call("resume", check=False).status == 3
+    status, _ = at_terminal(home, ["resume"], "yes")
+    assert status == 0 and not home.json("status")["paused"]
+
+
+def test_switching_the_guard_off_is_itself_an_alert(home):
+    home.call("remember", "x")
+    home.call("stop")
+    home.write_config("guard:\n  enabled: false\n")
+    eventually(lambda: [a for a in home.alerts() if a["rule"] == "guard_off"])
+
+
+def test_ordinary_work_raises_nothing(home):
+    ids = home.remember_many([f"fact {i}" for i in range(100)])
+    for id in ids[:5]:
+        home.call("forget", id)
+    for i in range(30):
+        home.call("remember", f"edited for the {i}th time", "--id", ids[10])
+    exported = home.call("--json", "export").out
+    home.json("import", "-", input=exported)
+    tagged = "".join(json.dumps({**json.loads(line), "tags": ["normalised"], "sync_version": json.loads(line)["sync_version"] + 1}) + "\n" for line in exported.splitlines())
+    assert home.json("import", "-", input=tagged)["failed"] == 0
+    home.remember_many([f"import {i}" for i in range(5000)])
+    assert home.alerts() == []
