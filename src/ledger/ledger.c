@@ -2,6 +2,7 @@
 #include "ledger/ledger.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -92,26 +93,38 @@ int ledger_health(struct ledger *ledger, struct err *err)
 
 /* ---- the keeper: brings SQLite's log into the file, so that no caller waits for that ---- */
 
+/* With the right to write, without the mutex. */
+static int keep_log(struct store *store, struct err *err)
+{
+    if (!store_log_extended(store) && store_extend_log(store, err) < 0 &&
+        ledger_stops_at(err->code)) {
+        return -(int)err->code;
+    }
+    if (store_log_pages(store) < CHECKPOINT_PAGES) {
+        return 0;
+    }
+    /* A full disk is no reason to stop: the log stays, and a later try takes it. */
+    return store_checkpoint(store, false, err) < 0 && ledger_stops_at(err->code) ? -(int)err->code
+                                                                                 : 0;
+}
+
 static void keep(struct ledger *ledger)
 {
     struct err err = ERR_INIT;
 
     right_take(ledger);
     if (ledger->stopped.code == ERR_NONE) {
-        struct store *store = ledger->store;
         (void)pthread_mutex_unlock(&ledger->mutex);
-        int result = store_checkpoint(store, false, &err);
-        if (result < 0 && ledger_stops_at(err.code)) {
-            ledger_stop(
-                ledger,
-                &err); /* a full disk is no reason: the log stays, and a later try takes it */
+        int left = keep_log(ledger->store, &err) < 0 ? INT_MAX : store_log_pages(ledger->store);
+        if (left == INT_MAX) {
+            ledger_stop(ledger, &err);
         }
         (void)pthread_mutex_lock(&ledger->mutex);
-        ledger->checkpoint_pages =
-            store_log_pages(store) +
-            CHECKPOINT_PAGES; /* what readers held up is not tried at each commit */
+        /* What readers hold up is tried again when there is as much more of it, not at each commit.
+         */
+        ledger->keeper_pages = left < CHECKPOINT_PAGES ? CHECKPOINT_PAGES : left + CHECKPOINT_PAGES;
     }
-    ledger->checkpoint_due = false;
+    ledger->keeper_due = false;
     right_give(ledger);
 }
 
@@ -121,7 +134,7 @@ static void *keeper_main(void *arg)
 
     (void)pthread_mutex_lock(&ledger->mutex);
     while (!ledger->closing) {
-        if (ledger->checkpoint_due) {
+        if (ledger->keeper_due) {
             keep(ledger);
         } else {
             (void)pthread_cond_wait(&ledger->keeper_wake, &ledger->mutex);
@@ -144,7 +157,7 @@ static void init(struct ledger *ledger, const struct ledger_options *options)
     ledger->env = options->env;
     ledger->judge = options->judge;
     ledger->lock_fd = -1;
-    ledger->checkpoint_pages = CHECKPOINT_PAGES;
+    ledger->keeper_pages = EXTEND_PAGES;
     (void)pthread_mutex_init(&ledger->mutex, NULL); /* these can't fail on Linux */
     (void)pthread_mutex_init(&ledger->pool_mutex, NULL);
     (void)pthread_cond_init(&ledger->batch_done[0], NULL);
@@ -328,7 +341,7 @@ int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *
         result = run_paused(ledger, fn, arg, err);
     }
     (void)pthread_mutex_lock(&ledger->mutex);
-    ledger->checkpoint_pages = CHECKPOINT_PAGES;
+    ledger->keeper_pages = EXTEND_PAGES;
     for (size_t i = 0; i < ledger->subscriber_count; i++) {
         wake_signal(ledger->subscribers[i]); /* the journal may be another one now */
     }

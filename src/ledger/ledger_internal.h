@@ -15,7 +15,9 @@
 
 #define READERS_IDLE_MAX                                                                           \
     8 /* connections kept open for reuse: more threads than this seldom read at once */
-#define READER_WAIT_MS 5000   /* for a connection to come back, when no new one can be opened */
+#define READER_WAIT_MS 5000 /* for a connection to come back, when no new one can be opened */
+#define EXTEND_PAGES                                                                               \
+    64 /* of log, written by one process: then it will write more, and room is made for that */
 #define CHECKPOINT_PAGES 1024 /* 4 MiB of log, then the keeper brings it into the file */
 
 /* A call of ledger_write, on its thread's stack. */
@@ -69,8 +71,8 @@ struct ledger {
     uint64_t live_count;
     uint64_t deleted_count;
     uint64_t commits;
-    int checkpoint_pages; /* the keeper's next threshold */
-    bool checkpoint_due;
+    int keeper_pages; /* of log at which the keeper is wanted next */
+    bool keeper_due;
     struct file_identity
         files[2]; /* ledger.db and its log; changed under the right to write and the mutex */
 

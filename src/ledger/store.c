@@ -80,16 +80,6 @@ static int open_live(struct store *store, struct err *err)
     return result;
 }
 
-static int note_log_pages(void *arg, sqlite3 *db, const char *name, int pages)
-{
-    struct store *store = arg;
-
-    (void)db;
-    (void)name;
-    store->log_pages = pages;
-    return SQLITE_OK;
-}
-
 static int open_file(struct store *store, const char *path, struct err *err)
 {
     bool bulk = store->mode == STORE_BULK;
@@ -102,9 +92,10 @@ static int open_file(struct store *store, const char *path, struct err *err)
         return result;
     }
     store->conn.writes = true;
-    (void)sqlite3_wal_hook(store->conn.db, note_log_pages, store);
     result = conn_exec(&store->conn, bulk ? bulk_pragmas : live_pragmas, err);
     if (result == 0) {
+        /* after PRAGMA wal_autocheckpoint, which takes the hook away */
+        (void)sqlite3_wal_hook(store->conn.db, store_note_log, store);
         result = bulk ? open_bulk(store, err) : open_live(store, err);
     }
     if (result == 0) {
@@ -213,34 +204,6 @@ void store_counts(const struct store *store, uint64_t *ret_live, uint64_t *ret_d
 uint64_t store_rows_written(const struct store *store)
 {
     return (uint64_t)sqlite3_total_changes64(store->conn.db);
-}
-
-int store_log_pages(const struct store *store)
-{
-    return store->log_pages;
-}
-
-int store_checkpoint(struct store *store, bool whole, struct err *err)
-{
-    int pages = 0;
-    int done = 0;
-
-    CRASH_POINT("ledger.checkpoint.before");
-    if (FAULT("ledger.checkpoint", EIO)) {
-        return conn_error(&store->conn, SQLITE_IOERR_FSYNC, err);
-    }
-    int rc = sqlite3_wal_checkpoint_v2(
-        store->conn.db, NULL, whole ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
-        &pages, &done);
-    CRASH_POINT("ledger.checkpoint.after");
-    if (rc == SQLITE_BUSY) {
-        return 0; /* readers hold it up; the log stays, and a later one takes it */
-    }
-    if (rc != SQLITE_OK) {
-        return conn_error(&store->conn, rc, err);
-    }
-    store->log_pages = pages - done;
-    return 0;
 }
 
 uint64_t store_commits(const struct store *store)

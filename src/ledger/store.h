@@ -15,6 +15,8 @@
 #ifndef HOLDFAST_LEDGER_STORE_H
 #define HOLDFAST_LEDGER_STORE_H
 
+#include <sys/types.h>
+
 #include "ledger/ledger.h"
 
 struct store;
@@ -80,6 +82,13 @@ uint64_t store_rows_written(
  */
 int store_checkpoint(struct store *store, bool whole, struct err *err) MUST_CHECK;
 int store_log_pages(const struct store *store); /* of 4 KiB, that the last commit left in the log */
+
+/* Live only: fill the log with zeros in advance, so that commits overwrite instead of append, which
+ * halves what they wait for. A full disk is an error without consequence. */
+#define STORE_LOG_BYTES                                                                            \
+    ((off_t)4744 * 1024) /* a log of 1,024 pages and the batch that makes it longer */
+int store_extend_log(struct store *store, struct err *err) MUST_CHECK;
+bool store_log_extended(const struct store *store);
 
 /* Bulk only: make all of it durable (indexes, integrity check, fsync of file and folder) before the
  * exchange. */

@@ -41,7 +41,8 @@ struct store {
     struct buf record;
     size_t marked_steps; /* counts at the mark */
     int log_pages;       /* in SQLite's log after the last commit */
-    uint64_t commits;    /* for tests and metrics */
+    bool log_extended;
+    uint64_t commits; /* for tests and metrics */
 };
 
 /* ---- a change on its way in ---- */
@@ -57,6 +58,9 @@ int apply_change(struct store *store, const struct change *change, const struct 
 
 /* Fill in what a change of ours has: origin, seq, at, prev, record, hash. The body is set. */
 int own_change_finish(struct store *store, struct change *change, struct err *err) MUST_CHECK;
+
+/* SQLite's hook: so many pages are in the log after a commit. */
+int store_note_log(void *arg, sqlite3 *db, const char *name, int pages);
 
 /* Bulk: make the index of memories now, and use it from here on. */
 int store_make_index(struct store *store, struct err *err) MUST_CHECK;

@@ -327,7 +327,7 @@ static void enqueue(struct ledger *ledger, struct request *request)
 
 /* Move requests from the queue to the batch, up to LEDGER_BATCH_MAX drafts; an atomic one is never
  * split. */
-static void take_batch(struct ledger *ledger, struct batch *ret)
+static void take_batch(struct ledger *ledger, unsigned number, struct batch *ret)
 {
     size_t room = LEDGER_BATCH_MAX;
 
@@ -338,6 +338,7 @@ static void take_batch(struct ledger *ledger, struct batch *ret)
         if (request->atomic && left > room && ret->count > 0) {
             break;
         }
+        request->batch = number;
         request->taken = request->atomic || left <= room ? left : room;
         room -= request->taken < room ? request->taken : room;
         ledger->first = request->next;
@@ -385,21 +386,21 @@ static void after_commit(struct ledger *ledger, const struct batch *batch)
     if (batch->journaled) {
         tell_subscribers(ledger);
     }
-    if (store_log_pages(ledger->store) >= ledger->checkpoint_pages && !ledger->checkpoint_due) {
-        ledger->checkpoint_due = true;
+    if (store_log_pages(ledger->store) >= ledger->keeper_pages && !ledger->keeper_due) {
+        ledger->keeper_due = true;
         (void)pthread_cond_signal(&ledger->keeper_wake);
     }
 }
 
 /* Have the right to write for one batch. The mutex is held before and after, not in between. */
-static void lead(struct ledger *ledger, const struct request *own)
+static void lead(struct ledger *ledger)
 {
     struct batch batch;
     unsigned number = ledger->batch++;
 
     ledger->writing = true;
     ledger->writer = pthread_self();
-    take_batch(ledger, &batch);
+    take_batch(ledger, number, &batch);
     if (ledger->stopped.code != ERR_NONE) {
         for (struct request *request = batch.first; request != NULL; request = request->next) {
             fail_request(request, &ledger->stopped);
@@ -411,11 +412,10 @@ static void lead(struct ledger *ledger, const struct request *own)
         (void)pthread_mutex_lock(&ledger->mutex);
         after_commit(ledger, &batch);
     }
-    bool others = batch.count > 1 || batch.first != own;
     answer_batch(ledger, &batch);
     right_give(ledger);
     (void)pthread_cond_broadcast(&ledger->door);
-    if (others) {
+    if (ledger->callers > 1) {
         (void)pthread_mutex_unlock(&ledger->mutex);
         (void)pthread_cond_broadcast(&ledger->batch_done[number & 1]);
         (void)pthread_mutex_lock(&ledger->mutex);
@@ -487,9 +487,11 @@ int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count
         enqueue(ledger, &request);
         while (!request.finished) {
             if (!ledger->writing && ledger->right_wanted == 0) {
-                lead(ledger, &request);
+                lead(ledger);
             } else {
-                request.batch = ledger->batch;
+                if (request.taken == 0) { /* else it stays with the batch that has it */
+                    request.batch = ledger->batch;
+                }
                 (void)pthread_cond_wait(&ledger->batch_done[request.batch & 1], &ledger->mutex);
             }
         }
