@@ -31,9 +31,9 @@ static size_t id_slot(const struct id_set *set, const struct uuid *id, uint64_t 
     uint64_t words[2];
 
     memcpy(words, id->bytes, sizeof(words));
-    uint64_t hash = (words[0] ^ seed) * 0x9E3779B97F4A7C15ULL;
-    hash = (hash ^ (hash >> 32) ^ words[1]) * 0xD6E8FEB86659FD93ULL;
-    size_t slot = (size_t)(hash ^ (hash >> 32)) & (set->slot_count - 1);
+    uint64_t hash = table_mix(words[0] ^ seed, words[1] ^ 0x9E3779B97F4A7C15ULL);
+    hash = table_mix(hash ^ 0xA0761D6478BD642FULL, 0xE7037ED1A0B428DBULL);
+    size_t slot = (size_t)hash & (set->slot_count - 1);
     while (set->slots[slot] != 0 && !uuid_eq(&set->items[set->slots[slot] - 1], id)) {
         slot = (slot + 1) & (set->slot_count - 1);
     }

@@ -191,7 +191,7 @@ static void look_at_changes(struct call *call, const struct rule *rule)
     }
 }
 
-static void look(struct call *call)
+static void look_once(struct call *call)
 {
     for (int i = 0; i < RULES; i++) {
         const struct rule *rule = &guard_rules[i];
@@ -211,6 +211,28 @@ static void look(struct call *call)
             break;
         }
     }
+}
+
+/*
+ * What is taken may leave a memory as an earlier change left it, deleted for instance, and so
+ * change the sums of rules that were looked at before, in its project. Each round takes something,
+ * or is the last.
+ */
+static void look(struct call *call)
+{
+    struct windows *windows = &call->guard->windows;
+    size_t mark;
+
+    do {
+        mark = windows_mark(windows);
+        look_once(call);
+        for (struct window_project *p = windows->project_list;
+             windows_mark(windows) > mark && p != NULL; p = p->next) {
+            if (p->call == windows->call) {
+                touch(&call->projects, p, &p->touched, windows->call);
+            }
+        }
+    } while (windows_mark(windows) > mark);
 }
 
 /* ---- decisions ---- */

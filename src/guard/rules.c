@@ -22,7 +22,7 @@ static bool loss_trips(const struct guard_options *options, const struct window_
                        uint64_t live)
 {
     (void)live;
-    return totals->lost >= options->loss_min &&
+    return totals->cut >= options->loss_min &&
            (double)totals->taken_bytes > options->loss_max * (double)totals->old_bytes;
 }
 

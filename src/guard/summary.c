@@ -190,7 +190,7 @@ struct window_totals windows_totals(const struct windows *windows,
         }
         totals.destroyed += s->class == CLASS_BLANK ? s->memories : 0;
         totals.changed += s->memories;
-        totals.lost += s->taken_bytes > 0 ? s->memories : 0;
+        totals.cut += s->taken_bytes > 0 ? s->memories : 0;
         totals.old_bytes += s->old_bytes;
         totals.taken_bytes += s->taken_bytes;
     }

@@ -14,14 +14,6 @@ void table_done(struct table *table)
     table->size = table->count = 0;
 }
 
-/* The two halves of the product: every bit of the input reaches every bit of the result. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 uint64_t table_hash(const struct table *table, const void *bytes, size_t len)
 {
     const char *at = bytes;
@@ -31,11 +23,11 @@ uint64_t table_hash(const struct table *table, const void *bytes, size_t len)
         uint64_t word = 0;
         size_t part = len < sizeof(word) ? len : sizeof(word);
         memcpy(&word, at, part);
-        hash = mix(hash ^ 0x9E3779B97F4A7C15ULL, word ^ 0xD6E8FEB86659FD93ULL ^ table->seed);
+        hash = table_mix(hash ^ 0x9E3779B97F4A7C15ULL, word ^ 0xD6E8FEB86659FD93ULL ^ table->seed);
         at += part;
         len -= part;
     }
-    return mix(hash ^ 0xA0761D6478BD642FULL, 0xE7037ED1A0B428DBULL);
+    return table_mix(hash ^ 0xA0761D6478BD642FULL, 0xE7037ED1A0B428DBULL);
 }
 
 struct table_link *table_find(const struct table *table, uint64_t hash, table_match_fn *match,

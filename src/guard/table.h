@@ -26,6 +26,14 @@ typedef bool table_match_fn(const struct table_link *link, const void *key);
 void table_init(struct table *table, uint64_t seed);
 void table_done(struct table *table); /* the things are their owner's */
 
+/* The two halves of the product: every bit of the input reaches every bit of the result. */
+static inline uint64_t table_mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t table_hash(const struct table *table, const void *bytes, size_t len);
 struct table_link *table_find(const struct table *table, uint64_t hash, table_match_fn *match,
                               const void *key);

@@ -151,6 +151,7 @@ struct window_net window_memory_net(const struct window_memory *memory, enum win
         net.old_bytes = first->old_bytes;
         net.is_lost = last->new_bytes < first->old_bytes;
         net.taken_bytes = net.is_lost ? first->old_bytes - last->new_bytes : 0;
+        net.is_cut = net.is_lost && net.taken_bytes * WINDOW_CUT_PART >= net.old_bytes;
     }
     return net;
 }
@@ -164,7 +165,7 @@ void window_account(struct window_memory *memory, enum window_kind kind, bool ad
     totals->deleted += net.is_deleted ? sign : 0;
     totals->destroyed += net.is_destroyed ? sign : 0;
     totals->changed += net.is_changed ? sign : 0;
-    totals->lost += net.is_lost ? sign : 0;
+    totals->cut += net.is_cut ? sign : 0;
     totals->old_bytes += sign * net.old_bytes;
     totals->taken_bytes += sign * net.taken_bytes;
 }

@@ -45,6 +45,10 @@ enum window_kind {
     WINDOW_LONG,  /* and any event */
     WINDOW_KINDS
 };
+/* Who loses less than a quarter was edited: it adds to what is lost, but is not one memory more
+ * that was cut. */
+#define WINDOW_CUT_PART 4
+
 #define WINDOW_NET_FIRST                                                                           \
     WINDOW_SHARE /* windows in which a memory's net change counts: FIRST..LAST */
 #define WINDOW_NET_LAST WINDOW_LOSS
@@ -98,15 +102,16 @@ struct window_net {
     bool is_destroyed;    /* deleted or blank */
     bool is_changed;      /* alive, with its content changed */
     bool is_lost;         /* changed, and smaller than before */
+    bool is_cut;          /* lost, and at least one part in WINDOW_CUT_PART is gone */
     uint64_t old_bytes;   /* changed: before the first event ... */
     uint64_t taken_bytes; /* ... and how much less it is now */
 };
 
 struct window_totals {
-    uint64_t deleted; /* distinct memories, as the four above */
+    uint64_t deleted; /* distinct memories, as above */
     uint64_t destroyed;
     uint64_t changed;
-    uint64_t lost;
+    uint64_t cut;
     uint64_t old_bytes;
     uint64_t taken_bytes;
 };

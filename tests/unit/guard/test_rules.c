@@ -169,7 +169,7 @@ static void blanking_thirty_percent_trips(void **state)
     }
     end(world);
     assert_alert(world, "share", 12, 12);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
     assert_non_null(strstr(world->alerts[0].summary, "were emptied by"));
 }
 
@@ -183,7 +183,7 @@ static void blanking_one_by_one_is_a_loss_of_content_first(void **state)
         blank(world, first + i, "mcp:claude-code");
     }
     assert_alert(world, "content_loss", 12, 12);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
 }
 
 static void a_drip_of_emptied_memories_trips(void **state)
@@ -196,7 +196,7 @@ static void a_drip_of_emptied_memories_trips(void **state)
         blank(world, first + i, "mcp:claude-code");
     }
     assert_alert(world, "share", 20, 20);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
 }
 
 static void deleting_and_blanking_count_together(void **state)
@@ -226,7 +226,7 @@ static void emptying_in_steps_counts_as_emptying(void **state)
     assert_int_equal(world->alert_count, 1);
     assert_string_equal(world->alerts[0].rule, "share");
     assert_int_equal(world->alerts[0].held, 18);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
 }
 
 static void what_is_emptied_and_written_again_does_not_count(void **state)
@@ -255,7 +255,7 @@ static void overwriting_all_with_garbage_trips(void **state)
     }
     end(world);
     assert_alert(world, "bulk_update", 40, 40);
-    assert_int_equal(now_of(world, first)->text, 0);
+    assert_int_equal(shown(world, first).text, 0);
     assert_string_equal(world->alerts[0].summary,
                         "40 of 40 memories of project demo had their content changed by "
                         "mcp:claude-code within 1 s; the changes are held: what was there before "
@@ -272,7 +272,7 @@ static void overwriting_one_by_one_is_one_alert(void **state)
         put(world, first + i, "mcp:claude-code", 300);
     }
     assert_alert(world, "bulk_update", 40, 40);
-    assert_int_equal(now_of(world, first)->text, 0);
+    assert_int_equal(shown(world, first).text, 0);
 }
 
 static void half_of_a_project_may_be_rewritten(void **state)
@@ -309,7 +309,7 @@ static void truncating_by_sixty_percent_trips(void **state)
         put(world, first + i, "mcp:x", 120);
     }
     assert_alert(world, "content_loss", 5, 5);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
     assert_non_null(strstr(world->alerts[0].summary, "were cut short by mcp:x within 1 s (60 % of "
                                                      "their content gone)"));
 }
@@ -335,7 +335,26 @@ static void a_loss_in_two_steps_is_one_loss(void **state)
         put(world, first + i, "mcp:x", 130);
     }
     assert_alert(world, "content_loss", 10, 5);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
+}
+
+static void one_memory_made_short_among_small_edits_is_no_loss(void **state)
+{
+    struct world *world = *state;
+    size_t first = add_many(world, "demo", 100);
+    size_t log = add(world, "demo", 40000);
+
+    put(world, log, "mcp:x", 5000);
+    for (size_t i = 0; i < 20; i++) { /* a quarter less would count */
+        put(world, first + i, "mcp:x", 226);
+    }
+    assert_quiet(world);
+    for (size_t i = 0; i < 4; i++) {
+        put(world, first + i, "mcp:x", 225);
+    }
+    assert_int_equal(world->alert_count, 1);
+    assert_string_equal(world->alerts[0].rule, "content_loss");
+    assert_int_equal(shown(world, log).bytes, 40000);
 }
 
 static void growing_memories_are_not_held_with_the_shrinking_ones(void **state)
@@ -350,9 +369,9 @@ static void growing_memories_are_not_held_with_the_shrinking_ones(void **state)
     put(world, first + 51, "mcp:x", 400);
     assert_int_equal(world->alert_count, 1);
     assert_string_equal(world->alerts[0].rule, "content_loss");
-    assert_int_equal(now_of(world, first + 50)->bytes, 400);
-    assert_int_equal(now_of(world, first + 51)->bytes, 400);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first + 50).bytes, 400);
+    assert_int_equal(shown(world, first + 51).bytes, 400);
+    assert_int_equal(shown(world, first).bytes, 300);
 }
 
 /* ---- version_jump ---- */
@@ -365,7 +384,7 @@ static void a_forged_version_is_held_at_once(void **state)
     act(world, first, "mcp:x",
         (struct action){.bytes = 280, .other_text = true, .version = 2147483648});
     assert_alert(world, "version_jump", 1, 1);
-    assert_int_equal(now_of(world, first)->bytes, 300);
+    assert_int_equal(shown(world, first).bytes, 300);
     assert_string_equal(world->alerts[0].summary,
                         "1 of 100 memories of project demo had its sync_version raised by mcp:x "
                         "within 1 s (by up to 2147483647; more than 1000 at once is not "
@@ -408,7 +427,7 @@ static void forged_junk_over_a_whole_project_is_one_alert(void **state)
     }
     end(world);
     assert_alert(world, "share", 40, 40);
-    assert_int_equal(now_of(world, first + 39)->bytes, 300);
+    assert_int_equal(shown(world, first + 39).bytes, 300);
 }
 
 /* ---- on top of what is held ---- */
@@ -424,7 +443,7 @@ static void a_change_on_top_of_a_held_one_is_held_with_it(void **state)
     }
     assert_int_equal(world->alert_count, 1);
     for (size_t i = 0; i < 8; i++) {
-        assert_int_equal(now_of(world, first + i)->bytes, 300);
+        assert_int_equal(shown(world, first + i).bytes, 300);
     }
 }
 
@@ -442,7 +461,7 @@ static void deleting_and_writing_junk_over_it_is_held(void **state)
     }
     end(world);
     assert_alert(world, "deletes", 80, 40);
-    assert_int_equal(now_of(world, first + 20)->bytes, 300);
+    assert_int_equal(shown(world, first + 20).bytes, 300);
 }
 
 static void what_is_deleted_and_brought_back_is_not_destroyed(void **state)
@@ -467,7 +486,7 @@ static void an_update_of_a_memory_that_is_held_flows_when_it_takes_nothing(void 
     put(world, first, "mcp:x", 350);
     tag(world, first + 1, "mcp:x");
     assert_alert(world, "deletes", 40, 40);
-    assert_int_equal(now_of(world, first)->bytes, 350);
+    assert_int_equal(shown(world, first).bytes, 350);
 }
 
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -500,6 +519,7 @@ int main(void)
         WORLD_TEST(truncating_by_sixty_percent_trips),
         WORLD_TEST(truncating_to_half_does_not_trip),
         WORLD_TEST(a_loss_in_two_steps_is_one_loss),
+        WORLD_TEST(one_memory_made_short_among_small_edits_is_no_loss),
         WORLD_TEST(growing_memories_are_not_held_with_the_shrinking_ones),
         WORLD_TEST(a_forged_version_is_held_at_once),
         WORLD_TEST(a_version_may_rise_by_a_thousand),

@@ -45,8 +45,14 @@ struct world_alert {
     int64_t started_us;
 };
 
+/* A clock whose wall time can be set without the other noticing. */
+struct world_clock {
+    struct env_fake fake;
+    int64_t wall_shift_us;
+};
+
 struct world {
-    struct env_fake env;
+    struct world_clock env;
     struct guard *guard;
     struct ledger_judge judge;
     struct uuid origin;
@@ -67,10 +73,27 @@ struct world {
     struct world_alert alerts[WORLD_ALERTS_MAX];
     size_t alert_count;
     uint64_t held; /* changes in all */
+
+    uint64_t births_and_deaths; /* since when the count below is stale */
+    const char *counted_project;
+    uint64_t counted_at;
+    uint64_t counted_live;
     struct err err;
 };
 
 /* ---- life ---- */
+
+static inline int64_t world_now_us(struct env *env)
+{
+    struct world_clock *clock = (struct world_clock *)env;
+
+    return clock->fake.us + clock->wall_shift_us;
+}
+
+static inline struct env *world_env(struct world *world)
+{
+    return &world->env.fake.env;
+}
 
 static inline void world_init(struct world *world, const struct guard_options *options)
 {
@@ -78,12 +101,13 @@ static inline void world_init(struct world *world, const struct guard_options *o
     struct err err = ERR_INIT;
 
     *world = (struct world){.change_count = 1, .reports_revivals = true};
-    env_fake_init(&world->env, WORLD_NOW_US, 7);
+    env_fake_init(&world->env.fake, WORLD_NOW_US, 7);
+    world_env(world)->now_us = world_now_us;
     assert_ok(
-        guard_open(options == NULL ? &defaults : options, &world->env.env, &world->guard, &err),
+        guard_open(options == NULL ? &defaults : options, world_env(world), &world->guard, &err),
         &err);
     world->judge = guard_judge_for(world->guard);
-    world->origin = uuid_new(&world->env.env);
+    world->origin = uuid_new(world_env(world));
 }
 
 static inline void world_done(struct world *world)
@@ -117,7 +141,7 @@ static inline int world_teardown(void **state)
 
 static inline void wait_ms(struct world *world, int64_t ms)
 {
-    env_fake_advance_ms(&world->env, ms);
+    env_fake_advance_ms(&world->env.fake, ms);
 }
 
 /* ---- what there is ---- */
@@ -133,6 +157,14 @@ static inline struct world_change *now_of(struct world *world, size_t memory)
     return change == 0 ? NULL : &world->changes[change];
 }
 
+/* The same by value; where nothing is shown, something deleted. */
+static inline struct world_change shown(struct world *world, size_t memory)
+{
+    const struct world_change *now = now_of(world, memory);
+
+    return now == NULL ? (struct world_change){.deleted = true} : *now;
+}
+
 static inline bool is_alive(struct world *world, size_t memory)
 {
     const struct world_change *now = now_of(world, memory);
@@ -145,9 +177,18 @@ static inline uint64_t world_live(const struct judge_view *view, const char *pro
     struct world *world = view->ctx;
     uint64_t live = 0;
 
+    if (world->counted_project != NULL && strcmp(world->counted_project, project_id) == 0 &&
+        world->counted_at == world->births_and_deaths) {
+        return world->counted_live;
+    }
     for (size_t i = 0; i < world->memory_count; i++) {
         live += strcmp(world->memories[i].project, project_id) == 0 && is_alive(world, i) ? 1 : 0;
+        world->counted_project = strcmp(world->memories[i].project, project_id) == 0
+                                     ? world->memories[i].project
+                                     : world->counted_project;
     }
+    world->counted_at = world->births_and_deaths;
+    world->counted_live = live;
     return live;
 }
 
@@ -185,6 +226,7 @@ static inline void apply_decision(struct world *world, const struct decision *de
             assert_true(seq < world->change_count);
             assert_false(world->changes[seq].held); /* nothing is held twice */
             world->changes[seq].held = true;
+            world->births_and_deaths++;
             alert->held++;
             world->held++;
         }
@@ -238,6 +280,63 @@ static inline void end(struct world *world)
     world->judge.settled(world->judge.arg, true);
 }
 
+struct world_copy {
+    struct world_change *changes;
+    size_t change_count;
+    struct world_memory *memories;
+    size_t memory_count;
+    uint64_t held;
+    struct world_alert alerts[WORLD_ALERTS_MAX];
+    size_t alert_count;
+};
+
+/* Keep what there is, for a transaction that will be rolled back; once at a time. */
+static inline struct world_copy world_keep(const struct world *world)
+{
+    struct world_copy copy = {
+        .changes = xmalloc((world->change_count + 1) * sizeof(*world->changes)),
+        .change_count = world->change_count,
+        .memories = xmalloc((world->memory_count + 1) * sizeof(*world->memories)),
+        .memory_count = world->memory_count,
+        .held = world->held,
+        .alert_count = world->alert_count,
+    };
+
+    if (world->changes != NULL) {
+        memcpy(copy.changes, world->changes, world->change_count * sizeof(*world->changes));
+        memcpy(copy.memories, world->memories, world->memory_count * sizeof(*world->memories));
+    }
+    memcpy(copy.alerts, world->alerts, sizeof(copy.alerts));
+    for (size_t i = 0; i < copy.alert_count; i++) {
+        copy.alerts[i].rule = xstrdup(world->alerts[i].rule);
+        copy.alerts[i].actor = xstrdup(world->alerts[i].actor);
+        copy.alerts[i].summary = xstrdup(world->alerts[i].summary);
+    }
+    return copy;
+}
+
+/* The ledger could not commit: all is as it was. */
+static inline void roll_back(struct world *world, struct world_copy *copy)
+{
+    world->judge.settled(world->judge.arg, false);
+    world->births_and_deaths++;
+    for (size_t i = 0; i < world->alert_count; i++) {
+        free(world->alerts[i].rule);
+        free(world->alerts[i].actor);
+        free(world->alerts[i].summary);
+    }
+    memcpy(world->changes, copy->changes, copy->change_count * sizeof(*world->changes));
+    memcpy(world->memories, copy->memories, copy->memory_count * sizeof(*world->memories));
+    world->change_count = copy->change_count;
+    world->memory_count = copy->memory_count;
+    world->held = copy->held;
+    memset(world->alerts, 0, sizeof(world->alerts));
+    memcpy(world->alerts, copy->alerts, sizeof(copy->alerts));
+    world->alert_count = copy->alert_count;
+    free(copy->changes);
+    free(copy->memories);
+}
+
 /* ---- actions ---- */
 
 static inline struct uuid memory_id(size_t number)
@@ -276,6 +375,7 @@ static inline size_t add(struct world *world, const char *project, uint32_t byte
     struct world_change *change = add_change(world, number);
     change->version = 1;
     change->bytes = bytes;
+    world->births_and_deaths++;
     return number;
 }
 
@@ -321,7 +421,7 @@ static inline void tell(struct world *world, const struct world_change *before,
         .new_bytes = after->deleted ? 0 : after->bytes,
         .old_version = before->version,
         .new_version = after->version,
-        .at_us = world->env.env.now_us(&world->env.env),
+        .at_us = world_now_us(world_env(world)),
     };
 }
 
@@ -340,15 +440,16 @@ static inline void act(struct world *world, size_t memory, const char *actor, st
     if (alone) {
         begin(world);
     }
-    struct world_change *now = now_of(world, memory);
-    struct world_change before = now == NULL ? (struct world_change){.deleted = true} : *now;
+    bool was_there = now_of(world, memory) != NULL;
+    struct world_change before = shown(world, memory);
     uint64_t version = action.version != 0 ? action.version : highest_version_of(world, memory) + 1;
     struct world_change *after = add_change(world, memory);
     after->version = version;
     after->bytes = action.bytes;
     after->text = before.text + (action.other_text ? 1 : 0);
     after->deleted = action.deletes;
-    if (!before.deleted || (world->reports_revivals && now != NULL)) {
+    world->births_and_deaths += before.deleted != after->deleted ? 1 : 0;
+    if (!before.deleted || (world->reports_revivals && was_there)) {
         tell(world, &before, after, actor, action.white);
     }
     if (alone) {
@@ -379,9 +480,7 @@ static inline void blank(struct world *world, size_t memory, const char *actor)
 /* Other tags, the same content. */
 static inline void tag(struct world *world, size_t memory, const char *actor)
 {
-    const struct world_change *now = now_of(world, memory);
-
-    act(world, memory, actor, (struct action){.bytes = now->bytes});
+    act(world, memory, actor, (struct action){.bytes = shown(world, memory).bytes});
 }
 
 static inline void del_many(struct world *world, size_t first, size_t count, const char *actor)

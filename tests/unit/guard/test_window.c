@@ -1,0 +1,404 @@
+/* The windows' sums, kept up to date step by step, against the same counted anew; and what becomes
+ * of too many events. */
+#include "guard/world.h"
+
+/* ---- counting anew ---- */
+
+static bool is_within(const struct windows *windows, const struct window_event *event,
+                      enum window_kind kind)
+{
+    return event->serial >= windows->edge[kind];
+}
+
+static void add_net(struct window_totals *totals, const struct window_net *net)
+{
+    totals->deleted += net->is_deleted;
+    totals->destroyed += net->is_destroyed;
+    totals->changed += net->is_changed;
+    totals->cut += net->is_cut;
+    totals->old_bytes += net->old_bytes;
+    totals->taken_bytes += net->taken_bytes;
+}
+
+static void check_memory(const struct windows *windows, const struct window_memory *memory,
+                         struct window_totals totals[WINDOW_NET_LAST + 1])
+{
+    const struct window_event *oldest = memory->last;
+
+    assert_int_equal(memory->taken, 0);
+    assert_non_null(oldest);
+    assert_null(oldest->memory_newer);
+    while (oldest->memory_older != NULL) {
+        assert_ptr_equal(oldest->memory_older->memory_newer, oldest);
+        assert_true(oldest->memory_older->serial < oldest->serial);
+        oldest = oldest->memory_older;
+    }
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        const struct window_event *first = NULL;
+        uint32_t counted = 0;
+        for (const struct window_event *e = oldest; e != NULL; e = e->memory_newer) {
+            if (is_within(windows, e, k)) {
+                bool of_updates = k == WINDOW_UPDATE || k == WINDOW_LOSS;
+                first = first == NULL ? e : first;
+                counted += e->is_content || (e->is_delete && !of_updates) ? 1 : 0;
+            }
+        }
+        assert_ptr_equal(memory->first[k], first);
+        assert_int_equal(memory->counted[k], counted);
+        struct window_net net = window_memory_net(memory, k);
+        add_net(&totals[k], &net);
+    }
+}
+
+static size_t check_projects(const struct windows *windows)
+{
+    size_t memories = 0;
+
+    for (const struct window_project *p = windows->project_list; p != NULL; p = p->next) {
+        struct window_totals totals[WINDOW_NET_LAST + 1] = {{.deleted = 0}};
+        const struct window_memory *before = NULL;
+        for (const struct window_memory *m = p->first; m != NULL; m = m->newer) {
+            assert_ptr_equal(m->older, before);
+            assert_ptr_equal(m->project, p);
+            check_memory(windows, m, totals);
+            before = m;
+            memories++;
+        }
+        assert_ptr_equal(p->last, before);
+        for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+            assert_memory_equal(&totals[k], &p->totals[k], sizeof(totals[k]));
+        }
+    }
+    return memories;
+}
+
+static void check_actors(const struct windows *windows)
+{
+    for (const struct window_actor *a = windows->actor_list; a != NULL; a = a->next) {
+        const struct window_event *before = NULL;
+        uint64_t deletes = 0;
+        for (const struct window_event *e = a->first; e != NULL; e = e->actor_newer) {
+            assert_ptr_equal(e->actor_older, before);
+            assert_ptr_equal(e->actor, a);
+            assert_true(e->of_actor && e->is_destroying);
+            assert_true(is_within(windows, e, WINDOW_DELETE));
+            deletes += e->is_delete;
+            before = e;
+        }
+        assert_ptr_equal(a->last, before);
+        assert_int_equal(a->deletes, deletes);
+    }
+}
+
+static void check(const struct windows *windows)
+{
+    const struct window_event *before = NULL;
+    size_t count = 0;
+
+    for (const struct window_event *e = windows->oldest; e != NULL; e = e->newer) {
+        assert_ptr_equal(e->older, before);
+        assert_false(e->is_taken);
+        assert_true(before == NULL ||
+                    (before->serial < e->serial && before->mono_ms <= e->mono_ms));
+        for (int k = 0; k < WINDOW_KINDS; k++) {
+            if (is_within(windows, e, (enum window_kind)k) &&
+                (before == NULL || !is_within(windows, before, (enum window_kind)k))) {
+                assert_ptr_equal(windows->cursor[k], e);
+            }
+        }
+        before = e;
+        count++;
+    }
+    assert_ptr_equal(windows->newest, before);
+    assert_int_equal(windows->count, count);
+    assert_int_equal(windows->events.taken, count);
+    assert_int_equal(windows->memories.count, check_projects(windows));
+    assert_int_equal(windows->memory_pool.taken, windows->memories.count);
+    check_actors(windows);
+}
+
+/* ---- chance ---- */
+
+static uint64_t chance(uint64_t *seed, uint64_t below)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed % below;
+}
+
+static const char *const actors[] = {"cli", "mcp:a", "mcp:b", "http:c"};
+
+/* Anything at all, more or less destructive. */
+static void act_by_chance(struct world *world, uint64_t *seed)
+{
+    size_t memory = chance(seed, world->memory_count);
+    const char *actor = actors[chance(seed, 4)];
+    const struct world_change *now = now_of(world, memory);
+
+    switch (chance(seed, 8)) {
+    case 0:
+        del(world, memory, actor);
+        break;
+    case 1:
+        blank(world, memory, actor);
+        break;
+    case 2:
+        put(world, memory, actor, (uint32_t)chance(seed, 400) + 1);
+        break;
+    case 3:
+        if (now != NULL) {
+            put(world, memory, actor, now->bytes * 2 / 3 + 1);
+        }
+        break;
+    case 4:
+        if (now != NULL && !now->deleted) {
+            tag(world, memory, actor);
+        }
+        break;
+    case 5:
+        if (chance(seed, 10) == 0) {
+            act(world, memory, actor,
+                (struct action){.bytes = 300, .version = highest_version_of(world, memory) + 2000});
+        }
+        break;
+    default:
+        (void)add(world, chance(seed, 2) ? "demo" : "other", 300);
+        break;
+    }
+}
+
+/* What is not held never exceeds what the rules allow, wherever something just happened. */
+static void assert_within_thresholds(struct world *world)
+{
+    const struct windows *windows = &world->guard->windows;
+    const struct guard_options *options = &world->guard->options;
+    struct judge_view view = {world_live, world};
+
+    for (const struct window_actor *a = windows->actor_list; a != NULL; a = a->next) {
+        assert_true(window_actor_deletes(windows, a) <= options->delete_max);
+    }
+    for (const struct window_project *p = windows->project_list; p != NULL; p = p->next) {
+        if (p->touched != windows->call) {
+            continue;
+        }
+        uint64_t live = world_live(&view, p->id);
+        for (int i = 0; i < RULES; i++) {
+            const struct rule *rule = &guard_rules[i];
+            for (size_t k = 0; k < rule->window_count && rule->scope == RULE_OF_PROJECT; k++) {
+                struct window_totals totals = windows_totals(windows, p, rule->windows[k]);
+                assert_false(rule->trips(options, &totals, live));
+            }
+        }
+    }
+}
+
+static void run_by_chance(uint64_t seed, size_t events_max, int64_t pause_ms, int rounds)
+{
+    struct world world;
+
+    world_init(&world, NULL);
+    world.guard->windows.events_max = events_max;
+    (void)add_many(&world, "demo", 60);
+    (void)add_many(&world, "other", 60);
+    for (int round = 0; round < rounds && world.alert_count < WORLD_ALERTS_MAX - 20; round++) {
+        bool fails = chance(&seed, 4) == 0;
+        struct world_copy copy = {.changes = NULL};
+        wait_ms(&world, (int64_t)chance(&seed, (uint64_t)pause_ms));
+        if (fails) {
+            copy = world_keep(&world);
+        }
+        for (uint64_t requests = chance(&seed, 4) + 1; requests > 0; requests--) {
+            begin(&world);
+            for (uint64_t acts = chance(&seed, 6) + 1; acts > 0; acts--) {
+                act_by_chance(&world, &seed);
+            }
+            assert_ok(judge_it(&world), &world.err);
+        }
+        if (fails) {
+            roll_back(&world, &copy);
+        } else {
+            world.judge.settled(world.judge.arg, true);
+        }
+        check(&world.guard->windows);
+        if (!fails && events_max == WINDOW_EVENTS_MAX) {
+            assert_within_thresholds(&world);
+        }
+        assert_true(world.guard->windows.count <= 2 * events_max + 64);
+    }
+    world_done(&world);
+}
+
+static void the_sums_agree_after_any_actions_and_rollbacks(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        run_by_chance(seed * 7919, WINDOW_EVENTS_MAX, 20000, 250);
+    }
+}
+
+static void the_sums_agree_when_time_flies(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        run_by_chance(seed * 104729, WINDOW_EVENTS_MAX, 1200000, 250);
+    }
+}
+
+static void the_sums_agree_when_events_are_folded(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        run_by_chance(seed * 15485863, 16, 10000, 250);
+    }
+}
+
+/* ---- too many events ---- */
+
+static void what_was_folded_still_trips_and_is_held(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 1000);
+
+    world->guard->windows.events_max = 64;
+    for (size_t i = 0; i < 201; i++) { /* one each 7 s; most of them are in a summary at the end */
+        wait_ms(world, 7000);
+        del(world, demo + i, i % 2 ? "mcp:x" : "mcp:y");
+    }
+    assert_alert(world, "share", 201, 201);
+    assert_int_equal(alive_among(world, demo, 1000), 1000);
+    assert_int_equal(world->guard->windows.summary_count, 0);
+}
+
+static void folded_updates_still_trip_and_are_held(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 1000);
+
+    world->guard->windows.events_max = 64;
+    for (size_t i = 0; i < 501; i++) {
+        wait_ms(world, 50);
+        put(world, demo + i, "mcp:x", 310);
+    }
+    assert_alert(world, "bulk_update", 501, 501);
+    assert_int_equal(shown(world, demo).text, 0);
+}
+
+static void folded_losses_still_trip(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 10000);
+
+    world->guard->windows.events_max = 64;
+    begin(world);
+    for (size_t i = 0; i < 400; i++) { /* grown, so that what is lost at first is not enough */
+        put(world, demo + 1000 + i, "mcp:x", 300);
+    }
+    end(world);
+    for (size_t i = 0; i < 1000; i++) {
+        put(world, demo + i, "mcp:x", 60);
+        if (world->alert_count > 0) {
+            break;
+        }
+    }
+    assert_int_equal(world->alert_count, 1);
+    assert_string_equal(world->alerts[0].rule, "content_loss");
+    assert_int_equal(shown(world, demo).bytes, 300);
+    assert_int_equal(shown(world, demo + 1000).text, 1); /* no loss: it flows */
+}
+
+static void summaries_are_forgotten_when_they_are_too_old(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 1000);
+
+    world->guard->windows.events_max = 16;
+    for (size_t i = 0; i < 100; i++) {
+        wait_ms(world, 7000);
+        del(world, demo + i, "mcp:x");
+    }
+    assert_true(world->guard->windows.summary_count > 0);
+    assert_true(world->guard->windows.summary_count <= WINDOW_SUMMARIES_MAX);
+    wait_ms(world, 3700000);
+    del_many(world, demo + 100, 10, "mcp:x");
+    assert_int_equal(world->guard->windows.summary_count, 0);
+    assert_int_equal(world->guard->windows.summary_ranges, 0);
+    assert_quiet(world);
+}
+
+static void ranges_beyond_the_bound_count_and_are_told(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 40000);
+
+    world->guard->windows.events_max = 64;
+    for (size_t i = 0; i < 8001;
+         i++) { /* each second change is of another memory, so no range grows */
+        (void)add(world, "other", 300);
+        wait_ms(world, i % 100 == 0 ? 10 : 0);
+        begin(world);
+        del(world, demo + i, "mcp:x");
+        world->effects[0].source = actors[i % 4];
+        if (i < 8000) {
+            world->effects[0].kind = EFFECT_UPDATE; /* so that no actor deletes too many */
+            world->effects[0].blanked = true;
+            world->effects[0].old_bytes = world->effects[0].new_bytes = 1;
+        }
+        end(world);
+    }
+    assert_int_equal(world->alert_count, 1);
+    assert_string_equal(world->alerts[0].rule, "share");
+    assert_true(world->alerts[0].held >= WINDOW_SUMMARY_RANGES_MAX);
+    assert_true(world->alerts[0].held < 8001);
+    assert_non_null(strstr(world->alerts[0].summary, "earlier changes were too many to keep"));
+}
+
+static void nothing_is_kept_of_a_burst_that_is_over(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 1000);
+
+    del_many(world, demo, 500, "mcp:x");
+    wait_ms(world, 4000000);
+    del(world, demo + 600, "cli");
+    wait_ms(world, 4000000);
+    blank(world, demo + 601, "cli");
+    assert_int_equal(world->guard->windows.count, 1);
+    assert_int_equal(world->guard->windows.memories.count, 1);
+    assert_null(world->guard->incidents.list);
+}
+
+static void names_that_nobody_needs_any_more_go(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 5000);
+    char names[2000][16];
+
+    for (size_t i = 0; i < 2000; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "http:%zu", i);
+        wait_ms(world, 7200000);
+        del(world, demo + i, names[i]);
+    }
+    assert_true(world->guard->windows.actors.count < 1000);
+    assert_quiet(world);
+}
+
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_sums_agree_after_any_actions_and_rollbacks),
+        cmocka_unit_test(the_sums_agree_when_time_flies),
+        cmocka_unit_test(the_sums_agree_when_events_are_folded),
+        WORLD_TEST(what_was_folded_still_trips_and_is_held),
+        WORLD_TEST(folded_updates_still_trip_and_are_held),
+        WORLD_TEST(folded_losses_still_trip),
+        WORLD_TEST(summaries_are_forgotten_when_they_are_too_old),
+        WORLD_TEST(ranges_beyond_the_bound_count_and_are_told),
+        WORLD_TEST(nothing_is_kept_of_a_burst_that_is_over),
+        WORLD_TEST(names_that_nobody_needs_any_more_go),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
