@@ -349,7 +349,8 @@ static void exec_daemon(const struct client *client, int ready)
     (void)fcntl(ready, F_SETFD, 0);
     (void)snprintf(ready_text, sizeof(ready_text), "%d", ready);
     (void)setenv("HOLDFAST_READY_FD", ready_text, 1);
-    (void)chdir("/"); /* a daemon keeps no folder of its caller's busy */
+    if (chdir("/") != 0) /* a daemon keeps no folder of its caller's busy */
+        _exit(127);
     if (client->config_file)
         execl("/proc/self/exe", "holdfast", "serve", "--home", client->home, "--config", client->config_file, (char *)NULL);
     else
