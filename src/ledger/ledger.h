@@ -49,7 +49,7 @@ struct effect {
                      (of 20 bytes or more) */
     size_t old_bytes; /* of content */
     size_t new_bytes; /* 0 for a deletion */
-    uint64_t old_version;
+    uint64_t old_version; /* the highest this memory had, held ones too */
     uint64_t new_version;
     int64_t at_us; /* wall time of the change */
 };

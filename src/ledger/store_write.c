@@ -215,8 +215,10 @@ static bool blank(const char *text, size_t len)
 #define BLANKED_FROM_BYTES 20 /* shorter contents are not judged by how much is left */
 #define BLANKED_SHARE 10
 
+/* known_version: the highest there was of this memory; what is above it by more than one was given by the caller. */
 static void describe_effect(struct store *store, const struct memory *old, const struct memory *new,
-                            const struct change *change, const char *source, struct effect *ret)
+                            uint64_t known_version, const struct change *change,
+                            const char *source, struct effect *ret)
 {
     bool deleted = new->deleted_us != TIME_NONE;
     bool shrunk = old->content_len >= BLANKED_FROM_BYTES &&
@@ -235,7 +237,7 @@ static void describe_effect(struct store *store, const struct memory *old, const
         .blanked = !deleted && (blank(new->content, new->content_len) || shrunk),
         .old_bytes = old->content_len,
         .new_bytes = deleted ? 0 : new->content_len,
-        .old_version = old->version,
+        .old_version = known_version,
         .new_version = change->version,
         .at_us = change->at_us,
     };
@@ -367,7 +369,7 @@ static int put_over(struct store *store, struct memory *next, const struct memor
     if (result == 0) {
         answer(change, &next->id, ret);
         if (old.deleted_us == TIME_NONE) { /* bringing back what was deleted harms nothing */
-            describe_effect(store, &old, next, change, source, ret_effect);
+            describe_effect(store, &old, next, highest, change, source, ret_effect);
             *ret_has_effect = true;
         }
     }
@@ -459,7 +461,7 @@ static int delete_memory(struct store *store, const struct draft *draft, struct 
     }
     if (result == 0) {
         answer(&change, &draft->id, ret);
-        describe_effect(store, &memory, &next, &change, draft->source, ret_effect);
+        describe_effect(store, &memory, &next, highest, &change, draft->source, ret_effect);
         *ret_has_effect = true;
     }
     return result;

