@@ -1,0 +1,378 @@
+/*
+ * What the vault holds against what it acknowledged. Found emptied, rolled back or altered it is
+ * told, and filled again: by going on from where it is when that is a true part of our chain, else
+ * from 1 after its copy was put aside.
+ */
+#include "replicate/replicator_internal.h"
+
+#include <assert.h>
+
+/* ---- the journal ---- */
+
+static struct cursor *find_cursor(struct replicator *r, const struct uuid *origin)
+{
+    for (size_t i = 0; i < r->cursor_count; i++) {
+        if (uuid_eq(&r->cursors[i].origin, origin)) {
+            return &r->cursors[i];
+        }
+    }
+    return NULL;
+}
+
+/* A cursor for an origin that is new here: where the sync log says it stands. */
+static struct cursor new_cursor(struct replicator *r, const struct uuid *origin)
+{
+    struct cursor cursor = {.origin = *origin};
+    struct err err = ERR_INIT;
+
+    if (sync_cursor_get(r->log, r->name, origin, &cursor.acked, &cursor.hash, &err) < 0) {
+        replicator_log_failed(r, &err); /* 0: the vault is asked for its head */
+    }
+    return cursor;
+}
+
+static void add_cursor(struct replicator *r, const struct cursor *cursor)
+{
+    (void)pthread_mutex_lock(&r->mutex);
+    r->cursors = xrealloc(r->cursors, (r->cursor_count + 1) * sizeof(*r->cursors));
+    r->cursors[r->cursor_count++] = *cursor;
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
+static void note_waiting(struct replicator *r)
+{
+    bool waits = replicator_waiting(r) != NULL;
+
+    (void)pthread_mutex_lock(&r->mutex);
+    if (!waits) {
+        r->waiting_since_us = TIME_NONE;
+    } else if (r->waiting_since_us == TIME_NONE) {
+        r->waiting_since_us = r->env->now_us(r->env);
+    }
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
+int replicator_journal_failed(struct err *err)
+{
+    err->code =
+        ERR_UNAVAILABLE; /* whatever is wrong with it, it is not the vault that is damaged */
+    return err_context(err, "reading the journal");
+}
+
+int replicator_read_heads(struct replicator *r, struct err *err)
+{
+    struct reader *reader = NULL;
+    struct head *heads = NULL;
+    size_t count = 0;
+
+    int rc = read_begin(r->ledger, &reader, err);
+    if (rc == 0) {
+        rc = read_heads(reader, &heads, &count, err);
+    }
+    read_end(reader);
+    if (rc < 0) {
+        return replicator_journal_failed(err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct cursor *cursor = find_cursor(r, &heads[i].origin);
+        if (cursor == NULL) {
+            struct cursor added = new_cursor(r, &heads[i].origin);
+            add_cursor(r, &added);
+            r->new_origins = true;
+            cursor = &r->cursors[r->cursor_count - 1];
+        }
+        (void)pthread_mutex_lock(&r->mutex);
+        cursor->head = heads[i].seq;
+        cursor->head_hash = heads[i].hash;
+        (void)pthread_mutex_unlock(&r->mutex);
+    }
+    free(heads);
+    note_waiting(r);
+    return 0;
+}
+
+static int take_hash(void *arg, const struct change *change, struct err *err)
+{
+    (void)err;
+    *(struct sha256 *)arg = change->hash;
+    return 0;
+}
+
+/* The journal's hash of a seq; zero bytes for 0. */
+static int journal_hash(struct replicator *r, const struct cursor *cursor, uint64_t seq,
+                        struct sha256 *ret, struct err *err)
+{
+    struct reader *reader = NULL;
+
+    *ret = (struct sha256){{0}};
+    if (seq == 0) {
+        return 0;
+    }
+    if (seq == cursor->head) {
+        *ret = cursor->head_hash;
+        return 0;
+    }
+    int rc = read_begin(r->ledger, &reader, err);
+    if (rc == 0) {
+        rc = read_change(reader, &cursor->origin, seq, take_hash, ret, err);
+    }
+    read_end(reader);
+    return rc < 0 ? replicator_journal_failed(err) : 0;
+}
+
+/* ---- cursors ---- */
+
+void replicator_set_cursor(struct replicator *r, struct cursor *cursor, uint64_t seq,
+                           const struct sha256 *hash)
+{
+    struct err err = ERR_INIT;
+
+    if (sync_cursor_set(r->log, r->name, &cursor->origin, seq, hash, &err) < 0) {
+        replicator_log_failed(r, &err);
+    }
+    (void)pthread_mutex_lock(&r->mutex);
+    cursor->acked = seq;
+    cursor->hash = *hash;
+    (void)pthread_cond_broadcast(&r->changed);
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
+static void rewind_cursor(struct replicator *r, struct cursor *cursor, uint64_t seq,
+                          const struct sha256 *hash)
+{
+    cursor->refilling = true;
+    cursor->explained = true;
+    cursor->bad_until = 0;
+    replicator_set_cursor(r, cursor, seq, hash);
+}
+
+/* ---- what can be wrong ---- */
+
+__attribute__((format(printf, 3, 4))) static void tell(struct replicator *r,
+                                                       const struct cursor *cursor,
+                                                       const char *format, ...)
+{
+    char what[ERR_MESSAGE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args); /* cut, if need be */
+    va_end(args);
+    replicator_note(r, "damaged", cursor, cursor->acked, 0, r->env->now_us(r->env), what);
+    r->on_damage(r->arg, r->name, what);
+}
+
+/* A copy that goes bad again and again (its disk, or our own journal) is not put aside in a loop.
+ */
+static int check_frequency(struct replicator *r, struct cursor *cursor, const char *what,
+                           struct err *err)
+{
+    int64_t now = r->env->mono_ms(r->env);
+
+    if (cursor->damaged_before && now - cursor->damaged_ms < r->check_ms) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the copy in the vault was damaged again right after it was put aside: %s",
+                       what);
+    }
+    cursor->damaged_before = true;
+    cursor->damaged_ms = now;
+    return 0;
+}
+
+/* what may be err's own message. */
+static int found_damaged(struct replicator *r, struct cursor *cursor, const char *what,
+                         struct err *err)
+{
+    static const struct sha256 ZERO;
+    AUTO(free_ptr) char *why = xstrdup(what);
+
+    int rc = check_frequency(r, cursor, why, err);
+    if (rc < 0) {
+        return rc;
+    }
+    tell(r, cursor,
+         "the copy in vault %s is damaged or altered: %s; it is put aside there and filled again "
+         "from the ledger",
+         r->name, why);
+    rc = r->ops->set_aside(r->vault, &cursor->origin, replicator_deadline(), err);
+    if (rc == 0) {
+        rewind_cursor(r, cursor, 0, &ZERO);
+    }
+    return rc;
+}
+
+static void found_emptied(struct replicator *r, struct cursor *cursor)
+{
+    static const struct sha256 ZERO;
+
+    tell(r, cursor,
+         "vault %s was emptied: it had acknowledged %llu changes and holds none of them; it is "
+         "filled again from the ledger",
+         r->name, (unsigned long long)cursor->acked);
+    rewind_cursor(r, cursor, 0, &ZERO);
+}
+
+static void found_rolled_back(struct replicator *r, struct cursor *cursor,
+                              const struct vault_head *head)
+{
+    tell(r, cursor,
+         "vault %s was rolled back: it had acknowledged %llu changes and holds %llu; it is filled "
+         "again from the ledger",
+         r->name, (unsigned long long)cursor->acked, (unsigned long long)head->seq);
+    rewind_cursor(r, cursor, head->seq, &head->hash);
+}
+
+/* Another installation's chain may well be ahead there; our own can't, unless the ledger went back
+ * in time. */
+static void found_ahead(struct replicator *r, struct cursor *cursor, uint64_t there)
+{
+    if (!cursor->told_behind && uuid_eq(&cursor->origin, &r->origin)) {
+        cursor->told_behind = true;
+        tell(r, cursor,
+             "the ledger was rolled back: vault %s holds %llu changes of this installation, the "
+             "ledger %llu; recover from the vault before more is written",
+             r->name, (unsigned long long)there, (unsigned long long)cursor->head);
+    }
+}
+
+/* ---- comparing ---- */
+
+/* The vault's hash of seq; ERR_CORRUPT comes back as *ret_damaged, with err saying what. */
+static int vault_hash(struct replicator *r, const struct cursor *cursor,
+                      const struct vault_head *head, uint64_t seq, struct sha256 *ret,
+                      bool *ret_damaged, struct err *err)
+{
+    *ret_damaged = false;
+    if (seq == head->seq) {
+        *ret = head->hash;
+        return 0;
+    }
+    int rc = r->ops->hash_at(r->vault, &cursor->origin, seq, ret, replicator_deadline(), err);
+    *ret_damaged = rc < 0 && replicator_reaction(err->code) == REACT_DAMAGE;
+    return *ret_damaged ? 0 : rc;
+}
+
+/* Is the vault's hash of seq the journal's? */
+static int compare(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
+                   uint64_t seq, bool *ret_same, struct err *err)
+{
+    struct sha256 ours;
+    struct sha256 theirs = {{0}};
+    bool damaged = false;
+
+    int rc = journal_hash(r, cursor, seq, &ours, err);
+    if (rc == 0) {
+        rc = vault_hash(r, cursor, head, seq, &theirs, &damaged, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_same = !damaged && sha256_eq(&ours, &theirs);
+    if (!*ret_same && !damaged) {
+        (void)err_set(err, ERR_CORRUPT, "seq %llu is another change there than in the ledger",
+                      (unsigned long long)seq);
+    }
+    return 0;
+}
+
+/* The vault lists the origin without a change, or not at all: was it emptied, or can't it be read?
+ */
+static int check_none(struct replicator *r, struct cursor *cursor, struct err *err)
+{
+    uint64_t seq = cursor->acked > 0 ? cursor->acked : 1;
+    struct sha256 hash;
+
+    int rc = r->ops->hash_at(r->vault, &cursor->origin, seq, &hash, replicator_deadline(), err);
+    if (rc < 0 && replicator_reaction(err->code) == REACT_DAMAGE) {
+        return found_damaged(r, cursor, err->message, err);
+    }
+    if (rc == -ERR_NOT_FOUND && cursor->acked > 0) {
+        found_emptied(r, cursor);
+    }
+    return rc == -ERR_NOT_FOUND ? 0 : rc;
+}
+
+/* The vault's chain and ours, as far as both go, must be one. */
+static int check_some(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
+                      struct err *err)
+{
+    uint64_t common = head->seq < cursor->head ? head->seq : cursor->head;
+    uint64_t acked = cursor->acked < common ? cursor->acked : common;
+    bool same;
+
+    int rc = compare(r, cursor, head, common, &same, err);
+    if (rc == 0 && same && acked > 0 && acked < common) {
+        rc = compare(r, cursor, head, acked, &same, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    if (!same) {
+        return found_damaged(r, cursor, err->message, err);
+    }
+    if (head->seq > cursor->head || cursor->acked > cursor->head) {
+        found_ahead(r, cursor, head->seq > cursor->acked ? head->seq : cursor->acked);
+    } else if (head->seq < cursor->acked) {
+        found_rolled_back(r, cursor, head);
+    }
+    if (cursor->acked != common) {
+        struct sha256 hash;
+        rc = journal_hash(r, cursor, common, &hash, err);
+        if (rc == 0) {
+            replicator_set_cursor(r, cursor, common, &hash);
+        }
+    }
+    return rc;
+}
+
+static int check_cursor(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
+                        struct err *err)
+{
+    bool listed = head != NULL;
+    int rc = 0;
+
+    cursor->explained = false;
+    if (listed && head->seq > 0) {
+        rc = check_some(r, cursor, head, err);
+    } else if (listed || cursor->acked > 0) {
+        rc = check_none(r, cursor, err);
+    }
+    /* An append said that the copy is damaged; when the heads did not explain it, it is. */
+    if (rc == 0 && cursor->suspicion.code != ERR_NONE && !cursor->explained) {
+        rc = found_damaged(r, cursor, cursor->suspicion.message, err);
+    }
+    if (rc == 0) {
+        cursor->suspicion.code = ERR_NONE;
+    }
+    return rc;
+}
+
+static const struct vault_head *head_of(const struct vault_head *heads, size_t count,
+                                        const struct uuid *origin)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_eq(&heads[i].origin, origin)) {
+            return &heads[i];
+        }
+    }
+    return NULL;
+}
+
+int replicator_check(struct replicator *r, struct err *err)
+{
+    struct vault_head *heads = NULL;
+    size_t count = 0;
+
+    int rc = replicator_read_heads(r, err);
+    if (rc == 0) {
+        rc = r->ops->head(r->vault, &heads, &count, replicator_deadline(), err);
+    }
+    for (size_t i = 0; rc == 0 && i < r->cursor_count; i++) {
+        struct cursor *cursor = &r->cursors[i];
+        rc = check_cursor(r, cursor, head_of(heads, count, &cursor->origin), err);
+    }
+    free(heads);
+    r->new_origins = rc < 0;
+    note_waiting(r);
+    return rc;
+}

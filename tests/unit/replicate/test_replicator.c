@@ -1,0 +1,819 @@
+/* The replicator against a vault that does as it is told. */
+#include "replicate/fake_vault.h"
+#include "replicate/rig.h"
+#include "vault/chain.h"
+
+#include "base/fault.h"
+#include "ledger/store.h"
+
+static int set_up(void **state)
+{
+    fake_reset();
+    *state = rig_new(&fake_ops);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fault_set(NULL);
+    rig_free(*state);
+    fake_reset();
+    return 0;
+}
+
+/* ---- what the vault has ---- */
+
+static size_t vault_count(const struct uuid *origin)
+{
+    fake_lock();
+    const struct fake_chain *chain = fake_chain_of(origin, false);
+    size_t count = chain == NULL ? 0 : chain->count;
+    fake_unlock();
+    return count;
+}
+
+static size_t vault_has(struct rig *rig)
+{
+    struct uuid origin = ledger_origin(rig->ledger);
+
+    return vault_count(&origin);
+}
+
+static bool vault_has_text(struct rig *rig, const char *text)
+{
+    struct uuid origin = ledger_origin(rig->ledger);
+    bool found = false;
+
+    fake_lock();
+    const struct fake_chain *chain = fake_chain_of(&origin, false);
+    for (size_t i = 0; chain != NULL && i < chain->count; i++) {
+        found = found ||
+                (chain->items[i].record != NULL && strstr(chain->items[i].record, text) != NULL);
+    }
+    fake_unlock();
+    return found;
+}
+
+static int compare_change(void *arg, const struct change *change, struct err *err)
+{
+    const struct fake_chain *chain = arg;
+    const struct fake_item *item = &chain->items[change->seq - 1];
+
+    (void)err;
+    assert_true(change->seq <= chain->count);
+    assert_non_null(item->record);
+    assert_true(str_eq_c(change->record, item->record));
+    assert_true(sha256_eq(&change->hash, &item->hash));
+    return 0;
+}
+
+/* Every change of the journal is in the vault, as it is. */
+static void assert_same(struct rig *rig)
+{
+    struct uuid origin = ledger_origin(rig->ledger);
+    struct reader *reader = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(read_begin(rig->ledger, &reader, &err), &err);
+    fake_lock();
+    struct fake_chain *chain = fake_chain_of(&origin, false);
+    assert_non_null(chain);
+    assert_ok(read_changes(reader, &origin, 0, SIZE_MAX, compare_change, chain, &err), &err);
+    fake_unlock();
+    read_end(reader);
+}
+
+static size_t opens(void)
+{
+    fake_lock();
+    size_t count = fake_place.opens;
+    fake_unlock();
+    return count;
+}
+
+static size_t appends(void)
+{
+    fake_lock();
+    size_t count = fake_place.appends;
+    fake_unlock();
+    return count;
+}
+
+#define FAKE_SET(field, value)                                                                     \
+    do {                                                                                           \
+        fake_lock();                                                                               \
+        fake_place.field = (value);                                                                \
+        fake_unlock();                                                                             \
+    } while (0)
+
+/* ---- sending ---- */
+
+static void what_waits_is_sent_in_order(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_remember_many(rig, 250);
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(vault_has(rig), 251); /* and the project */
+    assert_same(rig);
+    assert_int_equal(fake_place.batches[0], 100);
+    assert_int_equal(fake_place.batches[2], 51);
+    struct replicator_status status = rig_status(rig);
+    assert_int_equal(status.acked_seq, 251);
+    assert_int_equal(status.head_seq, 251);
+    assert_int_equal(status.queue, 0);
+    assert_int_equal(status.lag_ms, 0);
+    assert_true(status.connected);
+    assert_int_equal(status.last_ok_us, RIG_NOW_US);
+    assert_string_equal(status.kind, "fake");
+    assert_int_equal(rig_events(rig, "ok").changes, 251);
+}
+
+static void a_commit_is_sent_without_being_asked(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    rig_start(rig);
+    for (int i = 0; i < 20; i++) {
+        uint64_t seq = rig_remember(rig, "now");
+        assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+        assert_int_equal(vault_has(rig), seq);
+    }
+    assert_same(rig);
+}
+
+static void ten_thousand_that_wait_are_drained(void **state)
+{
+    struct rig *rig = *state;
+
+    FAKE_SET(open_fails, ERR_UNAVAILABLE);
+    rig_start(rig);
+    rig_remember_many(rig, 10000);
+    rig_until(rig_status(rig).queue == 10001);
+    FAKE_SET(open_fails, ERR_NONE);
+    rig_drain(rig);
+    assert_same(rig);
+    assert_int_equal(rig_status(rig).queue, 0);
+}
+
+static void a_restart_goes_on_where_it_was(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_remember_many(rig, 50);
+    rig_start(rig);
+    rig_drain(rig);
+    rig_stop(rig);
+    size_t before = appends();
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(appends(), before);
+    rig_remember(rig, "one more");
+    rig_drain(rig);
+    assert_int_equal(fake_place.taken, 52);
+    assert_same(rig);
+}
+
+static void an_answer_that_was_lost_makes_no_double(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    FAKE_SET(append_then_fails, true);
+    rig_remember_many(rig, 10);
+    rig_start(rig);
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "told to fail");
+    FAKE_SET(append_then_fails, false);
+    rig_drain(rig);
+    assert_int_equal(fake_place.taken, 11);
+    assert_same(rig);
+}
+
+/* What another installation made, and came here by a recovery, goes to the vault too. */
+static void changes_of_other_origins_are_sent(void **state)
+{
+    struct rig *rig = *state;
+    struct chain chain;
+    struct store *store = NULL;
+    struct err err = ERR_INIT;
+    AUTO(free_ptr) char *live = path_join(rig->home, "live");
+
+    ledger_close(rig->ledger);
+    chain_init(&chain, 0xcc);
+    chain_grow(&chain, 0, 0);
+    for (int i = 0; i < 30; i++) {
+        chain_add_body(&chain, KIND_MEMORY, "p",
+                       STR("{\"content\":\"c\",\"created_at\":\"2026-11-22T18:18:43.000001Z\","
+                           "\"importance\":0.5,\"memory_type\":\"semantic\","
+                           "\"updated_at\":\"2026-11-22T18:18:43.000001Z\"}"));
+    }
+    assert_ok(store_open(live, STORE_LIVE, &rig->env.env, &store, &err), &err);
+    assert_ok(store_begin(store, &err), &err);
+    for (size_t i = 0; i < chain.count; i++) {
+        struct change change;
+        bool is_new;
+        assert_ok(change_read_record(chain.items[i].record, &change, &err), &err);
+        change.prev = chain.items[i].prev;
+        change.hash = chain.items[i].hash;
+        assert_ok(store_import(store, &change, &is_new, &err), &err);
+    }
+    assert_ok(store_commit(store, &err), &err);
+    store_close(store);
+    rig_open_ledger(rig);
+    rig_remember(rig, "ours");
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(vault_count(&chain.origin), 30);
+    assert_int_equal(vault_has(rig), 2);
+    assert_same(rig);
+    chain_done(&chain);
+}
+
+/* ---- outages ---- */
+
+static void backoff_doubles_to_five_minutes_with_jitter(void **state)
+{
+    static const int64_t EXPECTED[] = {1,  2,   4,   8,   16,  32,
+                                       64, 128, 256, 300, 300, 300}; /* seconds */
+    struct env_fake env;
+    int64_t least = INT64_MAX;
+    int64_t most = 0;
+
+    (void)state;
+    env_fake_init(&env, 0, 3);
+    assert_int_equal(backoff_ms(0, BACKOFF_INITIAL_MS, BACKOFF_MAX_MS, &env.env), 0);
+    for (int round = 0; round < 1000; round++) {
+        for (size_t i = 0; i < sizeof(EXPECTED) / sizeof(EXPECTED[0]); i++) {
+            int64_t ms = backoff_ms(i + 1, BACKOFF_INITIAL_MS, BACKOFF_MAX_MS, &env.env);
+            assert_in_range(ms, EXPECTED[i] * 800, EXPECTED[i] * 1200);
+            int64_t percent = ms / EXPECTED[i] / 10;
+            least = percent < least ? percent : least;
+            most = percent > most ? percent : most;
+        }
+    }
+    assert_in_range(least, 80, 82);
+    assert_in_range(most, 118, 120);
+    assert_in_range(backoff_ms(UINT64_MAX, 1000, 300000, &env.env), 240000, 360000);
+}
+
+/* With a clock that stands still nothing is tried again, whatever wakes it; then each time a delay
+ * has passed. */
+static void an_outage_is_tried_again_after_longer_and_longer(void **state)
+{
+    static const int64_t SECONDS[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300};
+    struct rig *rig = *state;
+
+    FAKE_SET(open_fails, ERR_UNAVAILABLE);
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof(SECONDS) / sizeof(SECONDS[0]); i++) {
+        rig_until(rig_status(rig).failures == i + 1);
+        assert_int_equal(opens(), i + 1);
+        env_fake_advance_ms(&rig->env, SECONDS[i] * 790);
+        uint64_t seq = rig_remember(rig, "wakes it");
+        rig_until(rig_status(rig).head_seq == seq); /* it was awake, and tried nothing */
+        assert_int_equal(opens(), i + 1);
+        env_fake_advance_ms(&rig->env, SECONDS[i] * 420);
+        rig_remember(rig, "wakes it");
+    }
+    rig_until(rig_status(rig).failures == sizeof(SECONDS) / sizeof(SECONDS[0]) + 1);
+    assert_int_equal(rig->troubles, 1); /* told once */
+    assert_int_equal(rig_status(rig).dead, 0);
+    assert_true(strstr(rig_status(rig).error, "told to fail") != NULL);
+    assert_true(rig_status(rig).lag_ms > 1000);
+    FAKE_SET(open_fails, ERR_NONE);
+    rig_drain(rig);
+    assert_int_equal(rig->wells, 1);
+    assert_int_equal(rig_status(rig).failures, 0);
+    assert_string_equal(rig_status(rig).error, "");
+    assert_same(rig);
+    assert_true(rig_events(rig, "retry").count >= 12);
+}
+
+static void no_outage_makes_a_dead_letter(void **state)
+{
+    static const enum err_code CODES[] = {
+        ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_FULL,  ERR_RATE,  ERR_BUSY,     ERR_AUTH,   ERR_FORBIDDEN,
+        ERR_CONFIG,      ERR_IO,      ERR_NEWER, ERR_USAGE, ERR_INTERNAL, ERR_REFUSED};
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    rig_start(rig);
+    rig_drain(rig);
+    for (size_t i = 0; i < sizeof(CODES) / sizeof(CODES[0]); i++) {
+        FAKE_SET(append_fails, CODES[i]);
+        rig_remember(rig, "waits");
+        assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                       ERR_UNAVAILABLE, "told to fail");
+        assert_int_equal(rig_status(rig).dead, 0);
+        FAKE_SET(append_fails, ERR_NONE);
+        rig_drain(rig);
+    }
+    assert_same(rig);
+}
+
+/* ---- what the vault can't take ---- */
+
+static void one_bad_change_blocks_no_other(void **state)
+{
+    struct rig *rig = *state;
+
+    FAKE_SET(rejects, "poison");
+    rig_remember_many(rig, 60);
+    uint64_t bad = rig_remember(rig, "poison");
+    rig_remember_many(rig, 60);
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(vault_has(rig), 122);
+    assert_int_equal(rig_status(rig).dead, 1);
+    assert_int_equal(rig_status(rig).queue, 0);
+    struct uuid origin = ledger_origin(rig->ledger);
+    struct fake_chain *chain = fake_chain_of(&origin, false);
+    for (size_t i = 0; i < chain->count; i++) {
+        assert_true((chain->items[i].record == NULL) == (i + 1 == bad));
+    }
+    assert_true(rig_events(rig, "rejected").count <= 9); /* a search by halves */
+    assert_true(strstr(rig_events(rig, "rejected").first_error, "poison") != NULL);
+}
+
+static void many_bad_changes_are_each_put_apart(void **state)
+{
+    struct rig *rig = *state;
+
+    FAKE_SET(rejects, "poison");
+    for (int i = 0; i < 12; i++) {
+        rig_remember_many(rig, (size_t)(i * i % 7 + 1));
+        rig_remember(rig, i % 3 == 0 ? "poison" : "poisonous");
+        rig_remember(rig, "poison too");
+    }
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(rig_status(rig).dead, 24);
+    FAKE_SET(rejects, "poisonous");
+    uint64_t replayed = 0;
+    struct err err = ERR_INIT;
+    assert_ok(replicator_replay(rig->replicator, &replayed, &err), &err);
+    assert_int_equal(replayed, 16);
+    assert_int_equal(rig_status(rig).dead, 8);
+    FAKE_SET(rejects, NULL);
+    assert_ok(replicator_replay(rig->replicator, &replayed, &err), &err);
+    assert_int_equal(replayed, 8);
+    assert_int_equal(rig_status(rig).dead, 0);
+    assert_same(rig);
+}
+
+static int see_letter(void *arg, const struct dead_letter *letter, struct err *err)
+{
+    struct dead_letter *seen = arg;
+
+    (void)err;
+    assert_string_equal(letter->vault, "v");
+    assert_true(strstr(letter->error, "poison") != NULL);
+    *seen = *letter;
+    return 0;
+}
+
+static void a_dead_letter_is_listed_and_counts_not_as_acknowledged(void **state)
+{
+    struct rig *rig = *state;
+    struct dead_letter seen = {0};
+    struct err err = ERR_INIT;
+
+    FAKE_SET(rejects, "poison");
+    rig_start(rig);
+    uint64_t bad = rig_remember(rig, "poison");
+    rig_drain(rig);
+    assert_ok(dead_letters(rig->log, "v", see_letter, &seen, &err), &err);
+    assert_int_equal(seen.seq, bad);
+    assert_int_equal(seen.at_us, RIG_NOW_US);
+    assert_refused(replicator_wait_for(rig->replicator, bad, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_INVALID, "poison");
+    assert_ok(replicator_wait_for(rig->replicator, bad - 1, deadline_in(RIG_WAIT_MS), &err), &err);
+}
+
+static void a_replay_that_can_not_be_is_answered(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t replayed = 7;
+    struct err err = ERR_INIT;
+
+    rig_start(rig);
+    rig_drain(rig);
+    assert_ok(replicator_replay(rig->replicator, &replayed, &err), &err);
+    assert_int_equal(replayed, 0);
+    replicator_pause(rig->replicator, true);
+    assert_refused(replicator_replay(rig->replicator, &replayed, &err), &err, ERR_PAUSED, "paused");
+    replicator_pause(rig->replicator, false);
+    FAKE_SET(head_fails, ERR_TIMEOUT);
+    replicator_poke(rig->replicator);
+    rig_until(rig_status(rig).failures > 0);
+    assert_refused(replicator_replay(rig->replicator, &replayed, &err), &err, ERR_UNAVAILABLE,
+                   "told to fail");
+}
+
+/* ---- a vault that is not what it was ---- */
+
+static void filled_with(struct rig *rig, size_t count)
+{
+    rig_remember_many(rig, count);
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 0);
+}
+
+static struct fake_chain *own_chain(struct rig *rig)
+{
+    struct uuid origin = ledger_origin(rig->ledger);
+
+    return fake_chain_of(&origin, false);
+}
+
+static void an_emptied_vault_is_told_and_filled_again(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 150);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "emptied") != NULL && strstr(rig->damage, "151") != NULL);
+    assert_int_equal(vault_has(rig), 151);
+    assert_same(rig);
+    assert_int_equal(fake_place.asides, 0);
+    assert_int_equal(rig_events(rig, "refilled").count, 1);
+    assert_int_equal(rig_events(rig, "damaged").count, 1);
+}
+
+static void it_is_noticed_by_the_clock_alone(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 20);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
+    rig_remember(rig, "wakes it");
+    rig_until(rig_damages(rig) == 1 && rig_status(rig).queue == 0);
+    assert_same(rig);
+}
+
+static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 150);
+    size_t before = fake_place.taken;
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 100);
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "rolled back") != NULL && strstr(rig->damage, "100") != NULL);
+    assert_int_equal(fake_place.taken - before, 51);
+    assert_int_equal(fake_place.asides, 0);
+    assert_same(rig);
+}
+
+static void an_append_finds_the_vault_rolled_back(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 50);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 10);
+    fake_unlock();
+    uint64_t seq = rig_remember(rig, "more");
+    assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+    rig_until(rig_damages(rig) == 1);
+    rig_drain(rig);
+    assert_true(strstr(rig->damage, "rolled back") != NULL);
+    assert_int_equal(fake_place.asides, 0);
+    assert_same(rig);
+}
+
+static void an_altered_vault_is_put_aside_and_filled_again(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    fake_lock();
+    own_chain(rig)->items[50].hash.bytes[0] ^= 1;
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "altered") != NULL);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+}
+
+static void a_vault_rolled_back_to_other_content_is_put_aside(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 20);
+    own_chain(rig)->items[19].hash.bytes[7] ^= 1;
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+}
+
+/* Somebody else wrote on our chain: a copy of this home that goes on elsewhere. */
+static void a_fork_is_put_aside(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"elsewhere\"}")};
+
+    filled_with(rig, 50);
+    fake_lock();
+    memset(item.hash.bytes, 0x55, sizeof(item.hash.bytes));
+    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
+    fake_unlock();
+    rig_remember(rig, "ours");
+    rig_drain(rig);
+    assert_true(rig_damages(rig) >= 1);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+    assert_false(vault_has_text(rig, "elsewhere"));
+}
+
+/* The ledger was put back to an older state: the vault knows more of this installation than itself.
+ */
+static void a_ledger_behind_its_vault_is_told(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"the future\"}")};
+
+    filled_with(rig, 50);
+    fake_lock();
+    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
+    fake_unlock();
+    rig_drain(rig);
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1); /* once */
+    assert_true(strstr(rig->damage, "ledger was rolled back") != NULL);
+    assert_int_equal(fake_place.asides, 0);
+    assert_int_equal(vault_has(rig), 52);
+}
+
+static void damage_again_and_again_is_no_loop(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 5);
+    FAKE_SET(always_corrupt, true);
+    rig_remember(rig, "more");
+    rig_until(rig_status(rig).failures == 1);
+    assert_int_equal(fake_place.asides, 1);
+    size_t before = appends();
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "damaged again");
+    assert_int_equal(appends(), before);
+    assert_int_equal(rig_status(rig).failures, 2);
+    assert_int_equal(fake_place.asides, 1);
+    FAKE_SET(always_corrupt, false);
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+static void another_vault_in_its_place_is_never_written(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 5);
+    rig_stop(rig);
+    fake_lock();
+    memset(fake_place.identity.bytes, 0x22, sizeof(fake_place.identity.bytes));
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    rig_start(rig);
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "not the vault");
+    rig_until(rig_damages(rig) == 1);
+    assert_false(rig_status(rig).connected);
+    assert_int_equal(vault_has(rig), 0);
+    size_t before = opens();
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2);
+    uint64_t seq = rig_remember(rig, "more");
+    rig_until(rig_status(rig).head_seq == seq);
+    assert_int_equal(opens(), before);
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2 + 1);
+    rig_remember(rig, "more");
+    rig_until(opens() == before + 1);
+    assert_int_equal(rig_damages(rig), 1); /* told once */
+    fake_lock();
+    memset(fake_place.identity.bytes, 0x11, sizeof(fake_place.identity.bytes));
+    fake_unlock();
+    rig_until(rig_status(rig).failures > 0);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+/* ---- the sync log ---- */
+
+static void a_lost_sync_log_is_made_up_for_by_the_vault(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    AUTO(free_ptr) char *path = path_join(rig->home, "sync.db");
+
+    filled_with(rig, 300);
+    rig_stop(rig);
+    sync_log_close(rig->log);
+    assert_int_equal(unlink(path), 0);
+    assert_ok(sync_log_open(rig->home, &rig->env.env, &rig->log, &err), &err);
+    size_t before = appends();
+    rig_start(rig);
+    rig_drain(rig);
+    assert_int_equal(appends(), before);
+    assert_int_equal(rig_status(rig).acked_seq, 301);
+    assert_int_equal(rig_damages(rig), 0);
+}
+
+static void a_sync_log_that_fails_stops_nothing(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start(rig);
+    rig_drain(rig);
+    fault_set("sync.sql:1+");
+    rig_remember_many(rig, 250);
+    rig_drain(rig);
+    assert_same(rig);
+    assert_int_equal(rig_status(rig).queue, 0);
+    assert_true(strstr(rig->trouble, "sync.db") != NULL);
+    FAKE_SET(rejects, "poison");
+    rig_remember(rig, "poison");
+    rig_remember(rig, "fine");
+    rig_drain(rig);
+    assert_true(vault_has_text(rig, "fine"));
+    fault_set(NULL);
+    rig_remember(rig, "well again");
+    rig_drain(rig);
+}
+
+/* ---- pause, stop, waiting ---- */
+
+static void a_pause_holds_everything_until_it_ends(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    rig_start(rig);
+    rig_drain(rig);
+    replicator_pause(rig->replicator, true);
+    uint64_t seq = rig_remember(rig, "waits");
+    rig_until(rig_status(rig).head_seq == seq);
+    struct replicator_status status = rig_status(rig);
+    assert_true(status.paused);
+    assert_int_equal(status.queue, seq);
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_PAUSED, "paused");
+    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_PAUSED, "paused");
+    replicator_poke(rig->replicator);
+    assert_int_equal(vault_has(rig), 0);
+    replicator_pause(rig->replicator, false);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+static void a_vault_that_hangs_does_not_hold_up_the_end(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    FAKE_SET(hangs, true);
+    uint64_t seq = rig_remember(rig, "hangs");
+    rig_start(rig);
+    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(30), &err), &err,
+                   ERR_TIMEOUT, "");
+    assert_refused(replicator_drain(rig->replicator, deadline_in(30), &err), &err, ERR_TIMEOUT, "");
+    int64_t begin = env_system()->mono_ms(NULL);
+    rig_stop(rig);
+    assert_true(env_system()->mono_ms(NULL) - begin < 1000);
+    assert_int_equal(rig_events(rig, "retry").count, 0); /* a stop is no failure */
+}
+
+static void a_vault_that_is_down_is_an_answer(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    FAKE_SET(open_fails, ERR_UNAVAILABLE);
+    rig_start(rig);
+    rig_until(rig_status(rig).failures == 1);
+    uint64_t seq = rig_remember(rig, "waits");
+    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "told to fail");
+    assert_int_equal(opens(), 1); /* nobody hurries it for one change */
+}
+
+static void *drain_thread(void *arg)
+{
+    struct rig *rig = arg;
+    static struct err err;
+
+    int rc = replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err);
+    return rc == -ERR_CANCELLED ? rig : NULL;
+}
+
+static void a_stop_answers_those_who_wait(void **state)
+{
+    struct rig *rig = *state;
+    pthread_t thread;
+    void *answer = NULL;
+
+    FAKE_SET(hangs, true);
+    rig_remember(rig, "hangs");
+    rig_start(rig);
+    assert_int_equal(pthread_create(&thread, NULL, drain_thread, rig), 0);
+    rig_until(rig_status(rig).connected); /* the check went well; now it hangs */
+    (void)usleep(20000);
+    rig_stop(rig);
+    (void)pthread_join(thread, &answer);
+    assert_ptr_equal(answer, rig);
+}
+
+static void an_idle_replicator_asks_the_vault_only_when_it_is_time(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 5);
+    size_t heads = fake_place.heads;
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS - 1);
+    uint64_t seq = rig_remember(rig, "wakes it");
+    rig_until(vault_has(rig) == seq);
+    assert_int_equal(fake_place.heads, heads);
+    env_fake_advance_ms(&rig->env, 1);
+    seq = rig_remember(rig, "wakes it");
+    rig_until(vault_has(rig) == seq && fake_place.heads > heads);
+}
+
+static void a_spec_of_no_driver_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    rig->options.ops = NULL;
+    rig->options.spec = "ftp:somewhere";
+    rig->options.ledger = rig->ledger;
+    rig->options.log = rig->log;
+    assert_refused(replicator_start(&rig->options, &rig->replicator, &err), &err, ERR_CONFIG,
+                   "file:");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest replicator[] = {
+        TEST(what_waits_is_sent_in_order),
+        TEST(a_commit_is_sent_without_being_asked),
+        TEST(ten_thousand_that_wait_are_drained),
+        TEST(a_restart_goes_on_where_it_was),
+        TEST(an_answer_that_was_lost_makes_no_double),
+        TEST(changes_of_other_origins_are_sent),
+        cmocka_unit_test(backoff_doubles_to_five_minutes_with_jitter),
+        TEST(an_outage_is_tried_again_after_longer_and_longer),
+        TEST(no_outage_makes_a_dead_letter),
+        TEST(one_bad_change_blocks_no_other),
+        TEST(many_bad_changes_are_each_put_apart),
+        TEST(a_dead_letter_is_listed_and_counts_not_as_acknowledged),
+        TEST(a_replay_that_can_not_be_is_answered),
+        TEST(an_emptied_vault_is_told_and_filled_again),
+        TEST(it_is_noticed_by_the_clock_alone),
+        TEST(a_vault_rolled_back_is_told_and_filled_from_there),
+        TEST(an_append_finds_the_vault_rolled_back),
+        TEST(an_altered_vault_is_put_aside_and_filled_again),
+        TEST(a_vault_rolled_back_to_other_content_is_put_aside),
+        TEST(a_fork_is_put_aside),
+        TEST(a_ledger_behind_its_vault_is_told),
+        TEST(damage_again_and_again_is_no_loop),
+        TEST(another_vault_in_its_place_is_never_written),
+        TEST(a_lost_sync_log_is_made_up_for_by_the_vault),
+        TEST(a_sync_log_that_fails_stops_nothing),
+        TEST(a_pause_holds_everything_until_it_ends),
+        TEST(a_vault_that_hangs_does_not_hold_up_the_end),
+        TEST(a_vault_that_is_down_is_an_answer),
+        TEST(a_stop_answers_those_who_wait),
+        TEST(an_idle_replicator_asks_the_vault_only_when_it_is_time),
+        TEST(a_spec_of_no_driver_is_refused),
+    };
+
+    return cmocka_run_group_tests(replicator, NULL, NULL);
+}
