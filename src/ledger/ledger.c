@@ -61,7 +61,8 @@ int identity_check(const struct file_identity *files, struct err *err)
 int ledger_check_store(struct ledger *ledger, struct err *err)
 {
     (void)pthread_mutex_lock(&ledger->mutex);
-    int result = identity_check(ledger->files, err);
+    /* While a recovery exchanges the folder, the names lead elsewhere on purpose. */
+    int result = ledger->pausing ? 0 : identity_check(ledger->files, err);
     (void)pthread_mutex_unlock(&ledger->mutex);
     return result;
 }
@@ -336,11 +337,13 @@ int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *
     } else if (ledger->closing) {
         result = err_set(err, ERR_CANCELLED, "the ledger is closing");
     }
+    ledger->pausing = result == 0;
     (void)pthread_mutex_unlock(&ledger->mutex);
     if (result == 0) {
         result = run_paused(ledger, fn, arg, err);
     }
     (void)pthread_mutex_lock(&ledger->mutex);
+    ledger->pausing = false;
     ledger->keeper_pages = EXTEND_PAGES;
     for (size_t i = 0; i < ledger->subscriber_count; i++) {
         wake_signal(ledger->subscribers[i]); /* the journal may be another one now */

@@ -62,6 +62,7 @@ struct ledger {
     unsigned batch; /* number of the one that collects now */
     bool writing;   /* somebody has the right to write: all of `store` is that thread's */
     pthread_t writer;
+    bool pausing;          /* ledger_with_writer_paused is under way */
     unsigned right_wanted; /* by keeper, pause and close: they go before the queue */
     size_t callers;        /* threads within ledger_write */
     bool closing;
