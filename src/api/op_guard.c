@@ -46,7 +46,8 @@ int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *e
     struct written written = {0};
 
     uuid_format(&id, text);
-    if (check_person(call, text, action, err) != 0)
+    /* Sealed first: what comes from now on is another burst, and all that this one holds is there to be read. */
+    if (check_person(call, text, action, err) != 0 || guard_seal(call->engine->guard, &id, err) != 0)
         return -(int)err->code;
     {
         AUTO(reader_done) struct reader *reader = NULL;

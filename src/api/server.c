@@ -20,6 +20,13 @@ struct server {
     char *home;
 };
 
+/* Who is at the other end of a connection: asked once, it can't change. */
+struct peer {
+    struct ucred kernel; /* the kernel's word; pid 0: it gave none */
+    int64_t agent_pid;   /* of the last request */
+    uint64_t agent_start_ticks;
+};
+
 struct request {
     const struct op *op;
     json_t *params;
@@ -82,19 +89,40 @@ static bool stands_at_terminal(pid_t pid)
     return len > 0 && (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0);
 }
 
-/* Who is at the other end, by the kernel's word; and what it says of itself. */
-static int caller_init(struct MHD_Connection *connection, struct request *request, struct err *err)
+static void on_connection(void *arg, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode code)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    socklen_t len = sizeof(struct ucred);
+
+    (void)arg;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        free(*state);
+        return;
+    }
+    struct peer *peer = xcalloc(1, sizeof(*peer));
+    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer->kernel, &len) != 0)
+        peer->kernel = (struct ucred){.pid = 0};
+    *state = peer;
+}
+
+static struct peer *peer_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+/* What the peer says of itself, checked against the kernel's word. */
+static int caller_init(struct MHD_Connection *connection, struct request *request, struct err *err)
+{
+    struct peer *peer = peer_of(connection);
     struct op_caller *caller = &request->caller;
-    struct ucred peer = {0};
-    socklen_t len = sizeof(peer);
     int64_t pid = 0;
 
-    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+    if (!peer || peer->kernel.pid == 0)
         return err_set(err, ERR_AUTH, "can't tell who is calling");
-    if (peer.uid != geteuid() && peer.uid != 0)
-        return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u", (unsigned)peer.uid, (unsigned)geteuid());
+    if (peer->kernel.uid != geteuid() && peer->kernel.uid != 0)
+        return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u", (unsigned)peer->kernel.uid, (unsigned)geteuid());
     copy_label(caller->agent.label, sizeof(caller->agent.label), header(connection, "X-Holdfast-Agent"));
     if (!caller->agent.label[0])
         copy_label(caller->agent.label, sizeof(caller->agent.label), "http");
@@ -102,12 +130,16 @@ static int caller_init(struct MHD_Connection *connection, struct request *reques
     const char *says = header(connection, "X-Holdfast-Pid");
     if (says && num_parse_i64(str_of(says), 1, INT32_MAX, "X-Holdfast-Pid", &pid, err) != 0)
         return -(int)err->code;
-    caller->agent.pid = says ? pid : peer.pid;
-    caller->agent.start_ticks = agent_start_ticks(caller->agent.pid);
+    caller->agent.pid = says ? pid : peer->kernel.pid;
+    if (peer->agent_pid != caller->agent.pid) {
+        peer->agent_pid = caller->agent.pid;
+        peer->agent_start_ticks = agent_start_ticks(caller->agent.pid);
+    }
+    caller->agent.start_ticks = peer->agent_start_ticks;
     caller->folder = header_copy(connection, "X-Holdfast-Folder");
     caller->remote = header_copy(connection, "X-Holdfast-Remote");
     caller->marker = header_copy(connection, "X-Holdfast-Project");
-    caller->terminal = request->op->permission == OP_OPERATE && stands_at_terminal(peer.pid);
+    caller->terminal = request->op->permission == OP_OPERATE && stands_at_terminal(peer->kernel.pid);
     return 0;
 }
 
@@ -255,7 +287,8 @@ int server_start(struct engine *engine, struct wake *shutdown, struct server **r
     server->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
                                       on_request, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX,
                                       MHD_OPTION_THREAD_STACK_SIZE, SERVER_STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, SERVER_MEMORY_BYTES,
-                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+                                      MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_END);
     if (!server->daemon) {
         close_fd(&fd);
         server_stop(server);
