@@ -133,6 +133,21 @@ bool fault_hit(const char *name, int errno_value)
     return hit;
 }
 
+uint64_t fault_limit(const char *variable, uint64_t limit)
+{
+    const char *text = getenv(variable);
+    struct err err;
+    int64_t number = 0;
+
+    if (text == NULL) {
+        return limit;
+    }
+    if (num_parse_i64(str_of(text), 1, INT64_MAX, variable, &number, &err) < 0) {
+        refuse_spec(text);
+    }
+    return (uint64_t)number;
+}
+
 void fault_set(const char *fault_at)
 {
     (void)pthread_once(&environment_once, read_environment);

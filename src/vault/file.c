@@ -180,7 +180,7 @@ static int file_open(const struct vault_options *options, struct vault **ret, st
     vault->env = options->env;
     vault->cancel = options->cancel;
     vault->read_only = options->read_only;
-    vault->segment_max = FILE_SEGMENT_MAX;
+    vault->segment_max = FAULT_LIMIT("HOLDFAST_SEGMENT_MAX", FILE_SEGMENT_MAX);
     int rc = look_through(vault, err);
     if (rc < 0) {
         file_close(&vault->base);
