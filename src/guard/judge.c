@@ -287,7 +287,7 @@ static void fill(struct decision *decision, const struct incident *incident, con
 /* The decisions of one incident; NULL counts them only. */
 static size_t decide(struct call *call, struct incident *incident, struct decision *ret)
 {
-    AUTO(ranges_done) struct ranges ranges;
+    AUTO(ranges_done) struct ranges ranges = {.items = NULL};
     size_t made = 0;
 
     if (incident->pending_count == 0) {
