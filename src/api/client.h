@@ -19,30 +19,38 @@ struct client_options {
     bool no_daemon;          /* open the ledger in this process */
     bool no_start;           /* never start a daemon: ERR_UNAVAILABLE when none runs */
     const char *label;       /* "cli", "mcp:claude-code" */
-    int64_t agent_pid;       /* the process that lives as long as the agent; 0: found by agent_process() */
+    int64_t
+        agent_pid; /* the process that lives as long as the agent; 0: found by agent_process() */
 };
 
 /* Does not connect yet. */
-int client_new(const struct client_options *options, struct client **ret, struct err *err) MUST_CHECK;
+int client_new(const struct client_options *options, struct client **ret, struct err *err)
+    MUST_CHECK;
 void client_free(struct client *client);
-void client_set_label(struct client *client, const char *label); /* MCP learns its client's name at initialize */
+void client_set_label(struct client *client,
+                      const char *label); /* MCP learns its client's name at initialize */
 
 /*
- * Call one operation; starts the daemon when none runs. params borrowed. body: for OP_BODY_LINES, read from this descriptor
- * to its end (else -1). on_line gets each line of an OP_LINES answer as it arrives (without "\n"); *ret_document is set for
- * OP_DOCUMENT (new reference). The error is the daemon's own, with its code.
+ * Call one operation; starts the daemon when none runs. params borrowed. body: for OP_BODY_LINES,
+ * read from this descriptor to its end (else -1). on_line gets each line of an OP_LINES answer as
+ * it arrives (without "\n"); *ret_document is set for OP_DOCUMENT (new reference). The error is the
+ * daemon's own, with its code.
  */
 typedef int client_line_fn(void *arg, struct str line, struct err *err);
-int client_call(struct client *client, const struct op *op, const json_t *params, int body_fd, client_line_fn *on_line, void *arg, json_t **ret_document,
-                struct err *err) MUST_CHECK;
+int client_call(struct client *client, const struct op *op, const json_t *params, int body_fd,
+                client_line_fn *on_line, void *arg, json_t **ret_document, struct err *err)
+    MUST_CHECK;
 
 /* The daemon's pid by the home's lock file, or 0. */
 int64_t client_daemon_pid(struct client *client);
 
-/* The process that stands for the agent when the caller lives for one command only: the session leader if it lives, else the parent. */
+/* The process that stands for the agent when the caller lives for one command only: the session
+ * leader if it lives, else the parent. */
 int64_t agent_process(void);
 
-/* Where the caller stands: git root's name, remote without credentials, .holdfast marker; heap, NULL where there is none. Runs no program. */
-int caller_place(const char *folder, char **ret_name, char **ret_remote, char **ret_marker, char **ret_root, struct err *err) MUST_CHECK;
+/* Where the caller stands: git root's name, remote without credentials, .holdfast marker; heap,
+ * NULL where there is none. Runs no program. */
+int caller_place(const char *folder, char **ret_name, char **ret_remote, char **ret_marker,
+                 char **ret_root, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * mcp - the Model Context Protocol over stdio: `holdfast mcp`.
  *
- * Speaks the stateless revision 2026-07-28 and `initialize` for 2024-11-05 to 2025-11-25, told apart per request as the
- * newest revision says. Tools are the rows of ops.def that name one. stdout carries protocol lines only; initialize and
- * tools/list are answered before a daemon is needed.
+ * Speaks the stateless revision 2026-07-28 and `initialize` for 2024-11-05 to 2025-11-25, told
+ * apart per request as the newest revision says. Tools are the rows of ops.def that name one.
+ * stdout carries protocol lines only; initialize and tools/list are answered before a daemon is
+ * needed.
  *
  * Thread: mcp_handle one at a time.
  */
@@ -19,7 +20,8 @@ struct mcp;
 int mcp_new(struct client *client, struct mcp **ret, struct err *err) MUST_CHECK;
 void mcp_free(struct mcp *mcp);
 
-/* One message in, none or one out (reply empty: none; no newline). Never fails: what is wrong becomes a JSON-RPC error. */
+/* One message in, none or one out (reply empty: none; no newline). Never fails: what is wrong
+ * becomes a JSON-RPC error. */
 void mcp_handle(struct mcp *mcp, struct str message, struct buf *reply);
 
 /* Read lines from in_fd until its end, answer on out_fd. 0 at the end of input. */

@@ -1,5 +1,6 @@
 /*
- * mcp_internal - what mcp.c (protocol), mcp_tools.c (tools) and mcp_context.c (resources, prompts) share.
+ * mcp_internal - what mcp.c (protocol), mcp_tools.c (tools) and mcp_context.c (resources, prompts)
+ * share.
  */
 #ifndef HOLDFAST_API_MCP_INTERNAL_H
 #define HOLDFAST_API_MCP_INTERNAL_H
@@ -11,11 +12,13 @@ struct mcp {
     bool used; /* the daemon was called: at the end the agent's session ends */
 };
 
-/* Call an operation; lines become {"items": [...], "count": n}. New reference, or NULL with err set. */
+/* Call an operation; lines become {"items": [...], "count": n}. New reference, or NULL with err
+ * set. */
 json_t *mcp_call(struct mcp *mcp, const struct op *op, const json_t *arguments, struct err *err);
 
 json_t *mcp_tools(void); /* the array of tools/list */
-/* A CallToolResult: what fails is a result with isError, so that the model can correct itself. Never NULL. */
+/* A CallToolResult: what fails is a result with isError, so that the model can correct itself.
+ * Never NULL. */
 json_t *mcp_call_tool(struct mcp *mcp, const struct op *op, const json_t *arguments);
 
 json_t *mcp_resources(struct mcp *mcp, struct err *err);

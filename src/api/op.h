@@ -1,9 +1,10 @@
 /*
- * op - the one table of operations (ops.def): what the doors offer, with parameters, schemas and permissions.
+ * op - the one table of operations (ops.def): what the doors offer, with parameters, schemas and
+ * permissions.
  *
- * REST routes, MCP tools, CLI verbs and their help are read from it; a feature is one row there and one handler here.
- * A call has been checked against its row before the handler sees it: required parameters are there, types and ranges hold,
- * nothing unknown is left.
+ * REST routes, MCP tools, CLI verbs and their help are read from it; a feature is one row there and
+ * one handler here. A call has been checked against its row before the handler sees it: required
+ * parameters are there, types and ranges hold, nothing unknown is left.
  */
 #ifndef HOLDFAST_API_OP_H
 #define HOLDFAST_API_OP_H
@@ -28,7 +29,7 @@ struct op_param {
     enum op_type type;
     bool required;
     const char *about; /* one sentence, for help and schemas */
-    double min, max;   /* of integers and numbers, and of a string's length in bytes; both 0: none */
+    double min, max; /* of integers and numbers, and of a string's length in bytes; both 0: none */
     const char *const *choices; /* NULL-terminated; NULL: any */
     const char *option; /* the CLI's: "--project", "-k"; NULL: "--" and the name with "-" for "_" */
     bool positional;    /* the CLI takes it as its argument */
@@ -37,8 +38,11 @@ struct op_param {
 
 enum op_permission { OP_READ, OP_WRITE, OP_OPERATE };
 enum op_hint { OP_READ_ONLY = 1, OP_DESTRUCTIVE = 2, OP_IDEMPOTENT = 4 };
-enum op_body { OP_BODY_JSON, OP_BODY_LINES }; /* LINES: the request's body is a stream of its own (import) */
-enum op_answer { OP_DOCUMENT, OP_LINES };     /* LINES: JSON lines */
+enum op_body {
+    OP_BODY_JSON,
+    OP_BODY_LINES
+}; /* LINES: the request's body is a stream of its own (import) */
+enum op_answer { OP_DOCUMENT, OP_LINES }; /* LINES: JSON lines */
 
 /* Who calls, and from where. */
 struct op_caller {
@@ -56,7 +60,7 @@ struct op_call {
     const struct op *op;
     const json_t *params; /* object; checked */
     const struct op_caller *caller;
-    struct spool *body;   /* OP_BODY_LINES */
+    struct spool *body;    /* OP_BODY_LINES */
     struct wake *shutdown; /* cancelling it stops the daemon */
 };
 
@@ -88,17 +92,22 @@ extern const size_t ops_count;
 
 const struct op *op_by_name(const char *name); /* NULL */
 const struct op *op_by_tool(const char *tool);
-/* By method and path; fills path parameters into params. NULL, with *ret_path_known telling 405 from 404. */
-const struct op *op_by_route(const char *method, const char *path, json_t *params, bool *ret_path_known);
+/* By method and path; fills path parameters into params. NULL, with *ret_path_known telling 405
+ * from 404. */
+const struct op *op_by_route(const char *method, const char *path, json_t *params,
+                             bool *ret_path_known);
 const struct op_param *op_param(const struct op *op, const char *name);
 
-/* Put a value that came as text (query string, command line) into params as the row's type wants it. ERR_USAGE names parameter and what is allowed. */
-int op_set_text(const struct op *op, json_t *params, const char *name, const char *text, struct err *err) MUST_CHECK;
+/* Put a value that came as text (query string, command line) into params as the row's type wants
+ * it. ERR_USAGE names parameter and what is allowed. */
+int op_set_text(const struct op *op, json_t *params, const char *name, const char *text,
+                struct err *err) MUST_CHECK;
 
 /* Check params against the row: ERR_INVALID / ERR_USAGE name the parameter and what is allowed. */
 int op_check(const struct op *op, const json_t *params, struct err *err) MUST_CHECK;
 
-/* The row's parameters as a JSON Schema object (type, properties, required, additionalProperties false). New reference. for_tool leaves out what MCP does not offer. */
+/* The row's parameters as a JSON Schema object (type, properties, required, additionalProperties
+ * false). New reference. for_tool leaves out what MCP does not offer. */
 json_t *op_schema(const struct op *op, bool for_tool);
 
 /* Run: check, call the handler. On error reply is empty. */

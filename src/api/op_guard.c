@@ -13,26 +13,39 @@ int op_alerts(const struct op_call *call, struct op_reply *reply, struct err *er
 {
     AUTO(reader_done) struct reader *reader = NULL;
 
-    if (read_begin(call->engine->ledger, &reader, err) != 0)
+    if (read_begin(call->engine->ledger, &reader, err) != 0) {
         return -(int)err->code;
+    }
     return read_alerts(reader, !call_bool(call, "all"), add_alert, &reply->lines, err);
 }
 
-/* Only a person decides: one who typed the alert's id at a terminal, or --yes where the configuration allows it. */
-static int check_person(const struct op_call *call, const char *id, const char *action, struct err *err)
+/* Only a person decides: one who typed the alert's id at a terminal, or --yes where the
+ * configuration allows it. */
+static int check_person(const struct op_call *call, const char *id, const char *action,
+                        struct err *err)
 {
     const char *confirm = call_text(call, "confirm");
 
     if (call_bool(call, "yes")) {
-        if (call->engine->config.guard.allow_yes)
+        if (call->engine->config.guard.allow_yes) {
             return 0;
-        return err_set(err, ERR_REFUSED, "--yes works only with guard.allow_yes: true in the configuration; without it a person runs, at a terminal: "
-                                         "holdfast resolve %s --%s", id, action);
+        }
+        return err_set(err, ERR_REFUSED,
+                       "--yes works only with guard.allow_yes: true in the configuration; without "
+                       "it a person runs, at a terminal: "
+                       "holdfast resolve %s --%s",
+                       id, action);
     }
-    if (!confirm || !call->caller->terminal)
-        return err_set(err, ERR_REFUSED, "a person must decide this at a terminal; ask them to run: holdfast resolve %s --%s", id, action);
-    if (strcmp(confirm, id) != 0)
-        return err_set(err, ERR_REFUSED, "what was typed is not the alert's id; nothing was changed");
+    if (!confirm || !call->caller->terminal) {
+        return err_set(
+            err, ERR_REFUSED,
+            "a person must decide this at a terminal; ask them to run: holdfast resolve %s --%s",
+            id, action);
+    }
+    if (strcmp(confirm, id) != 0) {
+        return err_set(err, ERR_REFUSED,
+                       "what was typed is not the alert's id; nothing was changed");
+    }
     return 0;
 }
 
@@ -46,51 +59,66 @@ int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *e
     struct written written = {0};
 
     uuid_format(&id, text);
-    /* Sealed first: what comes from now on is another burst, and all that this one holds is there to be read. */
-    if (check_person(call, text, action, err) != 0 || guard_seal(call->engine->guard, &id, err) != 0)
+    /* Sealed first: what comes from now on is another burst, and all that this one holds is there
+     * to be read. */
+    if (check_person(call, text, action, err) != 0 ||
+        guard_seal(call->engine->guard, &id, err) != 0) {
         return -(int)err->code;
+    }
     {
         AUTO(reader_done) struct reader *reader = NULL;
         if (read_begin(call->engine->ledger, &reader, err) != 0 ||
-            guard_resolution(reader, &id, accept, call->caller->source, &decision, err) != 0)
+            guard_resolution(reader, &id, accept, call->caller->source, &decision, err) != 0) {
             return -(int)err->code;
+        }
     }
-    struct draft draft = {.kind = KIND_GUARD, .op = accept ? OP_RELEASE : OP_HOLD, .decision = &decision, .source = call->caller->source};
+    struct draft draft = {.kind = KIND_GUARD,
+                          .op = accept ? OP_RELEASE : OP_HOLD,
+                          .decision = &decision,
+                          .source = call->caller->source};
     int rc = ledger_write(call->engine->ledger, &draft, 1, true, &written, err);
     uint64_t memories = decision.memories;
     decision_done(&decision);
-    if (rc == 0 && written.code != ERR_NONE)
+    if (rc == 0 && written.code != ERR_NONE) {
         rc = err_set(err, written.code, "%s", written.message ? written.message : "");
+    }
     written_done(&written, 1);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     engine_alerts_changed(call->engine);
-    reply->document = json_pack("{s:s,s:s,s:I}", "id", text, "state", accept ? "accepted" : "reverted", "restored", (json_int_t)(accept ? 0 : memories));
+    reply->document =
+        json_pack("{s:s,s:s,s:I}", "id", text, "state", accept ? "accepted" : "reverted",
+                  "restored", (json_int_t)(accept ? 0 : memories));
     return 0;
 }
 
 int op_pause_sync(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    if (engine_pause(call->engine, err) != 0)
+    if (engine_pause(call->engine, err) != 0) {
         return -(int)err->code;
+    }
     reply->document = json_pack("{s:b}", "paused", 1);
     return 0;
 }
 
 int op_resume_sync(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    bool person = call_bool(call, "confirm") && (call->caller->terminal || call->engine->config.guard.allow_yes);
+    bool person = call_bool(call, "confirm") &&
+                  (call->caller->terminal || call->engine->config.guard.allow_yes);
 
-    if (engine_resume(call->engine, person, err) != 0)
+    if (engine_resume(call->engine, person, err) != 0) {
         return -(int)err->code;
+    }
     reply->document = json_pack("{s:b}", "paused", 0);
     return 0;
 }
 
 int op_health(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    if (ledger_health(call->engine->ledger, err) != 0)
+    if (ledger_health(call->engine->ledger, err) != 0) {
         return -(int)err->code;
+    }
     reply->document = json_pack("{s:s,s:s}", "status", "ok", "version", HOLDFAST_VERSION);
     return 0;
 }

@@ -1,14 +1,15 @@
 /*
- * remember_lines: a stream of memory objects, one a line. Lines are parsed in batches while the batch before is being
- * written on a thread of its own, so that both cores work.
+ * remember_lines: a stream of memory objects, one a line. Lines are parsed in batches while the
+ * batch before is being written on a thread of its own, so that both cores work.
  */
 #include <pthread.h>
 
 #include "api/handlers.h"
 
-#define LINES_BATCH 2000          /* memories in one ledger_write */
+#define LINES_BATCH 2000 /* memories in one ledger_write */
 #define LINE_MAX_BYTES SERVER_LINE_MAX
-#define SERVER_LINE_MAX ((size_t)2 * 1024 * 1024) /* bytes of one line: the largest memory escaped, and room */
+#define SERVER_LINE_MAX                                                                            \
+    ((size_t)2 * 1024 * 1024) /* bytes of one line: the largest memory escaped, and room */
 
 struct batch {
     struct memory *memories;
@@ -22,13 +23,13 @@ struct batch {
 struct import {
     const struct op_call *call;
     struct op_reply *reply;
-    char *project;            /* of lines that name none */
-    struct uuid session;      /* of lines that do not speak of one; nil until needed */
+    char *project;       /* of lines that name none */
+    struct uuid session; /* of lines that do not speak of one; nil until needed */
     bool atomic;
     bool quiet;
     uint64_t imported, unchanged, failed, held;
     struct batch batches[2];
-    struct batch *writing;    /* on the thread; NULL when none runs */
+    struct batch *writing; /* on the thread; NULL when none runs */
     pthread_t thread;
     int thread_rc;
     struct err thread_err;
@@ -37,8 +38,9 @@ struct import {
 static void batch_reset(struct batch *batch)
 {
     written_done(batch->written, batch->count);
-    for (size_t i = 0; i < batch->count; i++)
+    for (size_t i = 0; i < batch->count; i++) {
         memory_done(&batch->memories[i]);
+    }
     batch->count = 0;
 }
 
@@ -64,33 +66,42 @@ static struct memory *batch_next(struct batch *batch)
 }
 
 /* One bad line: told by its number; with atomic it is the end. */
-static int line_failed(struct import *import, uint64_t number, const struct err *why, struct err *err)
+static int line_failed(struct import *import, uint64_t number, const struct err *why,
+                       struct err *err)
 {
-    if (import->atomic)
-        return err_set(err, why->code, "line %llu: %s; nothing was imported (atomic)", (unsigned long long)number, why->message);
+    if (import->atomic) {
+        return err_set(err, why->code, "line %llu: %s; nothing was imported (atomic)",
+                       (unsigned long long)number, why->message);
+    }
     import->failed++;
-    AUTO(json_unref) json_t *answer = json_pack("{s:I,s:s,s:s}", "line", (json_int_t)number, "error", err_name((int)why->code), "message", why->message);
+    AUTO(json_unref)
+    json_t *answer = json_pack("{s:I,s:s,s:s}", "line", (json_int_t)number, "error",
+                               err_name((int)why->code), "message", why->message);
     return spool_add_json(&import->reply->lines, answer, err);
 }
 
-static int line_written(struct import *import, uint64_t number, const struct written *written, struct err *err)
+static int line_written(struct import *import, uint64_t number, const struct written *written,
+                        struct err *err)
 {
     char id[UUID_TEXT_MAX];
 
     if (written->code != ERR_NONE) {
         struct err why = ERR_INIT;
-        (void)err_set(&why, written->code, "%s", written->message ? written->message : err_meaning((int)written->code));
+        (void)err_set(&why, written->code, "%s",
+                      written->message ? written->message : err_meaning((int)written->code));
         return line_failed(import, number, &why, err);
     }
     import->unchanged += written->unchanged;
     import->imported += !written->unchanged;
     import->held += written->held;
-    if (import->quiet)
+    if (import->quiet) {
         return 0;
+    }
     uuid_format(&written->id, id);
-    AUTO(json_unref) json_t *answer =
-        json_pack("{s:s,s:I,s:I,s:s}", "id", id, "seq", (json_int_t)written->seq, "sync_version", (json_int_t)written->version, "sync_status",
-                  sync_status_of(import->call->engine, written->seq, written->held));
+    AUTO(json_unref)
+    json_t *answer = json_pack("{s:s,s:I,s:I,s:s}", "id", id, "seq", (json_int_t)written->seq,
+                               "sync_version", (json_int_t)written->version, "sync_status",
+                               sync_status_of(import->call->engine, written->seq, written->held));
     return spool_add_json(&import->reply->lines, answer, err);
 }
 
@@ -100,7 +111,8 @@ static void *write_batch(void *arg)
     struct batch *batch = import->writing;
 
     memset(batch->written, 0, batch->count * sizeof(*batch->written));
-    import->thread_rc = ledger_write(import->call->engine->ledger, batch->drafts, batch->count, import->atomic, batch->written, &import->thread_err);
+    import->thread_rc = ledger_write(import->call->engine->ledger, batch->drafts, batch->count,
+                                     import->atomic, batch->written, &import->thread_err);
     return NULL;
 }
 
@@ -110,24 +122,32 @@ static int batch_finish(struct import *import, struct err *err)
     struct batch *batch = import->writing;
     int rc = 0;
 
-    if (!batch)
+    if (!batch) {
         return 0;
+    }
     pthread_join(import->thread, NULL);
     import->writing = NULL;
-    if (import->thread_rc != 0)
+    if (import->thread_rc != 0) {
         return err_copy(err, &import->thread_err);
-    for (size_t i = 0; i < batch->count && rc == 0; i++)
+    }
+    for (size_t i = 0; i < batch->count && rc == 0; i++) {
         rc = line_written(import, batch->numbers[i], &batch->written[i], err);
+    }
     batch_reset(batch);
     return rc;
 }
 
 static int batch_start(struct import *import, struct batch *batch, struct err *err)
 {
-    if (batch_finish(import, err) != 0)
+    if (batch_finish(import, err) != 0) {
         return -(int)err->code;
-    for (size_t i = 0; i < batch->count; i++)
-        batch->drafts[i] = (struct draft){.kind = KIND_MEMORY, .op = OP_PUT, .memory = &batch->memories[i], .source = import->call->caller->source};
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->drafts[i] = (struct draft){.kind = KIND_MEMORY,
+                                          .op = OP_PUT,
+                                          .memory = &batch->memories[i],
+                                          .source = import->call->caller->source};
+    }
     import->writing = batch;
     int rc = pthread_create(&import->thread, NULL, write_batch, import);
     if (rc != 0) {
@@ -141,24 +161,32 @@ static int line_parse(struct import *import, struct str line, struct memory *ret
 {
     AUTO(json_unref) json_t *object = NULL;
 
-    if (!line.ptr)
-        return err_set(err, ERR_LIMIT, "it has %zu bytes; at most %zu are allowed", line.len, LINE_MAX_BYTES);
-    if (json_parse(line, &object, err) != 0 || memory_from_json(object, ret, err) != 0)
+    if (!line.ptr) {
+        return err_set(err, ERR_LIMIT, "it has %zu bytes; at most %zu are allowed", line.len,
+                       LINE_MAX_BYTES);
+    }
+    if (json_parse(line, &object, err) != 0 || memory_from_json(object, ret, err) != 0) {
         return -(int)err->code;
+    }
     int rc = 0;
     if (!ret->project_id) {
-        if (!import->project)
+        if (!import->project) {
             rc = call_project(import->call, &import->project, NULL, err);
+        }
         ret->project_id = rc == 0 ? xstrdup(import->project) : NULL;
     }
     /* Left out means "mine"; null means that it has none. */
-    if (rc == 0 && !json_object_get(object, "session_id") && json_object_get(object, "id") == NULL) {
-        if (uuid_is_nil(&import->session))
-            rc = tracker_current(import->call->engine->tracker, &import->call->caller->agent, ret->project_id, &import->session, err);
+    if (rc == 0 && !json_object_get(object, "session_id") &&
+        json_object_get(object, "id") == NULL) {
+        if (uuid_is_nil(&import->session)) {
+            rc = tracker_current(import->call->engine->tracker, &import->call->caller->agent,
+                                 ret->project_id, &import->session, err);
+        }
         ret->session_id = import->session;
     }
-    if (rc != 0)
+    if (rc != 0) {
         memory_done(ret);
+    }
     return rc;
 }
 
@@ -173,47 +201,63 @@ static int import_lines(struct import *import, struct err *err)
     spool_lines_init(&lines, import->call->body, LINE_MAX_BYTES);
     while ((rc = spool_lines_next(&lines, &line, &more, err)) == 0 && more) {
         struct err why = ERR_INIT;
-        if (line.ptr && strspn(line.ptr, " \t\r\n") >= line.len)
+        if (line.ptr && strspn(line.ptr, " \t\r\n") >= line.len) {
             continue;
+        }
         if (line_parse(import, line, batch_next(batch), &why) != 0) {
-            if ((rc = line_failed(import, lines.number, &why, err)) != 0)
+            if ((rc = line_failed(import, lines.number, &why, err)) != 0) {
                 break;
+            }
             continue;
         }
         batch->numbers[batch->count++] = lines.number;
         if (import->atomic && batch->count > LEDGER_REQUEST_MAX) {
-            rc = err_set(err, ERR_LIMIT, "an atomic import takes at most %d memories; nothing was imported", LEDGER_REQUEST_MAX);
+            rc = err_set(err, ERR_LIMIT,
+                         "an atomic import takes at most %d memories; nothing was imported",
+                         LEDGER_REQUEST_MAX);
             break;
         }
-        if (import->atomic || batch->count < LINES_BATCH)
+        if (import->atomic || batch->count < LINES_BATCH) {
             continue;
-        if ((rc = batch_start(import, batch, err)) != 0)
+        }
+        if ((rc = batch_start(import, batch, err)) != 0) {
             break;
+        }
         batch = batch == &import->batches[0] ? &import->batches[1] : &import->batches[0];
     }
     spool_lines_done(&lines);
-    if (rc == 0 && batch->count)
+    if (rc == 0 && batch->count) {
         rc = batch_start(import, batch, err);
+    }
     return rc;
 }
 
-/* A session is the caller's in one project; lines that name another project and no session have none of their own. */
+/* A session is the caller's in one project; lines that name another project and no session have
+ * none of their own. */
 int op_remember_lines(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    struct import import = {.call = call, .reply = reply, .atomic = call_bool(call, "atomic"), .quiet = call_bool(call, "quiet")};
+    struct import import = {.call = call,
+                            .reply = reply,
+                            .atomic = call_bool(call, "atomic"),
+                            .quiet = call_bool(call, "quiet")};
     struct err late = ERR_INIT;
 
-    if (engine_may_write(call->engine, err) != 0)
+    if (engine_may_write(call->engine, err) != 0) {
         return -(int)err->code;
+    }
     int rc = import_lines(&import, err);
-    if (batch_finish(&import, rc == 0 ? err : &late) != 0 && rc == 0)
+    if (batch_finish(&import, rc == 0 ? err : &late) != 0 && rc == 0) {
         rc = -(int)err->code;
+    }
     batch_done(&import.batches[0]);
     batch_done(&import.batches[1]);
     free(import.project);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
-    AUTO(json_unref) json_t *counts = json_pack("{s:I,s:I,s:I,s:I}", "imported", (json_int_t)import.imported, "unchanged", (json_int_t)import.unchanged,
-                                                "failed", (json_int_t)import.failed, "held", (json_int_t)import.held);
+    }
+    AUTO(json_unref)
+    json_t *counts = json_pack("{s:I,s:I,s:I,s:I}", "imported", (json_int_t)import.imported,
+                               "unchanged", (json_int_t)import.unchanged, "failed",
+                               (json_int_t)import.failed, "held", (json_int_t)import.held);
     return import.quiet ? spool_add_json(&reply->lines, counts, err) : 0;
 }

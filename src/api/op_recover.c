@@ -11,42 +11,58 @@ static json_t *report_to_json(const struct recover_report *report)
     for (size_t i = 0; i < report->project_count; i++) {
         const struct recover_project *p = &report->projects[i];
         json_object_set_new(projects, p->project_id,
-                            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "recovered", (json_int_t)p->recovered, "new", (json_int_t)p->fresh, "newer",
-                                      (json_int_t)p->newer, "taken_back", (json_int_t)p->taken_back, "skipped", (json_int_t)p->skipped, "conflicts",
-                                      (json_int_t)p->conflicts));
+                            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "recovered",
+                                      (json_int_t)p->recovered, "new", (json_int_t)p->fresh,
+                                      "newer", (json_int_t)p->newer, "taken_back",
+                                      (json_int_t)p->taken_back, "skipped", (json_int_t)p->skipped,
+                                      "conflicts", (json_int_t)p->conflicts));
     }
     uuid_format(&report->id, id);
-    json_t *object = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:o}", "success", 1, "dry_run", report->dry_run, "recovered_count",
-                               (json_int_t)report->recovered_count, "skipped_count", (json_int_t)report->skipped_count, "conflict_count",
-                               (json_int_t)report->conflict_count, "changes_imported", (json_int_t)report->changes_imported, "duration_ms",
-                               (json_int_t)(report->duration_us / 1000), "from", report->from ? report->from : "", "projects", projects);
+    json_t *object = json_pack(
+        "{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:s,s:o}", "success", 1, "dry_run", report->dry_run,
+        "recovered_count", (json_int_t)report->recovered_count, "skipped_count",
+        (json_int_t)report->skipped_count, "conflict_count", (json_int_t)report->conflict_count,
+        "changes_imported", (json_int_t)report->changes_imported, "duration_ms",
+        (json_int_t)(report->duration_us / 1000), "from", report->from ? report->from : "",
+        "projects", projects);
     json_object_set_new(object, "id", uuid_is_nil(&report->id) ? json_null() : json_string(id));
     return object;
 }
 
 int op_recover(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    struct recover_request request = {.project_id = call_text(call, "project_id"), .session_id = call_uuid(call, "session_id"),
-                                      .memory_id = call_uuid(call, "memory_id"), .dry_run = call_bool(call, "dry_run"), .source = call->caller->source};
-    struct recover_context context = {.ledger = call->engine->ledger, .index = call->engine->index, .cancel = call->shutdown};
+    struct recover_request request = {.project_id = call_text(call, "project_id"),
+                                      .session_id = call_uuid(call, "session_id"),
+                                      .memory_id = call_uuid(call, "memory_id"),
+                                      .dry_run = call_bool(call, "dry_run"),
+                                      .source = call->caller->source};
+    struct recover_context context = {
+        .ledger = call->engine->ledger, .index = call->engine->index, .cancel = call->shutdown};
     struct recover_report report;
     AUTO(free_ptr) char *spec = NULL;
     struct vault *vault = NULL;
 
-    if (call_time(call, "since", &request.since_us, err) != 0 || call_time(call, "at", &request.at_us, err) != 0 ||
-        (!request.dry_run && engine_may_write(call->engine, err) != 0))
+    if (call_time(call, "since", &request.since_us, err) != 0 ||
+        call_time(call, "at", &request.at_us, err) != 0 ||
+        (!request.dry_run && engine_may_write(call->engine, err) != 0)) {
         return -(int)err->code;
+    }
     /* The own journal is enough for a moment of the past, when no vault is there to ask. */
-    bool need_vault = request.at_us == TIME_NONE || call_text(call, "from") || call->engine->replicator_count;
-    if (need_vault && engine_open_vault(call->engine, call_text(call, "from"), true, &vault, &spec, err) != 0)
+    bool need_vault =
+        request.at_us == TIME_NONE || call_text(call, "from") || call->engine->replicator_count;
+    if (need_vault &&
+        engine_open_vault(call->engine, call_text(call, "from"), true, &vault, &spec, err) != 0) {
         return -(int)err->code;
+    }
     context.vault = vault;
     context.vault_spec = spec;
     int rc = recover_run(&context, &request, &report, err);
-    if (vault)
+    if (vault) {
         vault->ops->close(vault);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return rc;
+    }
     reply->document = report_to_json(&report);
     recover_report_done(&report);
     return 0;
@@ -58,8 +74,10 @@ int op_recover_undo(const struct op_call *call, struct op_reply *reply, struct e
     struct recover_report report;
 
     if (engine_may_write(call->engine, err) != 0 ||
-        recover_undo(call->engine->ledger, uuid_is_nil(&id) ? NULL : &id, call->caller->source, &report, err) != 0)
+        recover_undo(call->engine->ledger, uuid_is_nil(&id) ? NULL : &id, call->caller->source,
+                     &report, err) != 0) {
         return -(int)err->code;
+    }
     reply->document = report_to_json(&report);
     recover_report_done(&report);
     return 0;
@@ -67,7 +85,8 @@ int op_recover_undo(const struct op_call *call, struct op_reply *reply, struct e
 
 static json_t *verified(bool ok, uint64_t changes, json_t *bad)
 {
-    return json_pack("{s:b,s:I,s:o}", "ok", ok, "changes", (json_int_t)changes, "first_bad", bad ? bad : json_null());
+    return json_pack("{s:b,s:I,s:o}", "ok", ok, "changes", (json_int_t)changes, "first_bad",
+                     bad ? bad : json_null());
 }
 
 static int count_change(void *arg, const struct change *change, struct err *err)
@@ -78,20 +97,26 @@ static int count_change(void *arg, const struct change *change, struct err *err)
     return 0;
 }
 
-static int verify_vault(const struct op_call *call, const char *name, struct op_reply *reply, struct err *err)
+static int verify_vault(const struct op_call *call, const char *name, struct op_reply *reply,
+                        struct err *err)
 {
     struct vault_filter all = {.after_seq = 0};
     AUTO(free_ptr) char *spec = NULL;
     struct vault *vault = NULL;
     uint64_t changes = 0;
 
-    if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0)
+    if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;
-    int rc = vault->ops->scan(vault, &all, count_change, &changes, deadline_in(VERIFY_DEADLINE_MS), err);
+    }
+    int rc =
+        vault->ops->scan(vault, &all, count_change, &changes, deadline_in(VERIFY_DEADLINE_MS), err);
     vault->ops->close(vault);
-    if (rc != 0 && err->code != ERR_CORRUPT)
+    if (rc != 0 && err->code != ERR_CORRUPT) {
         return rc;
-    reply->document = verified(rc == 0, changes, rc == 0 ? NULL : json_pack("{s:s,s:s}", "vault", name, "reason", err->message));
+    }
+    reply->document =
+        verified(rc == 0, changes,
+                 rc == 0 ? NULL : json_pack("{s:s,s:s}", "vault", name, "reason", err->message));
     return 0;
 }
 
@@ -101,12 +126,18 @@ int op_verify(const struct op_call *call, struct op_reply *reply, struct err *er
     struct verify_result result;
     char origin[UUID_TEXT_MAX];
 
-    if (call_text(call, "vault"))
+    if (call_text(call, "vault")) {
         return verify_vault(call, call_text(call, "vault"), reply, err);
-    if (read_begin(call->engine->ledger, &reader, err) != 0 || read_verify(reader, &result, err) != 0)
+    }
+    if (read_begin(call->engine->ledger, &reader, err) != 0 ||
+        read_verify(reader, &result, err) != 0) {
         return -(int)err->code;
+    }
     uuid_format(&result.bad_origin, origin);
-    reply->document = verified(result.ok, result.changes,
-                               result.ok ? NULL : json_pack("{s:s,s:I,s:s}", "origin", origin, "seq", (json_int_t)result.bad_seq, "reason", result.reason));
+    reply->document =
+        verified(result.ok, result.changes,
+                 result.ok ? NULL
+                           : json_pack("{s:s,s:I,s:s}", "origin", origin, "seq",
+                                       (json_int_t)result.bad_seq, "reason", result.reason));
     return 0;
 }

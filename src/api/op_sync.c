@@ -12,17 +12,20 @@ static json_t *time_or_null(int64_t us)
 {
     char text[TIMESTAMP_TEXT_MAX];
 
-    if (us == TIME_NONE)
+    if (us == TIME_NONE) {
         return json_null();
+    }
     timestamp_format(us, text);
     return json_string(text);
 }
 
 static json_t *vault_to_json(const struct replicator_status *v)
 {
-    return json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "name", v->name, "kind", v->kind, "connected", v->connected, "paused", v->paused,
-                     "acked_seq", (json_int_t)v->acked_seq, "head_seq", (json_int_t)v->head_seq, "lag_ms", (json_int_t)v->lag_ms, "queue",
-                     (json_int_t)v->queue, "dead", (json_int_t)v->dead, "last_ok", time_or_null(v->last_ok_us), "error",
+    return json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "name", v->name, "kind",
+                     v->kind, "connected", v->connected, "paused", v->paused, "acked_seq",
+                     (json_int_t)v->acked_seq, "head_seq", (json_int_t)v->head_seq, "lag_ms",
+                     (json_int_t)v->lag_ms, "queue", (json_int_t)v->queue, "dead",
+                     (json_int_t)v->dead, "last_ok", time_or_null(v->last_ok_us), "error",
                      v->error[0] ? json_string(v->error) : json_null());
 }
 
@@ -33,7 +36,8 @@ struct sync_totals {
     bool well;
 };
 
-static json_t *vaults_to_json(struct engine *engine, struct replicator_status *statuses, struct sync_totals *totals)
+static json_t *vaults_to_json(struct engine *engine, struct replicator_status *statuses,
+                              struct sync_totals *totals)
 {
     json_t *vaults = json_array();
 
@@ -46,7 +50,8 @@ static json_t *vaults_to_json(struct engine *engine, struct replicator_status *s
         totals->failed += v->dead;
         totals->last_us = v->last_ok_us > totals->last_us ? v->last_ok_us : totals->last_us;
         totals->error = v->error[0] ? v->error : totals->error;
-        totals->well = totals->well && v->connected && v->dead == 0 && v->lag_ms < CHECKED_LAG_UNHEALTHY_MS &&
+        totals->well = totals->well && v->connected && v->dead == 0 &&
+                       v->lag_ms < CHECKED_LAG_UNHEALTHY_MS &&
                        v->failures <= engine->config.sync.max_retries;
     }
     return vaults;
@@ -57,8 +62,10 @@ static json_t *guard_to_json(struct engine *engine)
     struct guard_status status;
 
     guard_status(engine->guard, &status);
-    return json_pack("{s:b,s:I,s:I,s:I}", "active", engine->config.guard.rules.enabled, "delete_count_in_window", (json_int_t)status.deletes_in_window,
-                     "threshold", (json_int_t)status.threshold, "window_seconds", (json_int_t)(status.window_ms / 1000));
+    return json_pack("{s:b,s:I,s:I,s:I}", "active", engine->config.guard.rules.enabled,
+                     "delete_count_in_window", (json_int_t)status.deletes_in_window, "threshold",
+                     (json_int_t)status.threshold, "window_seconds",
+                     (json_int_t)(status.window_ms / 1000));
 }
 
 int op_get_sync_status(const struct op_call *call, struct op_reply *reply, struct err *err)
@@ -70,31 +77,40 @@ int op_get_sync_status(const struct op_call *call, struct op_reply *reply, struc
     struct err trouble = ERR_INIT;
     {
         AUTO(reader_done) struct reader *reader = NULL;
-        if (read_begin(engine->ledger, &reader, err) != 0 || read_counts(reader, &counts, err) != 0)
+        if (read_begin(engine->ledger, &reader, err) != 0 ||
+            read_counts(reader, &counts, err) != 0) {
             return -(int)err->code;
+        }
     }
-    bool ledger_well = ledger_health(engine->ledger, &trouble) == 0 && ledger_check_store(engine->ledger, &trouble) == 0;
+    bool ledger_well = ledger_health(engine->ledger, &trouble) == 0 &&
+                       ledger_check_store(engine->ledger, &trouble) == 0;
     json_t *vaults = vaults_to_json(engine, statuses, &totals);
-    bool healthy = ledger_well && totals.well && engine->replicator_count && !engine->paused && counts.alerts_open == 0 && engine->config.guard.rules.enabled;
+    bool healthy = ledger_well && totals.well && engine->replicator_count && !engine->paused &&
+                   counts.alerts_open == 0 && engine->config.guard.rules.enabled;
     const char *error = ledger_well ? totals.error : trouble.message;
 
-    reply->document = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:s,s:o,s:[],s:o}", "healthy", healthy, "paused", (int)engine->paused, "alerts_open",
-                                (json_int_t)counts.alerts_open, "memories", (json_int_t)counts.memories, "queue_size", (json_int_t)totals.queue,
-                                "pending_count", (json_int_t)totals.queue, "failed_count", (json_int_t)totals.failed, "last_sync",
-                                time_or_null(totals.last_us), "last_error", error ? json_string(error) : json_null(), "privilege_separation", "none",
-                                "vaults", vaults, "sources", "destruction_detection", guard_to_json(engine));
+    reply->document = json_pack(
+        "{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:s,s:o,s:[],s:o}", "healthy", healthy, "paused",
+        (int)engine->paused, "alerts_open", (json_int_t)counts.alerts_open, "memories",
+        (json_int_t)counts.memories, "queue_size", (json_int_t)totals.queue, "pending_count",
+        (json_int_t)totals.queue, "failed_count", (json_int_t)totals.failed, "last_sync",
+        time_or_null(totals.last_us), "last_error", error ? json_string(error) : json_null(),
+        "privilege_separation", "none", "vaults", vaults, "sources", "destruction_detection",
+        guard_to_json(engine));
     json_object_set_new(reply->document, "changes", json_integer((json_int_t)counts.changes));
     json_object_set_new(reply->document, "deleted", json_integer((json_int_t)counts.deleted));
     json_object_set_new(reply->document, "sessions", json_integer((json_int_t)counts.sessions));
     json_object_set_new(reply->document, "projects", json_integer((json_int_t)counts.projects));
-    json_object_set_new(reply->document, "index_behind", json_integer((json_int_t)index_behind(engine->index)));
+    json_object_set_new(reply->document, "index_behind",
+                        json_integer((json_int_t)index_behind(engine->index)));
     return 0;
 }
 
 int op_sync_now(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct engine *engine = call->engine;
-    struct deadline deadline = deadline_in(call_integer(call, "timeout", SYNC_TIMEOUT_DEFAULT_S) * 1000);
+    struct deadline deadline =
+        deadline_in(call_integer(call, "timeout", SYNC_TIMEOUT_DEFAULT_S) * 1000);
     int64_t started_ms = engine->env->mono_ms(engine->env);
     uint64_t before = 0, after = 0, failed = 0, replayed = 0;
     struct replicator_status status;
@@ -106,8 +122,9 @@ int op_sync_now(const struct op_call *call, struct op_reply *reply, struct err *
         before += status.queue;
         replicator_poke(engine->replicators[i]);
         int rc = replicator_drain(engine->replicators[i], deadline, &trouble);
-        if (rc == 0 && call_bool(call, "replay"))
+        if (rc == 0 && call_bool(call, "replay")) {
             rc = replicator_replay(engine->replicators[i], &replayed, &trouble);
+        }
         replicator_status(engine->replicators[i], &status);
         after += status.queue;
         failed += status.dead;
@@ -116,12 +133,17 @@ int op_sync_now(const struct op_call *call, struct op_reply *reply, struct err *
             (void)err_context(&first, "vault %s", status.name);
         }
     }
-    if (!engine->replicator_count)
-        return err_set(err, ERR_UNAVAILABLE, "no vault is configured; add one with: holdfast init --vault file:PATH");
-    if (first.code != ERR_NONE)
+    if (!engine->replicator_count) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "no vault is configured; add one with: holdfast init --vault file:PATH");
+    }
+    if (first.code != ERR_NONE) {
         return err_copy(err, &first);
-    reply->document = json_pack("{s:I,s:I,s:I,s:I}", "synced", (json_int_t)(before > after ? before - after : 0), "failed", (json_int_t)failed, "queue_size",
-                                (json_int_t)after, "duration_ms", (json_int_t)(engine->env->mono_ms(engine->env) - started_ms));
+    }
+    reply->document =
+        json_pack("{s:I,s:I,s:I,s:I}", "synced", (json_int_t)(before > after ? before - after : 0),
+                  "failed", (json_int_t)failed, "queue_size", (json_int_t)after, "duration_ms",
+                  (json_int_t)(engine->env->mono_ms(engine->env) - started_ms));
     return 0;
 }
 
@@ -132,18 +154,21 @@ static int add_event(void *arg, const struct sync_event *e, struct err *err)
 
     timestamp_format(e->at_us, at);
     uuid_format(&e->origin, origin);
-    AUTO(json_unref) json_t *object =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:o}", "at", at, "vault", e->vault, "direction", e->direction == SYNC_PUSH ? "push" : "pull",
-                  "result", e->result, "count", (json_int_t)e->count, "origin", origin, "from_seq", (json_int_t)e->from_seq, "to_seq",
-                  (json_int_t)e->to_seq, "duration_us", (json_int_t)e->duration_us, "retries", (json_int_t)e->retries, "error",
-                  e->error ? json_string(e->error) : json_null());
+    AUTO(json_unref)
+    json_t *object = json_pack(
+        "{s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:o}", "at", at, "vault", e->vault, "direction",
+        e->direction == SYNC_PUSH ? "push" : "pull", "result", e->result, "count",
+        (json_int_t)e->count, "origin", origin, "from_seq", (json_int_t)e->from_seq, "to_seq",
+        (json_int_t)e->to_seq, "duration_us", (json_int_t)e->duration_us, "retries",
+        (json_int_t)e->retries, "error", e->error ? json_string(e->error) : json_null());
     return spool_add_json(arg, object, err);
 }
 
 int op_sync_events(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    return sync_events(call->engine->log, call_text(call, "vault"), (size_t)call_integer(call, "limit", EVENTS_LIMIT_DEFAULT), add_event, &reply->lines,
-                       err);
+    return sync_events(call->engine->log, call_text(call, "vault"),
+                       (size_t)call_integer(call, "limit", EVENTS_LIMIT_DEFAULT), add_event,
+                       &reply->lines, err);
 }
 
 static int add_letter(void *arg, const struct dead_letter *letter, struct err *err)
@@ -153,24 +178,32 @@ static int add_letter(void *arg, const struct dead_letter *letter, struct err *e
 
     timestamp_format(letter->at_us, at);
     uuid_format(&letter->origin, origin);
-    AUTO(json_unref) json_t *object = json_pack("{s:I,s:s,s:s,s:s,s:I,s:s}", "id", (json_int_t)letter->id, "at", at, "vault", letter->vault, "origin",
-                                                origin, "seq", (json_int_t)letter->seq, "error", letter->error ? letter->error : "");
+    AUTO(json_unref)
+    json_t *object =
+        json_pack("{s:I,s:s,s:s,s:s,s:I,s:s}", "id", (json_int_t)letter->id, "at", at, "vault",
+                  letter->vault, "origin", origin, "seq", (json_int_t)letter->seq, "error",
+                  letter->error ? letter->error : "");
     return spool_add_json(arg, object, err);
 }
 
 int op_dead_letters(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    return dead_letters(call->engine->log, call_text(call, "vault"), add_letter, &reply->lines, err);
+    return dead_letters(call->engine->log, call_text(call, "vault"), add_letter, &reply->lines,
+                        err);
 }
 
-static int doctor_line(struct spool *spool, const char *what, bool ok, const char *detail, const char *advice, struct err *err)
+static int doctor_line(struct spool *spool, const char *what, bool ok, const char *detail,
+                       const char *advice, struct err *err)
 {
-    AUTO(json_unref) json_t *object = json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok", ok, "detail", detail, "advice", advice);
+    AUTO(json_unref)
+    json_t *object =
+        json_pack("{s:s,s:b,s:s,s:s}", "check", what, "ok", ok, "detail", detail, "advice", advice);
 
     return spool_add_json(spool, object, err);
 }
 
-static int doctor_vault(const struct op_call *call, const struct config_vault *v, struct spool *spool, struct err *err)
+static int doctor_vault(const struct op_call *call, const struct config_vault *v,
+                        struct spool *spool, struct err *err)
 {
     struct err trouble = ERR_INIT;
     struct vault_health health = {0};
@@ -183,10 +216,15 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
         rc = vault->ops->check(vault, &health, deadline_in(DOCTOR_DEADLINE_MS), &trouble);
         vault->ops->close(vault);
     }
-    if (rc != 0)
-        return doctor_line(spool, what, false, trouble.message, "mend what the message names; what is not sent waits in the ledger", err);
-    AUTO(free_ptr) char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
-    return doctor_line(spool, what, health.can_write, detail, health.can_write ? "" : "give this user the right to write there", err);
+    if (rc != 0) {
+        return doctor_line(spool, what, false, trouble.message,
+                           "mend what the message names; what is not sent waits in the ledger",
+                           err);
+    }
+    AUTO(free_ptr)
+    char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
+    return doctor_line(spool, what, health.can_write, detail,
+                       health.can_write ? "" : "give this user the right to write there", err);
 }
 
 int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *err)
@@ -196,17 +234,27 @@ int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *er
     struct spool *spool = &reply->lines;
     int rc;
 
-    bool well = ledger_health(engine->ledger, &trouble) == 0 && ledger_check_store(engine->ledger, &trouble) == 0;
-    rc = doctor_line(spool, "ledger", well, well ? engine->home : trouble.message, well ? "" : "stop the daemon, then: holdfast recover", err);
+    bool well = ledger_health(engine->ledger, &trouble) == 0 &&
+                ledger_check_store(engine->ledger, &trouble) == 0;
+    rc = doctor_line(spool, "ledger", well, well ? engine->home : trouble.message,
+                     well ? "" : "stop the daemon, then: holdfast recover", err);
     bool guarded = engine->config.guard.rules.enabled;
-    if (rc == 0)
-        rc = doctor_line(spool, "guard", guarded, guarded ? "on" : "switched off in the configuration", guarded ? "" : "remove guard.enabled: false", err);
-    if (rc == 0)
-        rc = doctor_line(spool, "privilege separation", false, "none: the daemon runs as the same user as the agents",
+    if (rc == 0) {
+        rc = doctor_line(spool, "guard", guarded,
+                         guarded ? "on" : "switched off in the configuration",
+                         guarded ? "" : "remove guard.enabled: false", err);
+    }
+    if (rc == 0) {
+        rc = doctor_line(spool, "privilege separation", false,
+                         "none: the daemon runs as the same user as the agents",
                          "run it as a user of its own to keep agents away from its files", err);
-    if (rc == 0 && engine->config.vault_count == 0)
-        rc = doctor_line(spool, "vaults", false, "none is configured", "holdfast init --vault file:PATH, on another disk if you can", err);
-    for (size_t i = 0; i < engine->config.vault_count && rc == 0; i++)
+    }
+    if (rc == 0 && engine->config.vault_count == 0) {
+        rc = doctor_line(spool, "vaults", false, "none is configured",
+                         "holdfast init --vault file:PATH, on another disk if you can", err);
+    }
+    for (size_t i = 0; i < engine->config.vault_count && rc == 0; i++) {
         rc = doctor_vault(call, &engine->config.vaults[i], spool, err);
+    }
     return rc;
 }

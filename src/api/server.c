@@ -38,8 +38,9 @@ struct request {
 
 static void request_free(struct request *request)
 {
-    if (!request)
+    if (!request) {
         return;
+    }
     json_decref(request->params);
     op_caller_done(&request->caller);
     buf_done(&request->text);
@@ -47,7 +48,8 @@ static void request_free(struct request *request)
     free(request);
 }
 
-static void on_completed(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
 {
     (void)arg;
     (void)connection;
@@ -73,9 +75,11 @@ static void copy_label(char *to, size_t size, const char *label)
 {
     size_t at = 0;
 
-    for (; label && *label && at + 1 < size; label++)
-        if (*label > ' ' && *label < 0x7f)
+    for (; label && *label && at + 1 < size; label++) {
+        if (*label > ' ' && *label < 0x7f) {
             to[at++] = *label;
+        }
+    }
     to[at] = 0;
 }
 
@@ -89,9 +93,11 @@ static bool stands_at_terminal(pid_t pid)
     return len > 0 && (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0);
 }
 
-static void on_connection(void *arg, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode code)
+static void on_connection(void *arg, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     socklen_t len = sizeof(struct ucred);
 
     (void)arg;
@@ -100,14 +106,16 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
         return;
     }
     struct peer *peer = xcalloc(1, sizeof(*peer));
-    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer->kernel, &len) != 0)
+    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer->kernel, &len) != 0) {
         peer->kernel = (struct ucred){.pid = 0};
+    }
     *state = peer;
 }
 
 static struct peer *peer_of(struct MHD_Connection *connection)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
     return info ? info->socket_context : NULL;
 }
@@ -119,17 +127,23 @@ static int caller_init(struct MHD_Connection *connection, struct request *reques
     struct op_caller *caller = &request->caller;
     int64_t pid = 0;
 
-    if (!peer || peer->kernel.pid == 0)
+    if (!peer || peer->kernel.pid == 0) {
         return err_set(err, ERR_AUTH, "can't tell who is calling");
-    if (peer->kernel.uid != geteuid() && peer->kernel.uid != 0)
-        return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u", (unsigned)peer->kernel.uid, (unsigned)geteuid());
-    copy_label(caller->agent.label, sizeof(caller->agent.label), header(connection, "X-Holdfast-Agent"));
-    if (!caller->agent.label[0])
+    }
+    if (peer->kernel.uid != geteuid() && peer->kernel.uid != 0) {
+        return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u",
+                       (unsigned)peer->kernel.uid, (unsigned)geteuid());
+    }
+    copy_label(caller->agent.label, sizeof(caller->agent.label),
+               header(connection, "X-Holdfast-Agent"));
+    if (!caller->agent.label[0]) {
         copy_label(caller->agent.label, sizeof(caller->agent.label), "http");
+    }
     memcpy(caller->source, caller->agent.label, sizeof(caller->agent.label));
     const char *says = header(connection, "X-Holdfast-Pid");
-    if (says && num_parse_i64(str_of(says), 1, INT32_MAX, "X-Holdfast-Pid", &pid, err) != 0)
+    if (says && num_parse_i64(str_of(says), 1, INT32_MAX, "X-Holdfast-Pid", &pid, err) != 0) {
         return -(int)err->code;
+    }
     caller->agent.pid = says ? pid : peer->kernel.pid;
     if (peer->agent_pid != caller->agent.pid) {
         peer->agent_pid = caller->agent.pid;
@@ -139,27 +153,34 @@ static int caller_init(struct MHD_Connection *connection, struct request *reques
     caller->folder = header_copy(connection, "X-Holdfast-Folder");
     caller->remote = header_copy(connection, "X-Holdfast-Remote");
     caller->marker = header_copy(connection, "X-Holdfast-Project");
-    caller->terminal = request->op->permission == OP_OPERATE && stands_at_terminal(peer->kernel.pid);
+    caller->terminal =
+        request->op->permission == OP_OPERATE && stands_at_terminal(peer->kernel.pid);
     return 0;
 }
 
-static enum MHD_Result send_response(struct MHD_Connection *connection, int status, const char *type, struct MHD_Response *response)
+static enum MHD_Result send_response(struct MHD_Connection *connection, int status,
+                                     const char *type, struct MHD_Response *response)
 {
-    if (!response)
+    if (!response) {
         return MHD_NO;
+    }
     (void)MHD_add_response_header(response, "Content-Type", type);
     enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return result;
 }
 
-static enum MHD_Result send_json(struct MHD_Connection *connection, int status, const json_t *document)
+static enum MHD_Result send_json(struct MHD_Connection *connection, int status,
+                                 const json_t *document)
 {
     char *text = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS);
 
-    if (!text)
+    if (!text) {
         return MHD_NO;
-    return send_response(connection, status, "application/json", MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
+    }
+    return send_response(
+        connection, status, "application/json",
+        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
 }
 
 static enum MHD_Result send_error(struct MHD_Connection *connection, const struct err *err)
@@ -176,24 +197,29 @@ static enum MHD_Result send_lines(struct MHD_Connection *connection, struct spoo
 
     if (lines->fd >= 0) {
         response = MHD_create_response_from_fd64(lines->len, lines->fd);
-        if (response)
+        if (response) {
             lines->fd = -1;
+        }
     } else {
         size_t len = lines->memory.len;
         char *text = buf_take(&lines->memory);
-        response = MHD_create_response_from_buffer(len, text ? text : xstrdup(""), MHD_RESPMEM_MUST_FREE);
+        response =
+            MHD_create_response_from_buffer(len, text ? text : xstrdup(""), MHD_RESPMEM_MUST_FREE);
     }
     return send_response(connection, MHD_HTTP_OK, "application/x-ndjson", response);
 }
 
-static enum MHD_Result query_param(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result query_param(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
 {
     struct request *request = arg;
     struct err err = ERR_INIT;
 
     (void)kind;
-    if (op_set_text(request->op, request->params, name, value ? value : "", &err) != 0 && request->refused.code == ERR_NONE)
+    if (op_set_text(request->op, request->params, name, value ? value : "", &err) != 0 &&
+        request->refused.code == ERR_NONE) {
         (void)err_copy(&request->refused, &err);
+    }
     return MHD_YES;
 }
 
@@ -202,38 +228,49 @@ static int body_params(struct request *request, struct err *err)
 {
     AUTO(json_unref) json_t *body = NULL;
 
-    if (request->op->body == OP_BODY_LINES || request->text.len == 0)
+    if (request->op->body == OP_BODY_LINES || request->text.len == 0) {
         return 0;
-    if (json_parse(buf_str(&request->text), &body, err) != 0)
+    }
+    if (json_parse(buf_str(&request->text), &body, err) != 0) {
         return err_context(err, "the request's body");
-    if (!json_is_object(body))
+    }
+    if (!json_is_object(body)) {
         return err_set(err, ERR_INVALID, "the request's body must be a JSON object");
+    }
     json_object_update_missing(request->params, body);
     return 0;
 }
 
-static enum MHD_Result answer(struct server *server, struct MHD_Connection *connection, struct request *request)
+static enum MHD_Result answer(struct server *server, struct MHD_Connection *connection,
+                              struct request *request)
 {
     struct err err = ERR_INIT;
     struct op_reply reply;
-    struct op_call call = {.engine = server->engine, .op = request->op, .params = request->params, .caller = &request->caller,
-                           .body = &request->lines, .shutdown = server->shutdown};
+    struct op_call call = {.engine = server->engine,
+                           .op = request->op,
+                           .params = request->params,
+                           .caller = &request->caller,
+                           .body = &request->lines,
+                           .shutdown = server->shutdown};
 
-    if (request->refused.code != ERR_NONE)
+    if (request->refused.code != ERR_NONE) {
         return send_error(connection, &request->refused);
+    }
     op_reply_init(&reply);
     enum MHD_Result result;
-    if (body_params(request, &err) != 0 || op_run(&call, &reply, &err) != 0)
+    if (body_params(request, &err) != 0 || op_run(&call, &reply, &err) != 0) {
         result = send_error(connection, &err);
-    else if (request->op->answer == OP_LINES)
+    } else if (request->op->answer == OP_LINES) {
         result = send_lines(connection, &reply.lines);
-    else
+    } else {
         result = send_json(connection, MHD_HTTP_OK, reply.document);
+    }
     op_reply_done(&reply);
     return result;
 }
 
-static enum MHD_Result begin(struct MHD_Connection *connection, const char *url, const char *method, void **state)
+static enum MHD_Result begin(struct MHD_Connection *connection, const char *url, const char *method,
+                             void **state)
 {
     struct request *request = xcalloc(1, sizeof(*request));
     bool known = false;
@@ -244,31 +281,39 @@ static enum MHD_Result begin(struct MHD_Connection *connection, const char *url,
     spool_init(&request->lines);
     request->op = op_by_route(method, url, request->params, &known);
     if (!request->op) {
-        (void)(known ? err_set(&request->refused, ERR_USAGE, "%s is not allowed at %.200s", method, url)
-                     : err_set(&request->refused, ERR_NOT_FOUND, "there is nothing at %.200s", url));
+        (void)(known
+                   ? err_set(&request->refused, ERR_USAGE, "%s is not allowed at %.200s", method,
+                             url)
+                   : err_set(&request->refused, ERR_NOT_FOUND, "there is nothing at %.200s", url));
         return MHD_YES;
     }
-    if (caller_init(connection, request, &request->refused) == 0)
+    if (caller_init(connection, request, &request->refused) == 0) {
         (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, query_param, request);
+    }
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-                                  const char *upload, size_t *upload_len, void **state)
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_len, void **state)
 {
     struct request *request = *state;
     struct err err = ERR_INIT;
 
     (void)version;
-    if (!request)
+    if (!request) {
         return begin(connection, url, method, state);
-    if (*upload_len == 0)
+    }
+    if (*upload_len == 0) {
         return answer(arg, connection, request);
+    }
     if (request->refused.code == ERR_NONE) {
-        int rc = request->op->body == OP_BODY_LINES ? spool_add(&request->lines, upload, *upload_len, &err)
-                                                    : buf_add(&request->text, upload, *upload_len, &err);
-        if (rc != 0)
+        int rc = request->op->body == OP_BODY_LINES
+                     ? spool_add(&request->lines, upload, *upload_len, &err)
+                     : buf_add(&request->text, upload, *upload_len, &err);
+        if (rc != 0) {
             (void)err_copy(&request->refused, &err);
+        }
     }
     *upload_len = 0;
     return MHD_YES;
@@ -278,17 +323,21 @@ int server_start(struct engine *engine, struct wake *shutdown, struct server **r
 {
     int fd = -1;
 
-    if (socket_listen(engine->home, &fd, err) != 0)
+    if (socket_listen(engine->home, &fd, err) != 0) {
         return -(int)err->code;
+    }
     struct server *server = xcalloc(1, sizeof(*server));
     server->engine = engine;
     server->shutdown = shutdown;
     server->home = xstrdup(engine->home);
-    server->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
-                                      on_request, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX,
-                                      MHD_OPTION_THREAD_STACK_SIZE, SERVER_STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, SERVER_MEMORY_BYTES,
-                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-                                      MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_END);
+    server->daemon = MHD_start_daemon(
+        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+            MHD_USE_ITC,
+        0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX, MHD_OPTION_THREAD_STACK_SIZE,
+        SERVER_STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, SERVER_MEMORY_BYTES,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, NULL, MHD_OPTION_END);
     if (!server->daemon) {
         close_fd(&fd);
         server_stop(server);
@@ -300,10 +349,12 @@ int server_start(struct engine *engine, struct wake *shutdown, struct server **r
 
 void server_stop(struct server *server)
 {
-    if (!server)
+    if (!server) {
         return;
-    if (server->daemon)
+    }
+    if (server->daemon) {
         MHD_stop_daemon(server->daemon);
+    }
     socket_remove(server->home);
     free(server->home);
     free(server);

@@ -9,15 +9,19 @@
 
 #include "base/buf.h"
 
-/* An address that reaches home/daemon.sock through an open descriptor of home, which the caller closes after use. */
+/* An address that reaches home/daemon.sock through an open descriptor of home, which the caller
+ * closes after use. */
 static int address_of(const char *home, struct sockaddr_un *ret, int *ret_folder, struct err *err)
 {
     int folder = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (folder < 0)
-        return err_errno(err, errno == ENOENT ? ERR_UNAVAILABLE : ERR_IO, errno, "can't open %s", home);
+    if (folder < 0) {
+        return err_errno(err, errno == ENOENT ? ERR_UNAVAILABLE : ERR_IO, errno, "can't open %s",
+                         home);
+    }
     *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", folder, SOCKET_NAME);
+    (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", folder,
+                   SOCKET_NAME);
     *ret_folder = folder;
     return 0;
 }
@@ -27,11 +31,13 @@ int socket_listen(const char *home, int *ret_fd, struct err *err)
     AUTO(close_fd) int folder = -1;
     struct sockaddr_un address;
 
-    if (address_of(home, &address, &folder, err) != 0)
+    if (address_of(home, &address, &folder, err) != 0) {
         return -(int)err->code;
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return err_errno(err, ERR_IO, errno, "can't make a socket");
+    }
     if (unlinkat(folder, SOCKET_NAME, 0) != 0 && errno != ENOENT) {
         close_fd(&fd);
         return err_errno(err, ERR_IO, errno, "can't replace %s/%s", home, SOCKET_NAME);
@@ -61,15 +67,18 @@ int socket_connect(const char *home, int *ret_fd, struct err *err)
     AUTO(close_fd) int folder = -1;
     struct sockaddr_un address;
 
-    if (address_of(home, &address, &folder, err) != 0)
+    if (address_of(home, &address, &folder, err) != 0) {
         return -(int)err->code;
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return err_errno(err, ERR_IO, errno, "can't make a socket");
+    }
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         int why = errno;
         close_fd(&fd);
-        return err_errno(err, ERR_UNAVAILABLE, why, "no daemon answers at %s/%s", home, SOCKET_NAME);
+        return err_errno(err, ERR_UNAVAILABLE, why, "no daemon answers at %s/%s", home,
+                         SOCKET_NAME);
     }
     *ret_fd = fd;
     return 0;

@@ -1,6 +1,6 @@
 /*
- * socket - home/daemon.sock: its name may be longer than a socket's address allows, so both sides go through the folder's
- * descriptor in /proc/self/fd.
+ * socket - home/daemon.sock: its name may be longer than a socket's address allows, so both sides
+ * go through the folder's descriptor in /proc/self/fd.
  */
 #ifndef HOLDFAST_API_SOCKET_H
 #define HOLDFAST_API_SOCKET_H

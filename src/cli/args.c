@@ -4,8 +4,9 @@
 bool args_next(struct args *args, char **ret_option, char **ret_value)
 {
     *ret_option = *ret_value = NULL;
-    if (args->at >= args->argc)
+    if (args->at >= args->argc) {
         return false;
+    }
     char *arg = args->argv[args->at++];
     if (!args->only_positional && strcmp(arg, "--") == 0) {
         args->only_positional = true;
@@ -28,10 +29,12 @@ bool args_next(struct args *args, char **ret_option, char **ret_value)
 
 int args_value(struct args *args, const char *option, char **value, struct err *err)
 {
-    if (*value)
+    if (*value) {
         return 0;
-    if (args->at >= args->argc)
+    }
+    if (args->at >= args->argc) {
         return err_set(err, ERR_USAGE, "%s needs a value", option);
+    }
     *value = args->argv[args->at++];
     return 0;
 }
@@ -40,22 +43,27 @@ int args_value(struct args *args, const char *option, char **value, struct err *
 static const struct op_param *param_of_option(const struct op *op, const char *option)
 {
     for (const struct op_param *p = op->params; p->name; p++) {
-        if (p->option && strcmp(p->option, option) == 0)
+        if (p->option && strcmp(p->option, option) == 0) {
             return p;
+        }
         AUTO(free_ptr) char *name = xprintf("--%s", p->name);
-        for (char *c = name + 2; *c; c++)
+        for (char *c = name + 2; *c; c++) {
             *c = *c == '_' ? '-' : *c;
-        if (strcmp(name, option) == 0)
+        }
+        if (strcmp(name, option) == 0) {
             return p;
+        }
     }
     return NULL;
 }
 
 static const struct op_param *next_positional(const struct op *op, const json_t *params)
 {
-    for (const struct op_param *p = op->params; p->name; p++)
-        if (p->positional && !json_object_get(params, p->name))
+    for (const struct op_param *p = op->params; p->name; p++) {
+        if (p->positional && !json_object_get(params, p->name)) {
             return p;
+        }
+    }
     return NULL;
 }
 
@@ -65,35 +73,44 @@ static int read_stdin_text(json_t *params, const char *name, struct err *err)
     char chunk[4096];
     size_t got;
 
-    while ((got = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
-        if (buf_add(&text, chunk, got, err) != 0)
+    while ((got = fread(chunk, 1, sizeof(chunk), stdin)) > 0) {
+        if (buf_add(&text, chunk, got, err) != 0) {
             return err_context(err, "standard input");
-    while (text.len && text.data[text.len - 1] == '\n')
+        }
+    }
+    while (text.len && text.data[text.len - 1] == '\n') {
         text.len--;
+    }
     json_t *value = json_stringn(text.len ? text.data : "", text.len);
-    if (!value)
+    if (!value) {
         return err_set(err, ERR_INVALID, "%s: standard input is not valid UTF-8", name);
+    }
     json_object_set_new(params, name, value);
     return 0;
 }
 
-static int take_option(const struct op *op, struct args *args, const char *option, char *value, json_t *params, struct err *err)
+static int take_option(const struct op *op, struct args *args, const char *option, char *value,
+                       json_t *params, struct err *err)
 {
     const struct op_param *p = param_of_option(op, option);
 
-    if (!p)
-        return err_set(err, ERR_USAGE, "%s does not know %s; see: holdfast help %s", op->verb, option, op->verb);
+    if (!p) {
+        return err_set(err, ERR_USAGE, "%s does not know %s; see: holdfast help %s", op->verb,
+                       option, op->verb);
+    }
     if (p->type == OP_BOOLEAN && !value) {
         json_object_set_new(params, p->name, json_true());
         return 0;
     }
-    if (args_value(args, option, &value, err) != 0)
+    if (args_value(args, option, &value, err) != 0) {
         return -(int)err->code;
+    }
     return op_set_text(op, params, p->name, value, err);
 }
 
 /* argv to parameters. A positional "-" is read from standard input. */
-static int params_from_args(const struct op *op, int argc, char **argv, json_t *params, struct err *err)
+static int params_from_args(const struct op *op, int argc, char **argv, json_t *params,
+                            struct err *err)
 {
     struct args args = {.argc = argc, .argv = argv, .at = 1};
     char *value;
@@ -107,12 +124,14 @@ static int params_from_args(const struct op *op, int argc, char **argv, json_t *
             continue;
         }
         const struct op_param *p = next_positional(op, params);
-        if (!p)
-            rc = err_set(err, ERR_USAGE, "\"%s\" is one argument too many; see: holdfast help %s", value, op->verb);
-        else if (strcmp(value, "-") == 0)
+        if (!p || !value) {
+            rc = err_set(err, ERR_USAGE, "\"%s\" is one argument too many; see: holdfast help %s",
+                         value, op->verb);
+        } else if (strcmp(value, "-") == 0) {
             rc = read_stdin_text(params, p->name, err);
-        else
+        } else {
             rc = op_set_text(op, params, p->name, value, err);
+        }
     }
     return rc;
 }
@@ -134,8 +153,9 @@ static int on_line(void *arg, struct str line, struct err *err)
         return 0;
     }
     AUTO(json_unref) json_t *object = NULL;
-    if (json_parse(line, &object, err) != 0)
+    if (json_parse(line, &object, err) != 0) {
         return -(int)err->code;
+    }
     print_line(printing->op, object, printing->lines);
     return 0;
 }
@@ -148,11 +168,13 @@ int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv)
     struct err err = ERR_INIT;
 
     if (params_from_args(op, argc, argv, params, &err) != 0 ||
-        cli_call(cli, op->name, params, -1, on_line, &printing, &document, &err) != 0)
+        cli_call(cli, op->name, params, -1, on_line, &printing, &document, &err) != 0) {
         return cli_fail(cli, &err);
+    }
     if (op->answer == OP_LINES) {
-        if (!cli->json)
+        if (!cli->json) {
             print_end(op, printing.lines);
+        }
     } else if (cli->json) {
         (void)json_dumpf(document, stdout, JSON_COMPACT | JSON_SORT_KEYS);
         (void)putchar('\n');

@@ -1,7 +1,8 @@
 /*
  * cli - what the commands share: the global options, calling operations, and what is printed where.
  *
- * stdout carries the answer (with --json nothing but JSON), stderr everything else. A command returns the exit status.
+ * stdout carries the answer (with --json nothing but JSON), stderr everything else. A command
+ * returns the exit status.
  */
 #ifndef HOLDFAST_CLI_CLI_H
 #define HOLDFAST_CLI_CLI_H
@@ -20,14 +21,15 @@ struct cli {
 typedef int cli_command(struct cli *cli, int argc, char **argv);
 
 /* cmd_*.c: the commands that are more than one call of an operation. */
-cli_command cmd_init, cmd_serve, cmd_stop, cmd_mcp, cmd_demo, cmd_import, cmd_resolve, cmd_resume, cmd_project_link;
+cli_command cmd_init, cmd_serve, cmd_stop, cmd_mcp, cmd_demo, cmd_import, cmd_resolve, cmd_resume,
+    cmd_project_link;
 
 /* The command that calls an operation: reads argv by the row's parameters, calls, prints. */
 int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv);
 
 /* Call by the operation's name; lines go to on_line. */
-int cli_call(struct cli *cli, const char *name, const json_t *params, int body_fd, client_line_fn *on_line, void *arg, json_t **ret_document,
-             struct err *err) MUST_CHECK;
+int cli_call(struct cli *cli, const char *name, const json_t *params, int body_fd,
+             client_line_fn *on_line, void *arg, json_t **ret_document, struct err *err) MUST_CHECK;
 
 /* Ask the daemon to stop and wait until its process is gone. 1 stopped, 0 none ran, -ERR_*. */
 int cli_stop_daemon(struct cli *cli, struct err *err) MUST_CHECK;
@@ -35,18 +37,21 @@ int cli_stop_daemon(struct cli *cli, struct err *err) MUST_CHECK;
 /* The home as a path: given, or the default. Heap. */
 int cli_home(struct cli *cli, char **ret, struct err *err) MUST_CHECK;
 
-/* Print the error on stderr ("holdfast: …") and give its exit status. With --json also {"error","message"} on stdout. */
+/* Print the error on stderr ("holdfast: …") and give its exit status. With --json also
+ * {"error","message"} on stdout. */
 int cli_fail(const struct cli *cli, const struct err *err);
 int cli_usage(const struct cli *cli, const char *format, ...) PRINTF(2, 3);
 
-/* Arguments: an option with a value. `cli_option(&argc, &argv, "--vault", &value)` in a loop; see args.c. */
+/* Arguments: an option with a value. `cli_option(&argc, &argv, "--vault", &value)` in a loop; see
+ * args.c. */
 struct args {
     int argc;
     char **argv;
     int at;
     bool only_positional; /* behind "--" */
 };
-/* The next argument: an option's name in *ret_option ("--x", "-k"; its value, if "--x=v", in *ret_value), else a positional in *ret_value. False at the end. */
+/* The next argument: an option's name in *ret_option ("--x", "-k"; its value, if "--x=v", in
+ * *ret_value), else a positional in *ret_value. False at the end. */
 bool args_next(struct args *args, char **ret_option, char **ret_value);
 /* The value of the option just seen; ERR_USAGE if there is none. */
 int args_value(struct args *args, const char *option, char **value, struct err *err) MUST_CHECK;
@@ -55,7 +60,8 @@ int args_value(struct args *args, const char *option, char **value, struct err *
 void print_document(const struct op *op, const json_t *document);
 void print_line(const struct op *op, const json_t *line, uint64_t number);
 void print_end(const struct op *op, uint64_t lines);
-/* Text for a terminal: control characters (but newline and tab) are shown as \xNN, so that stored text can't drive it. */
+/* Text for a terminal: control characters (but newline and tab) are shown as \xNN, so that stored
+ * text can't drive it. */
 void print_safe(FILE *out, const char *text);
 
 /* help.c */

@@ -7,35 +7,45 @@
 static void say_default_vault(const char *path)
 {
     (void)printf("Vault: %s (a folder beside the home)\n"
-                 "  It protects against: memories deleted or overwritten through any door, a wrecked or removed home, a damaged ledger.\n"
-                 "  It does not protect against: this disk failing, or an agent that runs as you and removes this folder too.\n"
-                 "  Better: another disk, machine or user: holdfast init --vault file:/mnt/backup/holdfast\n",
+                 "  It protects against: memories deleted or overwritten through any door, a "
+                 "wrecked or removed home, a damaged ledger.\n"
+                 "  It does not protect against: this disk failing, or an agent that runs as you "
+                 "and removes this folder too.\n"
+                 "  Better: another disk, machine or user: holdfast init --vault "
+                 "file:/mnt/backup/holdfast\n",
                  path);
 }
 
-static int add_vaults(const char *home, char *const *specs, size_t count, bool talk, struct err *err)
+static int add_vaults(const char *home, char *const *specs, size_t count, bool talk,
+                      struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
         const struct vault_ops *driver = NULL;
         const char *target = NULL;
         struct vault *vault = NULL;
         bool added = false;
-        if (vault_driver(specs[i], &driver, &target, err) != 0)
+        if (vault_driver(specs[i], &driver, &target, err) != 0) {
             return -(int)err->code;
-        /* Make or open it now, so that a path that can't be one is refused before it stands in the configuration. */
+        }
+        /* Make or open it now, so that a path that can't be one is refused before it stands in the
+         * configuration. */
         struct vault_options options = {.name = specs[i], .target = target, .env = env_system()};
-        if (driver->open(&options, &vault, err) != 0)
+        if (driver->open(&options, &vault, err) != 0) {
             return err_context(err, "vault %s", specs[i]);
+        }
         vault->ops->close(vault);
-        if (config_add_vault(home, specs[i], &added, err) != 0)
+        if (config_add_vault(home, specs[i], &added, err) != 0) {
             return -(int)err->code;
-        if (talk)
+        }
+        if (talk) {
             (void)printf("Vault: %s%s\n", specs[i], added ? "" : " (was configured already)");
+        }
     }
     return 0;
 }
 
-/* The vaults that are asked for; "file:" paths are made absolute, since the daemon stands elsewhere. Returns how many, or -1. */
+/* The vaults that are asked for; "file:" paths are made absolute, since the daemon stands
+ * elsewhere. Returns how many, or -1. */
 static int read_specs(struct cli *cli, int argc, char **argv, char **specs, struct err *err)
 {
     struct args args = {.argc = argc, .argv = argv, .at = 1};
@@ -44,14 +54,20 @@ static int read_specs(struct cli *cli, int argc, char **argv, char **specs, stru
 
     for (char *option = NULL; args_next(&args, &option, &value);) {
         AUTO(free_ptr) char *name = option;
-        if (!name || strcmp(name, "--vault") != 0)
-            return err_set(err, ERR_USAGE, "init does not know \"%s\"; it takes --vault SPEC", name ? name : value), -1;
-        if (args_value(&args, name, &value, err) != 0)
+        if (!name || strcmp(name, "--vault") != 0) {
+            return err_set(err, ERR_USAGE, "init does not know \"%s\"; it takes --vault SPEC",
+                           name ? name : value),
+                   -1;
+        }
+        if (args_value(&args, name, &value, err) != 0) {
             return -1;
-        if (count == CONFIG_VAULTS_MAX)
+        }
+        if (count == CONFIG_VAULTS_MAX) {
             return err_set(err, ERR_LIMIT, "at most %d vaults", CONFIG_VAULTS_MAX), -1;
+        }
         char here[4096];
-        bool relative = strncmp(value, "file:", 5) == 0 && value[5] && value[5] != '/' && getcwd(here, sizeof(here));
+        bool relative = strncmp(value, "file:", 5) == 0 && value[5] && value[5] != '/' &&
+                        getcwd(here, sizeof(here));
         specs[count++] = relative ? xprintf("file:%s/%s", here, value + 5) : xstrdup(value);
     }
     (void)cli;
@@ -62,15 +78,18 @@ static int init_home(struct cli *cli, char **specs, size_t *count, char **ret_ho
 {
     struct config config;
 
-    if (cli_home(cli, ret_home, err) != 0 || file_mkdirs(*ret_home, 0700, err) != 0 || config_load(*ret_home, cli->config_file, &config, err) != 0)
+    if (cli_home(cli, ret_home, err) != 0 || file_mkdirs(*ret_home, 0700, err) != 0 ||
+        config_load(*ret_home, cli->config_file, &config, err) != 0) {
         return -(int)err->code;
+    }
     bool has_vault = config.vault_count > 0;
     config_done(&config);
     if (*count == 0 && !has_vault) {
         AUTO(free_ptr) char *path = xprintf("%s.vault", *ret_home);
         specs[(*count)++] = xprintf("file:%s", path);
-        if (!cli->json)
+        if (!cli->json) {
             say_default_vault(path);
+        }
         return add_vaults(*ret_home, specs, 1, false, err);
     }
     return add_vaults(*ret_home, specs, *count, !cli->json, err);
@@ -88,18 +107,24 @@ int cmd_init(struct cli *cli, int argc, char **argv)
     int rc = given < 0 ? -(int)err.code : init_home(cli, specs, &count, &home, &err);
 
     /* A daemon that runs has the old configuration: it is started anew. */
-    if (rc == 0 && cli_stop_daemon(cli, &err) < 0)
+    if (rc == 0 && cli_stop_daemon(cli, &err) < 0) {
         rc = -(int)err.code;
-    if (rc == 0)
+    }
+    if (rc == 0) {
         rc = cli_call(cli, "health", params, -1, NULL, NULL, &answer, &err);
-    for (size_t i = 0; i < count; i++)
+    }
+    for (size_t i = 0; i < count; i++) {
         free(specs[i]);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return cli_fail(cli, &err);
-    if (cli->json)
+    }
+    if (cli->json) {
         (void)printf("{\"initialized\":true}\n");
-    else
-        (void)printf("Home: %s (ready)\nConnect an agent:  claude mcp add holdfast -- holdfast mcp\n", home);
+    } else {
+        (void)printf(
+            "Home: %s (ready)\nConnect an agent:  claude mcp add holdfast -- holdfast mcp\n", home);
+    }
     return 0;
 }
 
@@ -112,17 +137,23 @@ int cmd_project_link(struct cli *cli, int argc, char **argv)
     AUTO(free_ptr) char *root = NULL;
     struct err err = ERR_INIT;
 
-    if (argc > 2)
+    if (argc > 2) {
         return cli_usage(cli, "project link takes one name");
-    if (caller_place(".", &name, &remote, &marker, &root, &err) != 0)
+    }
+    if (caller_place(".", &name, &remote, &marker, &root, &err) != 0) {
         return cli_fail(cli, &err);
+    }
     const char *project = argc > 1 ? argv[1] : marker ? marker : name;
     AUTO(free_ptr) char *path = path_join(root, ".holdfast");
-    AUTO(free_ptr) char *text = xprintf("# The Holdfast project of this folder.\nproject: %s\n", project);
-    if (project_id_check(str_of(project), &err) != 0 || file_replace(path, str_of(text), 0644, &err) != 0)
+    AUTO(free_ptr)
+    char *text = xprintf("# The Holdfast project of this folder.\nproject: %s\n", project);
+    if (project_id_check(str_of(project), &err) != 0 ||
+        file_replace(path, str_of(text), 0644, &err) != 0) {
         return cli_fail(cli, &err);
+    }
     if (cli->json) {
-        AUTO(json_unref) json_t *object = json_pack("{s:s,s:s}", "project_id", project, "file", path);
+        AUTO(json_unref)
+        json_t *object = json_pack("{s:s,s:s}", "project_id", project, "file", path);
         (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_SORT_KEYS);
         (void)putchar('\n');
     } else {

@@ -16,19 +16,27 @@ struct input {
     uint64_t count;
 };
 
-static int add_note(struct input *input, const char *heading, struct str text, const char *tag, const char *file, struct err *err)
+static int add_note(struct input *input, const char *heading, struct str text, const char *tag,
+                    const char *file, struct err *err)
 {
-    while (text.len && strchr(" \r\n\t", text.ptr[0]))
+    while (text.len && strchr(" \r\n\t", text.ptr[0])) {
         text.ptr++, text.len--;
-    while (text.len && strchr(" \r\n\t", text.ptr[text.len - 1]))
+    }
+    while (text.len && strchr(" \r\n\t", text.ptr[text.len - 1])) {
         text.len--;
+    }
     text.len = utf8_cut(text, SECTION_MAX_BYTES);
-    if (text.len < 20) /* a heading with nothing below it */
+    if (text.len < 20) { /* a heading with nothing below it */
         return 0;
-    AUTO(free_ptr) char *content = xprintf("%s%s" STR_FMT, heading, *heading ? "\n" : "", STR_ARG(text));
-    AUTO(json_unref) json_t *memory = json_pack("{s:s,s:[s],s:{s:s}}", "content", content, "tags", tag, "metadata", "file", file);
-    if (!memory)
+    }
+    AUTO(free_ptr)
+    char *content = xprintf("%s%s" STR_FMT, heading, *heading ? "\n" : "", STR_ARG(text));
+    AUTO(json_unref)
+    json_t *memory =
+        json_pack("{s:s,s:[s],s:{s:s}}", "content", content, "tags", tag, "metadata", "file", file);
+    if (!memory) {
         return 0; /* not UTF-8 */
+    }
     input->count++;
     return spool_add_json(input->spool, memory, err);
 }
@@ -47,25 +55,31 @@ static int add_markdown(struct input *input, struct str text, const char *file, 
         bool is_heading = !fenced && len > 2 && text.ptr[at] == '#';
         fenced = fenced != (len >= 3 && memcmp(text.ptr + at, "```", 3) == 0);
         if (is_heading || at == text.len) {
-            rc = add_note(input, heading, (struct str){text.ptr + start, at - start}, "docs", file, err);
+            rc = add_note(input, heading, (struct str){text.ptr + start, at - start}, "docs", file,
+                          err);
             free(heading);
             heading = xstrndup(text.ptr + at, len);
             start = at + len;
         }
-        if (at == text.len)
+        if (at == text.len) {
             break;
+        }
         at += len + 1;
         at = at > text.len ? text.len : at;
     }
     return rc;
 }
 
-/* The first comment of a header is a decision written down: what the part is for and what it promises. */
+/* The first comment of a header is a decision written down: what the part is for and what it
+ * promises. */
 static int add_header(struct input *input, struct str text, const char *file, struct err *err)
 {
-    const char *end = text.len > 3 && memcmp(text.ptr, "/*", 2) == 0 ? memmem(text.ptr, text.len, "*/", 2) : NULL;
+    const char *end =
+        text.len > 3 && memcmp(text.ptr, "/*", 2) == 0 ? memmem(text.ptr, text.len, "*/", 2) : NULL;
 
-    return end ? add_note(input, "", (struct str){text.ptr + 3, (size_t)(end - text.ptr) - 3}, "decision", file, err) : 0;
+    return end ? add_note(input, "", (struct str){text.ptr + 3, (size_t)(end - text.ptr) - 3},
+                          "decision", file, err)
+               : 0;
 }
 
 static int add_file(struct input *input, const char *path, const char *name, struct err *err)
@@ -76,9 +90,12 @@ static int add_file(struct input *input, const char *path, const char *name, str
 
     bool markdown = len > 3 && strcmp(name + len - 3, ".md") == 0;
     bool header = len > 2 && strcmp(name + len - 2, ".h") == 0;
-    if ((!markdown && !header) || file_read(path, FILE_MAX_BYTES, &text, &unread) != 0 || text.len == 0)
+    if ((!markdown && !header) || file_read(path, FILE_MAX_BYTES, &text, &unread) != 0 ||
+        text.len == 0) {
         return 0;
-    return markdown ? add_markdown(input, buf_str(&text), name, err) : add_header(input, buf_str(&text), name, err);
+    }
+    return markdown ? add_markdown(input, buf_str(&text), name, err)
+                    : add_header(input, buf_str(&text), name, err);
 }
 
 static int add_folder(struct input *input, const char *path, int depth, struct err *err)
@@ -91,11 +108,13 @@ static int add_folder(struct input *input, const char *path, int depth, struct e
         const char *name = entries[i]->d_name;
         AUTO(free_ptr) char *full = path_join(path, name);
         struct stat st;
-        bool skip = name[0] == '.' || strcmp(name, "build") == 0 || strcmp(name, "node_modules") == 0 || lstat(full, &st) != 0;
-        if (rc == 0 && !skip && S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
+        bool skip = name[0] == '.' || strcmp(name, "build") == 0 ||
+                    strcmp(name, "node_modules") == 0 || lstat(full, &st) != 0;
+        if (rc == 0 && !skip && S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
             rc = add_folder(input, full, depth + 1, err);
-        else if (rc == 0 && !skip && S_ISREG(st.st_mode))
+        } else if (rc == 0 && !skip && S_ISREG(st.st_mode)) {
             rc = add_file(input, full, name, err);
+        }
         free(entries[i]);
     }
     free(entries);
@@ -110,13 +129,18 @@ static int add_git_log(struct input *input, const char *root, struct err *err)
     size_t got;
     int rc = 0;
 
-    if (setenv("HOLDFAST_DEMO_ROOT", root, 1) != 0)
+    if (setenv("HOLDFAST_DEMO_ROOT", root, 1) != 0) {
         return 0;
-    FILE *git = popen("git -C \"$HOLDFAST_DEMO_ROOT\" log --format='%ad %an: %s%n%b%x00' --date=short 2>/dev/null", "r");
-    if (!git)
+    }
+    FILE *git = popen("git -C \"$HOLDFAST_DEMO_ROOT\" log --format='%ad %an: %s%n%b%x00' "
+                      "--date=short 2>/dev/null",
+                      "r");
+    if (!git) {
         return 0;
-    while (rc == 0 && (got = fread(chunk, 1, sizeof(chunk), git)) > 0)
+    }
+    while (rc == 0 && (got = fread(chunk, 1, sizeof(chunk), git)) > 0) {
         rc = buf_add(&text, chunk, got, err);
+    }
     (void)pclose(git); /* without git or a repository there is simply no log */
     for (size_t start = 0; start < text.len && rc == 0;) {
         size_t len = strnlen(text.data + start, text.len - start);
@@ -130,10 +154,15 @@ int demo_input(const char *root, struct spool *spool, uint64_t *ret_count, struc
 {
     struct input input = {spool, 0};
 
-    if (add_folder(&input, root, 0, err) != 0 || add_git_log(&input, root, err) != 0)
+    if (add_folder(&input, root, 0, err) != 0 || add_git_log(&input, root, err) != 0) {
         return -(int)err->code;
-    if (input.count == 0)
-        return err_set(err, ERR_NOT_FOUND, "%s has no documentation to show; run the demo in a clone of the project, or in a folder with Markdown files", root);
+    }
+    if (input.count == 0) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "%s has no documentation to show; run the demo in a clone of the project, "
+                       "or in a folder with Markdown files",
+                       root);
+    }
     *ret_count = input.count;
     return 0;
 }

@@ -4,92 +4,122 @@
 static const struct extra {
     const char *verb, *usage, *about;
 } extras[] = {
-    {"init", "init [--vault file:PATH]...", "Make a home and add vaults to it; without --vault, a file vault beside the home."},
+    {"init", "init [--vault file:PATH]...",
+     "Make a home and add vaults to it; without --vault, a file vault beside the home."},
     {"serve", "serve", "Run the daemon in the foreground (it is started by itself when needed)."},
     {"stop", "stop", "Stop the daemon."},
     {"mcp", "mcp", "Speak the Model Context Protocol on standard input and output, for an agent."},
-    {"import", "import [--format jsonl|mcp-memory|basic-memory|claude-code] [--atomic] [--project P] PATH|-",
-     "Take in memories: JSON lines, the official memory server's file, a folder of Markdown notes, Claude Code's memory folder."},
-    {"resolve", "resolve ALERT --revert|--accept", "Decide about an alert, at a terminal, by typing its id."},
-    {"resume", "resume", "Send to the vaults again; with an alert open, a person confirms at a terminal."},
-    {"project link", "project link [NAME]", "Write .holdfast into the git root, so that the folder keeps its project when it moves."},
+    {"import",
+     "import [--format jsonl|mcp-memory|basic-memory|claude-code] [--atomic] [--project P] PATH|-",
+     "Take in memories: JSON lines, the official memory server's file, a folder of Markdown notes, "
+     "Claude Code's memory folder."},
+    {"resolve", "resolve ALERT --revert|--accept",
+     "Decide about an alert, at a terminal, by typing its id."},
+    {"resume", "resume",
+     "Send to the vaults again; with an alert open, a person confirms at a terminal."},
+    {"project link", "project link [NAME]",
+     "Write .holdfast into the git root, so that the folder keeps its project when it moves."},
     {"demo", "demo", "See memories destroyed three ways and brought back, in a temporary home."},
     {"version", "version", "Print the version."},
 };
 
 static void option_name(const struct op_param *p, char *text, size_t size)
 {
-    if (p->option)
+    if (p->option) {
         (void)snprintf(text, size, "%s", p->option);
-    else
+    } else {
         (void)snprintf(text, size, "--%s", p->name);
-    for (char *c = text + 2; *c; c++)
+    }
+    for (char *c = text + 2; *c; c++) {
         *c = *c == '_' ? '-' : *c;
+    }
 }
 
 int help_all(void)
 {
-    (void)printf("holdfast keeps what agents remember where no agent can destroy it, and brings it back.\n\nCommands:\n");
-    for (size_t i = 0; i < ops_count; i++)
-        if (ops[i].verb)
+    (void)printf("holdfast keeps what agents remember where no agent can destroy it, and brings it "
+                 "back.\n\nCommands:\n");
+    for (size_t i = 0; i < ops_count; i++) {
+        if (ops[i].verb) {
             (void)printf("  %-16s %s\n", ops[i].verb, ops[i].about);
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++)
-        if (strcmp(extras[i].verb, "stop") != 0 && strcmp(extras[i].verb, "resume") != 0)
+        }
+    }
+    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
+        if (strcmp(extras[i].verb, "stop") != 0 && strcmp(extras[i].verb, "resume") != 0) {
             (void)printf("  %-16s %s\n", extras[i].verb, extras[i].about);
-    (void)printf("\nEverywhere: --home DIR (HOLDFAST_HOME), --config FILE, --json, --no-daemon. More: holdfast help COMMAND\n"
-                 "Exit status: 0 done; 1 failed; 2 wrong usage or invalid input; 3 refused (an alert is open, or sync is paused); 4 a remote is unavailable.\n");
+        }
+    }
+    (void)printf("\nEverywhere: --home DIR (HOLDFAST_HOME), --config FILE, --json, --no-daemon. "
+                 "More: holdfast help COMMAND\n"
+                 "Exit status: 0 done; 1 failed; 2 wrong usage or invalid input; 3 refused (an "
+                 "alert is open, or sync is paused); 4 a remote is unavailable.\n");
     return 0;
 }
 
 static void help_op(const struct op *op)
 {
-    static const char *const values[] = {" TEXT", " N", " NUMBER", "", " UUID", " TIME", " TEXT", " JSON", " JSON"};
+    static const char *const values[] = {" TEXT", " N",    " NUMBER", "",     " UUID",
+                                         " TIME", " TEXT", " JSON",   " JSON"};
 
     (void)printf("holdfast %s", op->verb);
-    for (const struct op_param *p = op->params; p->name; p++)
-        if (p->positional)
+    for (const struct op_param *p = op->params; p->name; p++) {
+        if (p->positional) {
             (void)printf(p->required ? " %s" : " [%s]", p->name);
+        }
+    }
     (void)printf(" [options]\n\n%s\n\n", op->about);
     for (const struct op_param *p = op->params; p->name; p++) {
         char name[64];
         char left[96];
-        if (p->positional)
+        if (p->positional) {
             (void)snprintf(left, sizeof(left), "%s", p->name);
-        else
-            option_name(p, name, sizeof(name)), (void)snprintf(left, sizeof(left), "%s%s", name, values[p->type]);
+        } else {
+            option_name(p, name, sizeof(name)),
+                (void)snprintf(left, sizeof(left), "%s%s", name, values[p->type]);
+        }
         (void)printf("  %-24s %s", left, p->about);
-        for (const char *const *choice = p->choices; choice && *choice; choice++)
+        for (const char *const *choice = p->choices; choice && *choice; choice++) {
             (void)printf("%s%s", choice == p->choices ? " One of: " : ", ", *choice);
+        }
         (void)putchar('\n');
     }
-    if (strcmp(op->name, "get_memory") == 0)
+    if (strcmp(op->name, "get_memory") == 0) {
         (void)printf("  %-24s %s\n", "--history", "Every version, oldest first.");
-    if (strcmp(op->name, "recover") == 0)
-        (void)printf("  %-24s %s\n", "--undo", "Take what the last recovery brought out of the current view again.");
-    if (strcmp(op->name, "remember") == 0)
+    }
+    if (strcmp(op->name, "recover") == 0) {
+        (void)printf("  %-24s %s\n", "--undo",
+                     "Take what the last recovery brought out of the current view again.");
+    }
+    if (strcmp(op->name, "remember") == 0) {
         (void)printf("  %-24s %s\n", "--jsonl FILE|-", "Many at once: a memory object a line.");
+    }
 }
 
 int help_command(const char *verb)
 {
     bool found = false;
 
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++)
+    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
         if (strcmp(extras[i].verb, verb) == 0) {
             (void)printf("holdfast %s\n\n%s\n", extras[i].usage, extras[i].about);
             return 0;
         }
+    }
     /* "session" shows all of its verbs. */
     for (size_t i = 0; i < ops_count; i++) {
         size_t len = strlen(verb);
-        if (!ops[i].verb || strncmp(ops[i].verb, verb, len) != 0 || (ops[i].verb[len] && ops[i].verb[len] != ' '))
+        if (!ops[i].verb || strncmp(ops[i].verb, verb, len) != 0 ||
+            (ops[i].verb[len] && ops[i].verb[len] != ' ')) {
             continue;
-        if (found)
+        }
+        if (found) {
             (void)putchar('\n');
+        }
         help_op(&ops[i]);
         found = true;
     }
-    if (!found)
+    if (!found) {
         (void)fprintf(stderr, "holdfast: there is no command \"%s\"; see: holdfast help\n", verb);
+    }
     return found ? 0 : 2;
 }

@@ -1,4 +1,5 @@
-/* Folders of Markdown notes with YAML front matter: basic-memory's, and Claude Code's memory folder. A memory a file. */
+/* Folders of Markdown notes with YAML front matter: basic-memory's, and Claude Code's memory
+ * folder. A memory a file. */
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
@@ -12,11 +13,13 @@
 #define NOTE_MAX_BYTES ((size_t)1024 * 1024)
 #define FOLDER_DEPTH_MAX 32
 
-/* Front matter between two "---" lines at the start. Returns where the body begins; 0 when there is none. */
+/* Front matter between two "---" lines at the start. Returns where the body begins; 0 when there is
+ * none. */
 static size_t front_matter(struct str text, struct str *ret)
 {
-    if (!str_starts(text, STR("---\n")) && !str_starts(text, STR("---\r\n")))
+    if (!str_starts(text, STR("---\n")) && !str_starts(text, STR("---\r\n"))) {
         return 0;
+    }
     size_t start = (size_t)((const char *)memchr(text.ptr, '\n', text.len) - text.ptr) + 1;
     for (size_t at = start; at < text.len;) {
         const char *newline = memchr(text.ptr + at, '\n', text.len - at);
@@ -31,24 +34,34 @@ static size_t front_matter(struct str text, struct str *ret)
     return 0;
 }
 
-/* A YAML node as JSON: scalars stay text, since that is what the person wrote. NULL where it is too deep. */
+/* A YAML node as JSON: scalars stay text, since that is what the person wrote. NULL where it is too
+ * deep. */
 static json_t *node_to_json(yaml_document_t *document, const yaml_node_t *node, int depth)
 {
-    if (!node || depth > 8)
+    if (!node || depth > 8) {
         return NULL;
-    if (node->type == YAML_SCALAR_NODE)
+    }
+    if (node->type == YAML_SCALAR_NODE) {
         return json_stringn((const char *)node->data.scalar.value, node->data.scalar.length);
+    }
     if (node->type == YAML_SEQUENCE_NODE) {
         json_t *array = json_array();
-        for (const yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++)
-            json_array_append_new(array, node_to_json(document, yaml_document_get_node(document, *i), depth + 1));
+        for (const yaml_node_item_t *i = node->data.sequence.items.start;
+             i < node->data.sequence.items.top; i++) {
+            json_array_append_new(
+                array, node_to_json(document, yaml_document_get_node(document, *i), depth + 1));
+        }
         return array;
     }
     json_t *object = json_object();
-    for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+    for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
+         p < node->data.mapping.pairs.top; p++) {
         const yaml_node_t *key = yaml_document_get_node(document, p->key);
-        if (key && key->type == YAML_SCALAR_NODE)
-            json_object_set_new(object, (const char *)key->data.scalar.value, node_to_json(document, yaml_document_get_node(document, p->value), depth + 1));
+        if (key && key->type == YAML_SCALAR_NODE) {
+            json_object_set_new(
+                object, (const char *)key->data.scalar.value,
+                node_to_json(document, yaml_document_get_node(document, p->value), depth + 1));
+        }
     }
     return object;
 }
@@ -59,13 +72,15 @@ static json_t *parse_front(struct str front)
     yaml_document_t document;
     json_t *object = NULL;
 
-    if (!yaml_parser_initialize(&parser))
+    if (!yaml_parser_initialize(&parser)) {
         return NULL;
+    }
     yaml_parser_set_input_string(&parser, (const unsigned char *)front.ptr, front.len);
     if (yaml_parser_load(&parser, &document)) {
         const yaml_node_t *root = yaml_document_get_root_node(&document);
-        if (root && root->type == YAML_MAPPING_NODE)
+        if (root && root->type == YAML_MAPPING_NODE) {
             object = node_to_json(&document, root, 0);
+        }
         yaml_document_delete(&document);
     }
     yaml_parser_delete(&parser);
@@ -81,23 +96,27 @@ static json_t *tags_of(const json_t *front)
     const json_t *item;
 
     json_array_foreach (value, i, item)
-        if (json_string_length(item))
+        if (json_string_length(item)) {
             json_array_append_new(tags, json_string(json_string_value(item)));
+        }
     for (const char *at = json_string_value(value); at && *at;) {
         size_t len = strcspn(at, ",");
         size_t skip = strspn(at, " ");
         size_t end = len;
-        while (end > skip && at[end - 1] == ' ')
+        while (end > skip && at[end - 1] == ' ') {
             end--;
-        if (end > skip)
+        }
+        if (end > skip) {
             json_array_append_new(tags, json_stringn(at + skip, end - skip));
+        }
         at += len + (at[len] == ',');
     }
     return tags;
 }
 
 /* A time that the front matter states, in the form a memory takes; else the file's own. */
-static void set_time(json_t *memory, const char *field, const json_t *front, const char *const *names, int64_t fallback_us)
+static void set_time(json_t *memory, const char *field, const json_t *front,
+                     const char *const *names, int64_t fallback_us)
 {
     char text[TIMESTAMP_TEXT_MAX];
     struct err ignored = ERR_INIT; /* not a time that we can read: the file's own is used */
@@ -105,8 +124,9 @@ static void set_time(json_t *memory, const char *field, const json_t *front, con
 
     for (; *names; names++) {
         const char *value = json_string_value(json_object_get(front, *names));
-        if (value && timestamp_parse_human(str_of(value), 0, &us, &ignored) == 0 && us > 0)
+        if (value && timestamp_parse_human(str_of(value), 0, &us, &ignored) == 0 && us > 0) {
             break;
+        }
         us = fallback_us;
     }
     timestamp_format(us, text);
@@ -119,7 +139,8 @@ struct folder {
     struct import_notes *notes;
 };
 
-static int add_note(const struct folder *folder, const char *path, const char *relative, const struct stat *stat, struct err *err)
+static int add_note(const struct folder *folder, const char *path, const char *relative,
+                    const struct stat *stat, struct err *err)
 {
     static const char *const created[] = {"created_at", "created", "date", NULL};
     static const char *const updated[] = {"updated_at", "updated", "modified", NULL};
@@ -135,8 +156,9 @@ static int add_note(const struct folder *folder, const char *path, const char *r
     size_t body = front_matter(buf_str(&text), &front_text);
     AUTO(json_unref) json_t *front = body ? parse_front(front_text) : NULL;
     body = front ? body : 0; /* what can't be read as front matter stays in the text */
-    while (body < text.len && strchr("\r\n", text.data[body]))
+    while (body < text.len && strchr("\r\n", text.data[body])) {
         body++;
+    }
     json_t *content = json_stringn(text.data ? text.data + body : "", text.len - body);
     if (!content || json_string_length(content) == 0) {
         import_note(folder->notes, content ? "%s: it is empty" : "%s: it is not UTF-8", relative);
@@ -148,7 +170,9 @@ static int add_note(const struct folder *folder, const char *path, const char *r
     AUTO(json_unref) json_t *metadata = front ? json_copy(front) : json_object();
     json_object_del(metadata, "tags");
     json_object_set_new(metadata, "file", json_string(relative));
-    AUTO(json_unref) json_t *memory = json_pack("{s:s,s:o,s:n,s:o,s:O}", "id", id, "content", content, "session_id", "tags", tags_of(front), "metadata", metadata);
+    AUTO(json_unref)
+    json_t *memory = json_pack("{s:s,s:o,s:n,s:o,s:O}", "id", id, "content", content, "session_id",
+                               "tags", tags_of(front), "metadata", metadata);
     int64_t file_us = (int64_t)stat->st_mtim.tv_sec * 1000000 + stat->st_mtim.tv_nsec / 1000;
     set_time(memory, "created_at", front, created, file_us);
     set_time(memory, "updated_at", front, updated, file_us);
@@ -159,7 +183,8 @@ static bool is_markdown(const char *name)
 {
     size_t len = strlen(name);
 
-    return len > 3 && (strcmp(name + len - 3, ".md") == 0 || (len > 9 && strcmp(name + len - 9, ".markdown") == 0));
+    return len > 3 && (strcmp(name + len - 3, ".md") == 0 ||
+                       (len > 9 && strcmp(name + len - 9, ".markdown") == 0));
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -167,14 +192,17 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int add_folder(const struct folder *folder, const char *path, const char *relative, int depth, struct err *err)
+static int add_folder(const struct folder *folder, const char *path, const char *relative,
+                      int depth, struct err *err)
 {
     struct dirent **entries = NULL;
     int count = scandir(path, &entries, NULL, by_name);
     int rc = 0;
 
-    if (count < 0)
-        return err_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "can't read the folder %s", path);
+    if (count < 0) {
+        return err_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                         "can't read the folder %s", path);
+    }
     for (int i = 0; i < count; i++) {
         const char *name = entries[i]->d_name;
         AUTO(free_ptr) char *full = path_join(path, name);
@@ -184,29 +212,34 @@ static int add_folder(const struct folder *folder, const char *path, const char 
             free(entries[i]);
             continue;
         }
-        if (lstat(full, &st) != 0 || S_ISLNK(st.st_mode))
+        if (lstat(full, &st) != 0 || S_ISLNK(st.st_mode)) {
             import_note(folder->notes, "%s: a link, or not readable", inner);
-        else if (S_ISDIR(st.st_mode) && depth < FOLDER_DEPTH_MAX)
+        } else if (S_ISDIR(st.st_mode) && depth < FOLDER_DEPTH_MAX) {
             rc = add_folder(folder, full, inner, depth + 1, err);
-        else if (S_ISREG(st.st_mode) && is_markdown(name))
+        } else if (S_ISREG(st.st_mode) && is_markdown(name)) {
             rc = add_note(folder, full, inner, &st, err);
-        else
+        } else {
             import_note(folder->notes, "%s: not a Markdown file", inner);
+        }
         free(entries[i]);
     }
     free(entries);
     return rc;
 }
 
-int import_markdown(const char *path, const char *format, struct spool *spool, struct import_notes *notes, struct err *err)
+int import_markdown(const char *path, const char *format, struct spool *spool,
+                    struct import_notes *notes, struct err *err)
 {
     struct folder folder = {format, spool, notes};
     struct stat st;
 
-    if (stat(path, &st) != 0)
-        return err_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "can't read %s", path);
-    if (S_ISDIR(st.st_mode))
+    if (stat(path, &st) != 0) {
+        return err_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "can't read %s",
+                         path);
+    }
+    if (S_ISDIR(st.st_mode)) {
         return add_folder(&folder, path, "", 0, err);
+    }
     const char *slash = strrchr(path, '/');
     return add_note(&folder, path, slash ? slash + 1 : path, &st, err);
 }

@@ -1,4 +1,5 @@
-/* holdfast - the command line. The verbs are the rows of api/ops.def and the commands of this folder. */
+/* holdfast - the command line. The verbs are the rows of api/ops.def and the commands of this
+ * folder. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -10,15 +11,16 @@ static const struct command {
     const char *verb;
     cli_command *run;
 } commands[] = {
-    {"init", cmd_init},         {"serve", cmd_serve},   {"stop", cmd_stop},     {"mcp", cmd_mcp},
-    {"demo", cmd_demo},         {"import", cmd_import}, {"resolve", cmd_resolve}, {"resume", cmd_resume},
-    {"project link", cmd_project_link},
+    {"init", cmd_init},       {"serve", cmd_serve},   {"stop", cmd_stop},
+    {"mcp", cmd_mcp},         {"demo", cmd_demo},     {"import", cmd_import},
+    {"resolve", cmd_resolve}, {"resume", cmd_resume}, {"project link", cmd_project_link},
 };
 
 int cli_home(struct cli *cli, char **ret, struct err *err)
 {
-    if (!cli->home)
+    if (!cli->home) {
         return config_default_home(ret, err);
+    }
     *ret = xstrdup(cli->home);
     return 0;
 }
@@ -47,14 +49,19 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     return cli_fail(cli, &err);
 }
 
-int cli_call(struct cli *cli, const char *name, const json_t *params, int body_fd, client_line_fn *on_line, void *arg, json_t **ret_document,
-             struct err *err)
+int cli_call(struct cli *cli, const char *name, const json_t *params, int body_fd,
+             client_line_fn *on_line, void *arg, json_t **ret_document, struct err *err)
 {
-    struct client_options options = {.home = cli->home, .config_file = cli->config_file, .no_daemon = cli->no_daemon, .label = "cli"};
+    struct client_options options = {.home = cli->home,
+                                     .config_file = cli->config_file,
+                                     .no_daemon = cli->no_daemon,
+                                     .label = "cli"};
 
-    if (!cli->client && client_new(&options, &cli->client, err) != 0)
+    if (!cli->client && client_new(&options, &cli->client, err) != 0) {
         return -(int)err->code;
-    return client_call(cli->client, op_by_name(name), params, body_fd, on_line, arg, ret_document, err);
+    }
+    return client_call(cli->client, op_by_name(name), params, body_fd, on_line, arg, ret_document,
+                       err);
 }
 
 /* A path that stays right when a daemon starts elsewhere. */
@@ -62,8 +69,9 @@ static char *absolute(const char *path)
 {
     char here[4096];
 
-    if (path[0] == '/' || !getcwd(here, sizeof(here)))
+    if (path[0] == '/' || !getcwd(here, sizeof(here))) {
         return xstrdup(path);
+    }
     return xprintf("%s/%s", here, path);
 }
 
@@ -74,11 +82,14 @@ static int take_globals(struct cli *cli, int *argc, char **argv)
     bool options = true;
 
     for (int i = 0; i < *argc; i++) {
-        char **path = strcmp(argv[i], "--home") == 0 ? &cli->home : strcmp(argv[i], "--config") == 0 ? &cli->config_file : NULL;
+        char **path = strcmp(argv[i], "--home") == 0     ? &cli->home
+                      : strcmp(argv[i], "--config") == 0 ? &cli->config_file
+                                                         : NULL;
         options = options && strcmp(argv[i], "--") != 0;
         if (options && path) {
-            if (i + 1 >= *argc || !argv[i + 1][0])
+            if (i + 1 >= *argc || !argv[i + 1][0]) {
                 return cli_usage(cli, "%s needs a path", argv[i]);
+            }
             free(*path);
             *path = absolute(argv[++i]);
         } else if (options && strncmp(argv[i], "--home=", 7) == 0) {
@@ -99,9 +110,11 @@ static int take_globals(struct cli *cli, int *argc, char **argv)
 
 static const struct op *op_of_verb(const char *verb)
 {
-    for (size_t i = 0; i < ops_count; i++)
-        if (ops[i].verb && strcmp(ops[i].verb, verb) == 0)
+    for (size_t i = 0; i < ops_count; i++) {
+        if (ops[i].verb && strcmp(ops[i].verb, verb) == 0) {
             return &ops[i];
+        }
+    }
     return NULL;
 }
 
@@ -112,14 +125,16 @@ static const struct op *variant(const struct op *op, int *argc, char **argv)
         const char *op, *option, *becomes;
     } variants[] = {{"get_memory", "--history", "history"}, {"recover", "--undo", "recover_undo"}};
 
-    for (size_t v = 0; v < sizeof(variants) / sizeof(variants[0]); v++)
+    for (size_t v = 0; v < sizeof(variants) / sizeof(variants[0]); v++) {
         for (int i = 1; strcmp(op->name, variants[v].op) == 0 && i < *argc; i++) {
-            if (strcmp(argv[i], variants[v].option) != 0)
+            if (strcmp(argv[i], variants[v].option) != 0) {
                 continue;
+            }
             memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
             --*argc;
             return op_by_name(variants[v].becomes);
         }
+    }
     return op;
 }
 
@@ -128,18 +143,21 @@ static bool run_verb(struct cli *cli, const char *verb, int argc, char **argv, i
 {
     const struct op *op = op_of_verb(verb);
 
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(commands[i].verb, verb) == 0) {
             *ret_status = commands[i].run(cli, argc, argv);
             return true;
         }
-    if (!op)
+    }
+    if (!op) {
         return false;
-    for (int i = 1; i < argc && strcmp(op->name, "remember") == 0; i++)
+    }
+    for (int i = 1; i < argc && strcmp(op->name, "remember") == 0; i++) {
         if (strcmp(argv[i], "--jsonl") == 0) {
             *ret_status = cmd_import(cli, argc, argv);
             return true;
         }
+    }
     op = variant(op, &argc, argv);
     *ret_status = cli_run_op(cli, op, argc, argv);
     return true;
@@ -149,22 +167,28 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 {
     int status = 0;
 
-    if (argc < 1 || strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+    if (argc < 1 || strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
+        strcmp(argv[0], "-h") == 0) {
         return argc > 1 ? help_command(argv[1]) : help_all();
+    }
     if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0) {
         (void)printf(cli->json ? "{\"version\":\"%s\"}\n" : "holdfast %s\n", HOLDFAST_VERSION);
         return 0;
     }
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0)
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
             return help_command(argv[0]);
+        }
+    }
     if (argc > 1 && argv[1][0] != '-') {
         AUTO(free_ptr) char *two = xprintf("%s %s", argv[0], argv[1]);
-        if (run_verb(cli, two, argc - 1, argv + 1, &status))
+        if (run_verb(cli, two, argc - 1, argv + 1, &status)) {
             return status;
+        }
     }
-    if (run_verb(cli, argv[0], argc, argv, &status))
+    if (run_verb(cli, argv[0], argc, argv, &status)) {
         return status;
+    }
     return cli_usage(cli, "there is no command \"%s\"; see: holdfast help", argv[0]);
 }
 
@@ -176,8 +200,9 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077); /* what agents remember is nobody else's to read */
     int status = take_globals(&cli, &count, argv + 1);
-    if (status == 0)
+    if (status == 0) {
         status = dispatch(&cli, count, argv + 1);
+    }
     client_free(cli.client);
     free(cli.home);
     free(cli.config_file);

@@ -16,11 +16,13 @@ static long long number_of(const json_t *object, const char *key)
 void print_safe(FILE *out, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        bool control = (*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
-        if (!control)
+        bool control = (*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f ||
+                       (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
+        if (!control) {
             (void)fputc(*c, out);
-        else
+        } else {
             (void)fprintf(out, "\\x%02x", *c);
+        }
     }
 }
 
@@ -35,17 +37,21 @@ static void print_memory(const json_t *m)
     size_t i;
     const json_t *tag;
 
-    (void)printf("%s  v%lld  %s  %s  ", text_of(m, "id"), number_of(m, "sync_version"), text_of(m, "memory_type"), text_of(m, "sync_status"));
+    (void)printf("%s  v%lld  %s  %s  ", text_of(m, "id"), number_of(m, "sync_version"),
+                 text_of(m, "memory_type"), text_of(m, "sync_status"));
     print_time(text_of(m, "updated_at"));
     (void)printf("\nproject %s", text_of(m, "project_id"));
-    if (text_of(m, "session_id")[0])
+    if (text_of(m, "session_id")[0]) {
         (void)printf("  session %s", text_of(m, "session_id"));
+    }
     json_array_foreach (json_object_get(m, "tags"), i, tag) {
         (void)printf("%s", i ? ", " : "  tags ");
         print_safe(stdout, json_string_value(tag));
     }
-    if (text_of(m, "deleted_at")[0])
-        (void)printf("\ndeleted %s (its content is kept: holdfast recover --memory %s --at TIME)", text_of(m, "deleted_at"), text_of(m, "id"));
+    if (text_of(m, "deleted_at")[0]) {
+        (void)printf("\ndeleted %s (its content is kept: holdfast recover --memory %s --at TIME)",
+                     text_of(m, "deleted_at"), text_of(m, "id"));
+    }
     (void)printf("\n\n");
     print_safe(stdout, text_of(m, "content"));
     (void)putchar('\n');
@@ -53,15 +59,17 @@ static void print_memory(const json_t *m)
 
 static void print_hit(const json_t *m, uint64_t number)
 {
-    (void)printf("%2llu. %5.2f  %s  ", (unsigned long long)number, json_real_value(json_object_get(m, "score")), text_of(m, "project_id"));
+    (void)printf("%2llu. %5.2f  %s  ", (unsigned long long)number,
+                 json_real_value(json_object_get(m, "score")), text_of(m, "project_id"));
     print_time(text_of(m, "created_at"));
     (void)printf("  %s\n    ", text_of(m, "id"));
     for (const char *c = text_of(m, "snippet"); *c; c++) {
         char one[2] = {*c == '\n' ? ' ' : *c, 0};
-        if ((unsigned char)*c >= 0x80)
+        if ((unsigned char)*c >= 0x80) {
             (void)putchar(*c);
-        else
+        } else {
             print_safe(stdout, one);
+        }
     }
     (void)putchar('\n');
 }
@@ -69,8 +77,9 @@ static void print_hit(const json_t *m, uint64_t number)
 static void print_change(const json_t *c)
 {
     print_time(text_of(c, "at"));
-    (void)printf("  %-7s %-7s %s v%lld  %s  %s\n", text_of(c, "kind"), text_of(c, "op"), text_of(c, "id"), number_of(c, "version"),
-                 text_of(c, "project_id"), text_of(c, "source"));
+    (void)printf("  %-7s %-7s %s v%lld  %s  %s\n", text_of(c, "kind"), text_of(c, "op"),
+                 text_of(c, "id"), number_of(c, "version"), text_of(c, "project_id"),
+                 text_of(c, "source"));
 }
 
 static void print_version(const json_t *m)
@@ -79,7 +88,8 @@ static void print_version(const json_t *m)
 
     (void)printf("v%lld  %s  ", number_of(m, "sync_version"), text_of(change, "op"));
     print_time(text_of(change, "at"));
-    (void)printf("  by %s%s\n", text_of(change, "source"), json_is_true(json_object_get(change, "held")) ? "  (held back)" : "");
+    (void)printf("  by %s%s\n", text_of(change, "source"),
+                 json_is_true(json_object_get(change, "held")) ? "  (held back)" : "");
     print_safe(stdout, text_of(m, "content"));
     (void)printf("\n\n");
 }
@@ -89,13 +99,15 @@ static void print_session(const json_t *s)
     (void)printf("%s  ", text_of(s, "id"));
     print_time(text_of(s, "started_at"));
     (void)printf(" - ");
-    if (text_of(s, "ended_at")[0])
+    if (text_of(s, "ended_at")[0]) {
         print_time(text_of(s, "ended_at"));
-    else
+    } else {
         (void)printf("open            ");
+    }
     (void)printf("  %s  %lld memories", text_of(s, "project_id"), number_of(s, "memory_count"));
-    if (text_of(s, "summary")[0])
+    if (text_of(s, "summary")[0]) {
         (void)printf("\n    ");
+    }
     print_safe(stdout, text_of(s, "summary"));
     (void)putchar('\n');
 }
@@ -104,15 +116,20 @@ static void print_alert(const json_t *a)
 {
     (void)printf("%s  %s  %s\n  ", text_of(a, "id"), text_of(a, "state"), text_of(a, "rule"));
     print_safe(stdout, text_of(a, "summary"));
-    if (strcmp(text_of(a, "state"), "open") == 0)
-        (void)printf("\n  put it back:  holdfast resolve %s --revert\n  it was meant: holdfast resolve %s --accept", text_of(a, "id"), text_of(a, "id"));
+    if (strcmp(text_of(a, "state"), "open") == 0) {
+        (void)printf("\n  put it back:  holdfast resolve %s --revert\n  it was meant: holdfast "
+                     "resolve %s --accept",
+                     text_of(a, "id"), text_of(a, "id"));
+    }
     (void)printf("\n\n");
 }
 
 static void print_event(const json_t *e)
 {
-    (void)printf("%s  %s  %s  %s  %lld changes to seq %lld in %.1f ms  ", text_of(e, "at"), text_of(e, "vault"), text_of(e, "direction"),
-                 text_of(e, "result"), number_of(e, "count"), number_of(e, "to_seq"), (double)number_of(e, "duration_us") / 1000);
+    (void)printf("%s  %s  %s  %s  %lld changes to seq %lld in %.1f ms  ", text_of(e, "at"),
+                 text_of(e, "vault"), text_of(e, "direction"), text_of(e, "result"),
+                 number_of(e, "count"), number_of(e, "to_seq"),
+                 (double)number_of(e, "duration_us") / 1000);
     print_safe(stdout, text_of(e, "error"));
     (void)putchar('\n');
 }
@@ -123,43 +140,50 @@ static void print_check(const json_t *c)
 
     (void)printf("%s %s: ", ok ? "ok  " : "LOOK", text_of(c, "check"));
     print_safe(stdout, text_of(c, "detail"));
-    if (!ok && text_of(c, "advice")[0])
+    if (!ok && text_of(c, "advice")[0]) {
         (void)printf("\n     -> %s", text_of(c, "advice"));
+    }
     (void)putchar('\n');
 }
 
 void print_line(const struct op *op, const json_t *line, uint64_t number)
 {
-    if (strcmp(op->name, "recall") == 0)
+    if (strcmp(op->name, "recall") == 0) {
         print_hit(line, number);
-    else if (strcmp(op->name, "history") == 0)
+    } else if (strcmp(op->name, "history") == 0) {
         print_version(line);
-    else if (strcmp(op->name, "log") == 0)
+    } else if (strcmp(op->name, "log") == 0) {
         print_change(line);
-    else if (strcmp(op->name, "list_sessions") == 0)
+    } else if (strcmp(op->name, "list_sessions") == 0) {
         print_session(line);
-    else if (strcmp(op->name, "check_destruction") == 0)
+    } else if (strcmp(op->name, "check_destruction") == 0) {
         print_alert(line);
-    else if (strcmp(op->name, "sync_events") == 0)
+    } else if (strcmp(op->name, "sync_events") == 0) {
         print_event(line);
-    else if (strcmp(op->name, "doctor") == 0)
+    } else if (strcmp(op->name, "doctor") == 0) {
         print_check(line);
-    else if (strcmp(op->name, "list_projects") == 0)
-        (void)printf("%-40s %8lld memories\n", text_of(line, "id"), number_of(line, "memory_count"));
-    else
+    } else if (strcmp(op->name, "list_projects") == 0) {
+        (void)printf("%-40s %8lld memories\n", text_of(line, "id"),
+                     number_of(line, "memory_count"));
+    } else {
         (void)json_dumpf(line, stdout, JSON_COMPACT | JSON_SORT_KEYS), (void)putchar('\n');
+    }
 }
 
 void print_end(const struct op *op, uint64_t lines)
 {
-    if (lines)
+    if (lines) {
         return;
-    if (strcmp(op->name, "recall") == 0)
+    }
+    if (strcmp(op->name, "recall") == 0) {
         (void)printf("Nothing found here. In all projects: --all-projects\n");
-    if (strcmp(op->name, "check_destruction") == 0)
+    }
+    if (strcmp(op->name, "check_destruction") == 0) {
         (void)printf("No alert is open.\n");
-    if (strcmp(op->name, "dead_letters") == 0)
+    }
+    if (strcmp(op->name, "dead_letters") == 0) {
         (void)printf("No dead letters.\n");
+    }
 }
 
 static void print_status(const json_t *s)
@@ -167,23 +191,31 @@ static void print_status(const json_t *s)
     size_t i;
     const json_t *v;
 
-    (void)printf("%s%s\n", json_is_true(json_object_get(s, "healthy")) ? "All is well." : "Something needs a look: holdfast doctor",
-                 json_is_true(json_object_get(s, "paused")) ? " Sync is paused (holdfast resume)." : "");
-    (void)printf("memories %lld (%lld deleted), changes %lld, sessions %lld, projects %lld\n", number_of(s, "memories"), number_of(s, "deleted"),
-                 number_of(s, "changes"), number_of(s, "sessions"), number_of(s, "projects"));
-    (void)printf("alerts open %lld, waiting to be sent %lld, dead letters %lld\n", number_of(s, "alerts_open"), number_of(s, "queue_size"),
+    (void)printf(
+        "%s%s\n",
+        json_is_true(json_object_get(s, "healthy")) ? "All is well."
+                                                    : "Something needs a look: holdfast doctor",
+        json_is_true(json_object_get(s, "paused")) ? " Sync is paused (holdfast resume)." : "");
+    (void)printf("memories %lld (%lld deleted), changes %lld, sessions %lld, projects %lld\n",
+                 number_of(s, "memories"), number_of(s, "deleted"), number_of(s, "changes"),
+                 number_of(s, "sessions"), number_of(s, "projects"));
+    (void)printf("alerts open %lld, waiting to be sent %lld, dead letters %lld\n",
+                 number_of(s, "alerts_open"), number_of(s, "queue_size"),
                  number_of(s, "failed_count"));
     json_array_foreach (json_object_get(s, "vaults"), i, v) {
-        (void)printf("vault %s (%s): %s, has %lld of %lld, lag %lld ms", text_of(v, "name"), text_of(v, "kind"),
-                     json_is_true(json_object_get(v, "connected")) ? "connected" : "NOT connected", number_of(v, "acked_seq"), number_of(v, "head_seq"),
-                     number_of(v, "lag_ms"));
-        if (text_of(v, "error")[0])
+        (void)printf("vault %s (%s): %s, has %lld of %lld, lag %lld ms", text_of(v, "name"),
+                     text_of(v, "kind"),
+                     json_is_true(json_object_get(v, "connected")) ? "connected" : "NOT connected",
+                     number_of(v, "acked_seq"), number_of(v, "head_seq"), number_of(v, "lag_ms"));
+        if (text_of(v, "error")[0]) {
             (void)printf("\n  ");
+        }
         print_safe(stdout, text_of(v, "error"));
         (void)putchar('\n');
     }
-    if (json_array_size(json_object_get(s, "vaults")) == 0)
+    if (json_array_size(json_object_get(s, "vaults")) == 0) {
         (void)printf("no vault: holdfast init --vault file:PATH\n");
+    }
 }
 
 static void print_recovery(const json_t *r)
@@ -192,27 +224,34 @@ static void print_recovery(const json_t *r)
     json_t *p;
 
     (void)printf("%s %lld memories from %s in %lld ms (%lld already here, %lld conflicts).\n",
-                 json_is_true(json_object_get(r, "dry_run")) ? "Would recover" : "Recovered", number_of(r, "recovered_count"), text_of(r, "from"),
-                 number_of(r, "duration_ms"), number_of(r, "skipped_count"), number_of(r, "conflict_count"));
+                 json_is_true(json_object_get(r, "dry_run")) ? "Would recover" : "Recovered",
+                 number_of(r, "recovered_count"), text_of(r, "from"), number_of(r, "duration_ms"),
+                 number_of(r, "skipped_count"), number_of(r, "conflict_count"));
     json_object_foreach (json_object_get(r, "projects"), project, p) {
         (void)printf("  ");
         print_safe(stdout, project);
-        (void)printf(": %lld (%lld new, %lld newer, %lld taken back), %lld skipped, %lld conflicts\n", number_of(p, "recovered"), number_of(p, "new"),
-                     number_of(p, "newer"), number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"));
+        (void)printf(
+            ": %lld (%lld new, %lld newer, %lld taken back), %lld skipped, %lld conflicts\n",
+            number_of(p, "recovered"), number_of(p, "new"), number_of(p, "newer"),
+            number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"));
     }
-    if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count"))
+    if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count")) {
         (void)printf("Take it back with: holdfast recover --undo\n");
+    }
 }
 
 static void print_verify(const json_t *v)
 {
     const json_t *bad = json_object_get(v, "first_bad");
 
-    (void)printf("%s: %lld changes checked.\n", json_is_true(json_object_get(v, "ok")) ? "Intact" : "DAMAGED", number_of(v, "changes"));
+    (void)printf("%s: %lld changes checked.\n",
+                 json_is_true(json_object_get(v, "ok")) ? "Intact" : "DAMAGED",
+                 number_of(v, "changes"));
     if (json_is_object(bad)) {
         (void)printf("First bad: ");
-        if (text_of(bad, "origin")[0])
+        if (text_of(bad, "origin")[0]) {
             (void)printf("origin %s, seq %lld: ", text_of(bad, "origin"), number_of(bad, "seq"));
+        }
         print_safe(stdout, text_of(bad, "reason"));
         (void)putchar('\n');
     }
@@ -220,28 +259,32 @@ static void print_verify(const json_t *v)
 
 void print_document(const struct op *op, const json_t *d)
 {
-    if (strcmp(op->name, "remember") == 0)
-        (void)printf("Remembered %s (version %lld, %s).\n", text_of(d, "id"), number_of(d, "sync_version"), text_of(d, "sync_status"));
-    else if (strcmp(op->name, "forget") == 0)
-        (void)printf("Forgotten %s (%s). Every version is kept: holdfast show %s --history\n", text_of(d, "id"), text_of(d, "sync_status"),
-                     text_of(d, "id"));
-    else if (strcmp(op->name, "get_memory") == 0)
+    if (strcmp(op->name, "remember") == 0) {
+        (void)printf("Remembered %s (version %lld, %s).\n", text_of(d, "id"),
+                     number_of(d, "sync_version"), text_of(d, "sync_status"));
+    } else if (strcmp(op->name, "forget") == 0) {
+        (void)printf("Forgotten %s (%s). Every version is kept: holdfast show %s --history\n",
+                     text_of(d, "id"), text_of(d, "sync_status"), text_of(d, "id"));
+    } else if (strcmp(op->name, "get_memory") == 0) {
         print_memory(d);
-    else if (strcmp(op->name, "get_sync_status") == 0)
+    } else if (strcmp(op->name, "get_sync_status") == 0) {
         print_status(d);
-    else if (strcmp(op->name, "recover") == 0 || strcmp(op->name, "recover_undo") == 0)
+    } else if (strcmp(op->name, "recover") == 0 || strcmp(op->name, "recover_undo") == 0) {
         print_recovery(d);
-    else if (strcmp(op->name, "verify") == 0)
+    } else if (strcmp(op->name, "verify") == 0) {
         print_verify(d);
-    else if (strcmp(op->name, "sync_now") == 0)
-        (void)printf("Synced %lld changes in %lld ms; %lld wait, %lld dead letters.\n", number_of(d, "synced"), number_of(d, "duration_ms"),
+    } else if (strcmp(op->name, "sync_now") == 0) {
+        (void)printf("Synced %lld changes in %lld ms; %lld wait, %lld dead letters.\n",
+                     number_of(d, "synced"), number_of(d, "duration_ms"),
                      number_of(d, "queue_size"), number_of(d, "failed"));
-    else if (strcmp(op->name, "current_project") == 0)
+    } else if (strcmp(op->name, "current_project") == 0) {
         (void)printf("%s (by %s)\n", text_of(d, "project_id"), text_of(d, "because"));
-    else if (strcmp(op->name, "pause_sync") == 0)
-        (void)printf("Sync is paused; memories are still kept in the ledger. Go on with: holdfast resume\n");
-    else if (strcmp(op->name, "resume_sync") == 0)
+    } else if (strcmp(op->name, "pause_sync") == 0) {
+        (void)printf(
+            "Sync is paused; memories are still kept in the ledger. Go on with: holdfast resume\n");
+    } else if (strcmp(op->name, "resume_sync") == 0) {
         (void)printf("Sync goes on.\n");
-    else
+    } else {
         (void)json_dumpf(d, stdout, JSON_INDENT(2) | JSON_SORT_KEYS), (void)putchar('\n');
+    }
 }

@@ -15,40 +15,54 @@ static const char *const choices_on_alert[] = {"hold", "pause", NULL};
 static const char *const choices_format[] = {"logfmt", "json", NULL};
 static const char *const choices_level[] = {"debug", "info", "warn", "error", NULL};
 
-#define KEY(section_, name_, type_, field_, ...)                                                                       \
-    {                                                                                                                  \
-        .section = section_, .name = name_, .type = type_, .offset = offsetof(struct config, field_), ##__VA_ARGS__    \
+#define KEY(section_, name_, type_, field_, ...)                                                   \
+    {                                                                                              \
+        .section = section_, .name = name_, .type = type_,                                         \
+        .offset = offsetof(struct config, field_), ##__VA_ARGS__                                   \
     }
 
-/* The one table of keys: parsing, checking and docs/configuration.md (./dev lint compares them) read it. */
+/* The one table of keys: parsing, checking and docs/configuration.md (./dev lint compares them)
+ * read it. */
 const struct config_key config_keys[] = {
     KEY("daemon", "project", KEY_TEXT, daemon.project, .max = PROJECT_ID_MAX_BYTES),
     KEY("daemon", "ack", KEY_CHOICE, daemon.ack, .choices = choices_ack, .env = "HOLDFAST_ACK"),
     KEY("daemon", "log_level", KEY_CHOICE, daemon.log_level, .choices = choices_level),
     KEY("daemon", "log_format", KEY_CHOICE_BOOL, daemon.log_json, .choices = choices_format),
-    KEY("daemon", "session_idle", KEY_DURATION, daemon.session_idle_ms, .min = 1000, .max = 7 * 86400 * 1000.0),
+    KEY("daemon", "session_idle", KEY_DURATION, daemon.session_idle_ms, .min = 1000,
+        .max = 7 * 86400 * 1000.0),
     KEY("guard", "enabled", KEY_BOOL, guard.rules.enabled),
     KEY("guard", "on_alert", KEY_CHOICE, guard.on_alert, .choices = choices_on_alert),
     KEY("guard", "allow_yes", KEY_BOOL, guard.allow_yes),
     KEY("guard", "command", KEY_TEXT, guard.command, .max = 4096),
     KEY("guard", "webhook", KEY_URL, guard.webhook, .max = 4096),
-    KEY("guard", "delete_max", KEY_COUNT, guard.rules.delete_max, .min = 1, .max = 1e6, .env = "DESTRUCTION_THRESHOLD"),
-    KEY("guard", "delete_window", KEY_DURATION, guard.rules.delete_window_ms, .min = 1000, .max = 3600000, .env = "DESTRUCTION_WINDOW_SECONDS"),
+    KEY("guard", "delete_max", KEY_COUNT, guard.rules.delete_max, .min = 1, .max = 1e6,
+        .env = "DESTRUCTION_THRESHOLD"),
+    KEY("guard", "delete_window", KEY_DURATION, guard.rules.delete_window_ms, .min = 1000,
+        .max = 3600000, .env = "DESTRUCTION_WINDOW_SECONDS"),
     KEY("guard", "share_max", KEY_SHARE, guard.rules.share_max),
     KEY("guard", "share_min", KEY_COUNT, guard.rules.share_min, .min = 1, .max = 1e6),
-    KEY("guard", "share_window", KEY_DURATION, guard.rules.share_window_ms, .min = 1000, .max = 3600000),
-    KEY("guard", "drip_window", KEY_DURATION, guard.rules.drip_window_ms, .min = 1000, .max = 3600000),
+    KEY("guard", "share_window", KEY_DURATION, guard.rules.share_window_ms, .min = 1000,
+        .max = 3600000),
+    KEY("guard", "drip_window", KEY_DURATION, guard.rules.drip_window_ms, .min = 1000,
+        .max = 3600000),
     KEY("guard", "update_max", KEY_SHARE, guard.rules.update_max),
     KEY("guard", "update_min", KEY_COUNT, guard.rules.update_min, .min = 1, .max = 1e6),
-    KEY("guard", "update_window", KEY_DURATION, guard.rules.update_window_ms, .min = 1000, .max = 3600000),
+    KEY("guard", "update_window", KEY_DURATION, guard.rules.update_window_ms, .min = 1000,
+        .max = 3600000),
     KEY("guard", "loss_max", KEY_SHARE, guard.rules.loss_max),
     KEY("guard", "loss_min", KEY_COUNT, guard.rules.loss_min, .min = 1, .max = 1e6),
-    KEY("guard", "loss_window", KEY_DURATION, guard.rules.loss_window_ms, .min = 1000, .max = 3600000),
-    KEY("guard", "version_jump_max", KEY_COUNT, guard.rules.version_jump_max, .min = 1, .max = 1e15),
-    KEY("sync", "batch_size", KEY_COUNT, sync.batch_size, .min = 1, .max = VAULT_BATCH_MAX, .env = "SYNC_BATCH_SIZE"),
-    KEY("sync", "initial_backoff", KEY_DURATION, sync.backoff_initial_ms, .min = 10, .max = 3600000, .env = "SYNC_INITIAL_BACKOFF"),
-    KEY("sync", "max_backoff", KEY_DURATION, sync.backoff_max_ms, .min = 10, .max = 86400000, .env = "SYNC_MAX_BACKOFF"),
-    KEY("sync", "max_retries", KEY_COUNT, sync.max_retries, .min = 0, .max = 1e9, .env = "SYNC_MAX_RETRIES"),
+    KEY("guard", "loss_window", KEY_DURATION, guard.rules.loss_window_ms, .min = 1000,
+        .max = 3600000),
+    KEY("guard", "version_jump_max", KEY_COUNT, guard.rules.version_jump_max, .min = 1,
+        .max = 1e15),
+    KEY("sync", "batch_size", KEY_COUNT, sync.batch_size, .min = 1, .max = VAULT_BATCH_MAX,
+        .env = "SYNC_BATCH_SIZE"),
+    KEY("sync", "initial_backoff", KEY_DURATION, sync.backoff_initial_ms, .min = 10, .max = 3600000,
+        .env = "SYNC_INITIAL_BACKOFF"),
+    KEY("sync", "max_backoff", KEY_DURATION, sync.backoff_max_ms, .min = 10, .max = 86400000,
+        .env = "SYNC_MAX_BACKOFF"),
+    KEY("sync", "max_retries", KEY_COUNT, sync.max_retries, .min = 0, .max = 1e9,
+        .env = "SYNC_MAX_RETRIES"),
 };
 const size_t config_keys_count = sizeof(config_keys) / sizeof(config_keys[0]);
 
@@ -57,14 +71,18 @@ static void config_defaults(struct config *config)
     *config = (struct config){
         .daemon = {.ack = ACK_LEDGER, .log_level = LOG_INFO, .session_idle_ms = 30 * 60 * 1000},
         .guard = {.rules = GUARD_OPTIONS_DEFAULT, .on_alert = ON_ALERT_HOLD},
-        .sync = {.batch_size = REPLICATOR_BATCH_DEFAULT, .backoff_initial_ms = BACKOFF_INITIAL_MS, .backoff_max_ms = BACKOFF_MAX_MS, .max_retries = 5},
+        .sync = {.batch_size = REPLICATOR_BATCH_DEFAULT,
+                 .backoff_initial_ms = BACKOFF_INITIAL_MS,
+                 .backoff_max_ms = BACKOFF_MAX_MS,
+                 .max_retries = 5},
     };
 }
 
 void config_done(struct config *config)
 {
-    if (!config)
+    if (!config) {
         return;
+    }
     free(config->path);
     free(config->daemon.project);
     free(config->guard.command);
@@ -78,8 +96,10 @@ void config_done(struct config *config)
 
 /* ---- values ---- */
 
-/* "500ms", "60s", "30m", "1h", "7d"; a bare number is seconds only where the environment gives one. */
-static int parse_duration(const struct config_key *key, const char *text, bool seconds, double *ret_ms, struct err *err)
+/* "500ms", "60s", "30m", "1h", "7d"; a bare number is seconds only where the environment gives one.
+ */
+static int parse_duration(const struct config_key *key, const char *text, bool seconds,
+                          double *ret_ms, struct err *err)
 {
     static const struct {
         const char *unit;
@@ -88,18 +108,21 @@ static int parse_duration(const struct config_key *key, const char *text, bool s
     size_t digits = strspn(text, "0123456789");
     int64_t number = 0;
 
-    if (digits && num_parse_i64((struct str){text, digits}, 0, INT32_MAX, key->name, &number, err) == 0) {
+    if (digits &&
+        num_parse_i64((struct str){text, digits}, 0, INT32_MAX, key->name, &number, err) == 0) {
         if (seconds && !text[digits]) {
             *ret_ms = (double)number * 1000;
             return 0;
         }
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
             if (strcmp(text + digits, units[i].unit) == 0) {
                 *ret_ms = (double)number * units[i].ms;
                 return 0;
             }
+        }
     }
-    return err_set(err, ERR_CONFIG, "is \"%.64s\"; it is a duration such as 500ms, 60s, 30m, 1h or 7d", text);
+    return err_set(err, ERR_CONFIG,
+                   "is \"%.64s\"; it is a duration such as 500ms, 60s, 30m, 1h or 7d", text);
 }
 
 static int set_choice(const struct config_key *key, const char *text, void *field, struct err *err)
@@ -109,10 +132,11 @@ static int set_choice(const struct config_key *key, const char *text, void *fiel
 
     for (int i = 0; key->choices[i]; i++) {
         if (strcmp(key->choices[i], text) == 0) {
-            if (key->type == KEY_CHOICE_BOOL)
+            if (key->type == KEY_CHOICE_BOOL) {
                 *(bool *)field = i == 1;
-            else
+            } else {
                 *(unsigned *)field = (unsigned)i;
+            }
             return 0;
         }
         int n = snprintf(all + at, sizeof(all) - at, "%s%s", at ? ", " : "", key->choices[i]);
@@ -123,19 +147,26 @@ static int set_choice(const struct config_key *key, const char *text, void *fiel
 
 static int set_text(const struct config_key *key, const char *text, char **field, struct err *err)
 {
-    if (!*text || strlen(text) > (size_t)key->max)
-        return err_set(err, ERR_CONFIG, "has %zu bytes; allowed are 1 to %.0f", strlen(text), key->max);
-    if (key->type == KEY_URL && strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
-        return err_set(err, ERR_CONFIG, "is \"%.64s\"; it must begin with http:// or https://", text);
-    if (strcmp(key->name, "project") == 0 && project_id_check(str_of(text), err) != 0)
+    if (!*text || strlen(text) > (size_t)key->max) {
+        return err_set(err, ERR_CONFIG, "has %zu bytes; allowed are 1 to %.0f", strlen(text),
+                       key->max);
+    }
+    if (key->type == KEY_URL && strncmp(text, "http://", 7) != 0 &&
+        strncmp(text, "https://", 8) != 0) {
+        return err_set(err, ERR_CONFIG, "is \"%.64s\"; it must begin with http:// or https://",
+                       text);
+    }
+    if (strcmp(key->name, "project") == 0 && project_id_check(str_of(text), err) != 0) {
         return -(int)err->code;
+    }
     free(*field);
     *field = xstrdup(text);
     return 0;
 }
 
 /* Put a value that came as text where its key's row says. The message continues the key's name. */
-static int set_value(struct config *config, const struct config_key *key, const char *text, bool from_env, struct err *err)
+static int set_value(struct config *config, const struct config_key *key, const char *text,
+                     bool from_env, struct err *err)
 {
     void *field = (char *)config + key->offset;
     struct err why = ERR_INIT;
@@ -150,25 +181,34 @@ static int set_value(struct config *config, const struct config_key *key, const 
     case KEY_CHOICE_BOOL:
         return set_choice(key, text, field, err);
     case KEY_BOOL:
-        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
             return err_set(err, ERR_CONFIG, "is \"%.64s\"; allowed are true and false", text);
+        }
         *(bool *)field = *text == 't';
         return 0;
     case KEY_COUNT:
-        if (num_parse_i64(str_of(text), (int64_t)key->min, (int64_t)key->max, "", &count, &why) != 0)
-            return err_set(err, ERR_CONFIG, "is \"%.64s\"; allowed is a whole number from %.0f to %.0f", text, key->min, key->max);
+        if (num_parse_i64(str_of(text), (int64_t)key->min, (int64_t)key->max, "", &count, &why) !=
+            0) {
+            return err_set(err, ERR_CONFIG,
+                           "is \"%.64s\"; allowed is a whole number from %.0f to %.0f", text,
+                           key->min, key->max);
+        }
         *(uint64_t *)field = (uint64_t)count;
         return 0;
     case KEY_SHARE:
-        if (num_parse_double(str_of(text), 0, 1, "", &number, &why) != 0)
+        if (num_parse_double(str_of(text), 0, 1, "", &number, &why) != 0) {
             return err_set(err, ERR_CONFIG, "is \"%.64s\"; allowed is a number from 0 to 1", text);
+        }
         *(double *)field = number;
         return 0;
     case KEY_DURATION:
-        if (parse_duration(key, text, from_env, &number, err) != 0)
+        if (parse_duration(key, text, from_env, &number, err) != 0) {
             return -(int)err->code;
-        if (number < key->min || number > key->max)
-            return err_set(err, ERR_CONFIG, "is \"%.64s\"; allowed are %.0f to %.0f seconds", text, key->min / 1000, key->max / 1000);
+        }
+        if (number < key->min || number > key->max) {
+            return err_set(err, ERR_CONFIG, "is \"%.64s\"; allowed are %.0f to %.0f seconds", text,
+                           key->min / 1000, key->max / 1000);
+        }
         *(int64_t *)field = (int64_t)number;
         return 0;
     }
@@ -194,30 +234,38 @@ static const char *scalar(const yaml_node_t *node)
     return node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
 }
 
-static int unknown_key(const struct loading *l, const yaml_node_t *node, const char *section, const char *name, struct err *err)
+static int unknown_key(const struct loading *l, const yaml_node_t *node, const char *section,
+                       const char *name, struct err *err)
 {
     char known[512] = "";
     size_t at = 0;
 
-    for (size_t i = 0; i < config_keys_count && at < sizeof(known); i++)
+    for (size_t i = 0; i < config_keys_count && at < sizeof(known); i++) {
         if (strcmp(config_keys[i].section, section) == 0) {
-            int n = snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "", config_keys[i].name);
+            int n = snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "",
+                             config_keys[i].name);
             at += n > 0 ? (size_t)n : 0;
         }
-    (void)err_set(err, ERR_CONFIG, "unknown key \"%s.%.64s\"; %s knows %s", section, name, section, known);
+    }
+    (void)err_set(err, ERR_CONFIG, "unknown key \"%s.%.64s\"; %s knows %s", section, name, section,
+                  known);
     return at_line(l, node, err);
 }
 
 static const struct config_key *find_key(const char *section, const char *name)
 {
-    for (size_t i = 0; i < config_keys_count; i++)
-        if (strcmp(config_keys[i].section, section) == 0 && strcmp(config_keys[i].name, name) == 0)
+    for (size_t i = 0; i < config_keys_count; i++) {
+        if (strcmp(config_keys[i].section, section) == 0 &&
+            strcmp(config_keys[i].name, name) == 0) {
             return &config_keys[i];
+        }
+    }
     return NULL;
 }
 
 /* A mapping's next pair, with duplicates refused. */
-static int pair_at(const struct loading *l, const yaml_node_t *mapping, const yaml_node_pair_t *pair, const yaml_node_t **ret_key,
+static int pair_at(const struct loading *l, const yaml_node_t *mapping,
+                   const yaml_node_pair_t *pair, const yaml_node_t **ret_key,
                    const yaml_node_t **ret_value, struct err *err)
 {
     *ret_key = yaml_document_get_node(l->document, pair->key);
@@ -236,27 +284,36 @@ static int pair_at(const struct loading *l, const yaml_node_t *mapping, const ya
     return 0;
 }
 
-static int load_section(const struct loading *l, const char *section, const yaml_node_t *node, struct err *err)
+static int load_section(const struct loading *l, const char *section, const yaml_node_t *node,
+                        struct err *err)
 {
-    if (node->type == YAML_SCALAR_NODE && !*scalar(node))
+    if (node->type == YAML_SCALAR_NODE && !*scalar(node)) {
         return 0; /* a section with everything commented out */
+    }
     if (node->type != YAML_MAPPING_NODE) {
         (void)err_set(err, ERR_CONFIG, "\"%s\" must hold keys, indented below it", section);
         return at_line(l, node, err);
     }
-    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
-        if (pair_at(l, node, pair, &key, &value, err) != 0)
+        if (pair_at(l, node, pair, &key, &value, err) != 0) {
             return -(int)err->code;
+        }
         const struct config_key *row = find_key(section, scalar(key));
-        if (!row)
+        if (!row) {
             return unknown_key(l, key, section, scalar(key), err);
-        int rc = scalar(value) ? set_value(l->config, row, scalar(value), false, err) : err_set(err, ERR_CONFIG, "must be one value");
+        }
+        int rc = scalar(value) ? set_value(l->config, row, scalar(value), false, err)
+                               : err_set(err, ERR_CONFIG, "must be one value");
         if (rc != 0) {
             (void)err_context(err, "%s.%s", section, row->name);
-            for (char *c; (c = strstr(err->message, ": is \"")) || (c = strstr(err->message, ": must")) || (c = strstr(err->message, ": has "));)
+            for (char *c; (c = strstr(err->message, ": is \"")) ||
+                          (c = strstr(err->message, ": must")) ||
+                          (c = strstr(err->message, ": has "));) {
                 memmove(c, c + 1, strlen(c)); /* "guard.delete_max is ..." */
+            }
             return at_line(l, value, err);
         }
     }
@@ -270,25 +327,37 @@ static bool name_ok(const char *name)
     return len >= 1 && len <= 63 && !name[len];
 }
 
-static int add_vault(const struct loading *l, const yaml_node_t *node, char *name, const char *kind, const char *path, struct err *err)
+static int add_vault(const struct loading *l, const yaml_node_t *node, char *name, const char *kind,
+                     const char *path, struct err *err)
 {
     struct config *config = l->config;
     AUTO(free_ptr) char *own_name = name;
 
-    if (config->vault_count == CONFIG_VAULTS_MAX)
-        return err_set(err, ERR_CONFIG, "at most %d vaults", CONFIG_VAULTS_MAX), at_line(l, node, err);
-    if (!own_name)
-        own_name = config->vault_count ? xprintf("%s-%zu", kind, config->vault_count + 1) : xstrdup(kind);
-    if (!name_ok(own_name))
-        return err_set(err, ERR_CONFIG, "vault name \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and -", own_name), at_line(l, node, err);
-    for (size_t i = 0; i < config->vault_count; i++)
-        if (strcmp(config->vaults[i].name, own_name) == 0)
-            return err_set(err, ERR_CONFIG, "two vaults are named \"%s\"", own_name), at_line(l, node, err);
+    if (config->vault_count == CONFIG_VAULTS_MAX) {
+        return err_set(err, ERR_CONFIG, "at most %d vaults", CONFIG_VAULTS_MAX),
+               at_line(l, node, err);
+    }
+    if (!own_name) {
+        own_name =
+            config->vault_count ? xprintf("%s-%zu", kind, config->vault_count + 1) : xstrdup(kind);
+    }
+    if (!name_ok(own_name)) {
+        return err_set(err, ERR_CONFIG,
+                       "vault name \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and -", own_name),
+               at_line(l, node, err);
+    }
+    for (size_t i = 0; i < config->vault_count; i++) {
+        if (strcmp(config->vaults[i].name, own_name) == 0) {
+            return err_set(err, ERR_CONFIG, "two vaults are named \"%s\"", own_name),
+                   at_line(l, node, err);
+        }
+    }
     AUTO(free_ptr) char *folder = xstrdup(l->path);
     char *slash = strrchr(folder, '/');
     *(slash ? slash : folder) = 0;
     AUTO(free_ptr) char *full = path[0] == '/' ? xstrdup(path) : path_join(folder, path);
-    config->vaults[config->vault_count++] = (struct config_vault){.name = own_name, .spec = xprintf("%s:%s", kind, full)};
+    config->vaults[config->vault_count++] =
+        (struct config_vault){.name = own_name, .spec = xprintf("%s:%s", kind, full)};
     own_name = NULL;
     return 0;
 }
@@ -298,36 +367,55 @@ static int load_vault(const struct loading *l, const yaml_node_t *node, struct e
     static const char *const names[] = {"name", "kind", "path"};
     const char *values[3] = {NULL, NULL, NULL};
 
-    if (node->type != YAML_MAPPING_NODE)
-        return err_set(err, ERR_CONFIG, "a vault is: - kind: file, path: ..., and perhaps name: ..."), at_line(l, node, err);
-    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+    if (node->type != YAML_MAPPING_NODE) {
+        return err_set(err, ERR_CONFIG,
+                       "a vault is: - kind: file, path: ..., and perhaps name: ..."),
+               at_line(l, node, err);
+    }
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
         size_t i = 0;
-        if (pair_at(l, node, pair, &key, &value, err) != 0)
+        if (pair_at(l, node, pair, &key, &value, err) != 0) {
             return -(int)err->code;
-        while (i < 3 && strcmp(names[i], scalar(key)) != 0)
+        }
+        while (i < 3 && strcmp(names[i], scalar(key)) != 0) {
             i++;
-        if (i == 3 || !scalar(value))
-            return err_set(err, ERR_CONFIG, "unknown key \"vaults[].%.64s\"; a vault knows name, kind, path", scalar(key)), at_line(l, key, err);
+        }
+        if (i == 3 || !scalar(value)) {
+            return err_set(err, ERR_CONFIG,
+                           "unknown key \"vaults[].%.64s\"; a vault knows name, kind, path",
+                           scalar(key)),
+                   at_line(l, key, err);
+        }
         values[i] = scalar(value);
     }
-    if (!values[1] || strcmp(values[1], "file") != 0)
-        return err_set(err, ERR_CONFIG, "vault kind is \"%.64s\"; allowed is file", values[1] ? values[1] : ""), at_line(l, node, err);
-    if (!values[2] || !*values[2])
+    if (!values[1] || strcmp(values[1], "file") != 0) {
+        return err_set(err, ERR_CONFIG, "vault kind is \"%.64s\"; allowed is file",
+                       values[1] ? values[1] : ""),
+               at_line(l, node, err);
+    }
+    if (!values[2] || !*values[2]) {
         return err_set(err, ERR_CONFIG, "a vault of kind file needs a path"), at_line(l, node, err);
+    }
     return add_vault(l, node, values[0] ? xstrdup(values[0]) : NULL, values[1], values[2], err);
 }
 
 static int load_vaults(const struct loading *l, const yaml_node_t *node, struct err *err)
 {
-    if (node->type == YAML_SCALAR_NODE && !*scalar(node))
+    if (node->type == YAML_SCALAR_NODE && !*scalar(node)) {
         return 0;
-    if (node->type != YAML_SEQUENCE_NODE)
+    }
+    if (node->type != YAML_SEQUENCE_NODE) {
         return err_set(err, ERR_CONFIG, "\"vaults\" must be a list"), at_line(l, node, err);
-    for (const yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
-        if (load_vault(l, yaml_document_get_node(l->document, *item), err) != 0)
+    }
+    for (const yaml_node_item_t *item = node->data.sequence.items.start;
+         item < node->data.sequence.items.top; item++) {
+        if (load_vault(l, yaml_document_get_node(l->document, *item), err) != 0) {
             return -(int)err->code;
+        }
+    }
     return 0;
 }
 
@@ -336,43 +424,59 @@ static int load_document(const struct loading *l, struct err *err)
     static const char *const sections[] = {"daemon", "guard", "sync"};
     const yaml_node_t *root = yaml_document_get_root_node(l->document);
 
-    if (!root || (root->type == YAML_SCALAR_NODE && !*scalar(root)))
+    if (!root || (root->type == YAML_SCALAR_NODE && !*scalar(root))) {
         return 0;
-    if (root->type != YAML_MAPPING_NODE)
-        return err_set(err, ERR_CONFIG, "expected sections: daemon, guard, sync, vaults"), at_line(l, root, err);
-    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
+    }
+    if (root->type != YAML_MAPPING_NODE) {
+        return err_set(err, ERR_CONFIG, "expected sections: daemon, guard, sync, vaults"),
+               at_line(l, root, err);
+    }
+    for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
         size_t i = 0;
-        if (pair_at(l, root, pair, &key, &value, err) != 0)
+        if (pair_at(l, root, pair, &key, &value, err) != 0) {
             return -(int)err->code;
-        while (i < 3 && strcmp(sections[i], scalar(key)) != 0)
+        }
+        while (i < 3 && strcmp(sections[i], scalar(key)) != 0) {
             i++;
-        if (i == 3 && strcmp(scalar(key), "vaults") != 0)
-            return err_set(err, ERR_CONFIG, "unknown section \"%.64s\"; there are daemon, guard, sync, vaults", scalar(key)), at_line(l, key, err);
-        if ((i < 3 ? load_section(l, sections[i], value, err) : load_vaults(l, value, err)) != 0)
+        }
+        if (i == 3 && strcmp(scalar(key), "vaults") != 0) {
+            return err_set(err, ERR_CONFIG,
+                           "unknown section \"%.64s\"; there are daemon, guard, sync, vaults",
+                           scalar(key)),
+                   at_line(l, key, err);
+        }
+        if ((i < 3 ? load_section(l, sections[i], value, err) : load_vaults(l, value, err)) != 0) {
             return -(int)err->code;
+        }
     }
     return 0;
 }
 
-/* Aliases can blow a small file up; nobody needs them here. Events show them before a document is built. */
+/* Aliases can blow a small file up; nobody needs them here. Events show them before a document is
+ * built. */
 static int refuse_aliases(const char *path, struct str text, struct err *err)
 {
     yaml_parser_t parser;
     int rc = 0;
 
-    if (!yaml_parser_initialize(&parser))
+    if (!yaml_parser_initialize(&parser)) {
         return err_set(err, ERR_INTERNAL, "libyaml does not start");
+    }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
     for (bool end = false; !end && rc == 0;) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
-            rc = err_set(err, ERR_CONFIG, "%s: line %zu: %s", path, parser.problem_mark.line + 1, parser.problem ? parser.problem : "not YAML");
+            rc = err_set(err, ERR_CONFIG, "%s: line %zu: %s", path, parser.problem_mark.line + 1,
+                         parser.problem ? parser.problem : "not YAML");
             break;
         }
-        if (event.type == YAML_ALIAS_EVENT)
-            rc = err_set(err, ERR_CONFIG, "%s: line %zu: aliases (*name) are not allowed", path, event.start_mark.line + 1);
+        if (event.type == YAML_ALIAS_EVENT) {
+            rc = err_set(err, ERR_CONFIG, "%s: line %zu: aliases (*name) are not allowed", path,
+                         event.start_mark.line + 1);
+        }
         end = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);
     }
@@ -385,10 +489,12 @@ int config_parse(const char *path, struct str text, struct config *config, struc
     yaml_parser_t parser;
     yaml_document_t document;
 
-    if (refuse_aliases(path, text, err) != 0)
+    if (refuse_aliases(path, text, err) != 0) {
         return -(int)err->code;
-    if (!yaml_parser_initialize(&parser))
+    }
+    if (!yaml_parser_initialize(&parser)) {
         return err_set(err, ERR_INTERNAL, "libyaml does not start");
+    }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
     int rc = 0;
     if (yaml_parser_load(&parser, &document)) {
@@ -396,7 +502,8 @@ int config_parse(const char *path, struct str text, struct config *config, struc
         rc = load_document(&l, err);
         yaml_document_delete(&document);
     } else {
-        rc = err_set(err, ERR_CONFIG, "%s: line %zu: %s", path, parser.problem_mark.line + 1, parser.problem ? parser.problem : "not YAML");
+        rc = err_set(err, ERR_CONFIG, "%s: line %zu: %s", path, parser.problem_mark.line + 1,
+                     parser.problem ? parser.problem : "not YAML");
     }
     yaml_parser_delete(&parser);
     return rc;
@@ -408,8 +515,10 @@ static int load_environment(struct config *config, struct err *err)
 {
     const char *project = getenv("HOLDFAST_PROJECT");
 
-    if (project && set_text(find_key("daemon", "project"), project, &config->daemon.project, err) != 0)
+    if (project &&
+        set_text(find_key("daemon", "project"), project, &config->daemon.project, err) != 0) {
         return err_context(err, "environment variable HOLDFAST_PROJECT");
+    }
     for (size_t i = 0; i < config_keys_count; i++) {
         const char *value = config_keys[i].env ? getenv(config_keys[i].env) : NULL;
         if (value && set_value(config, &config_keys[i], value, true, err) != 0) {
@@ -435,8 +544,9 @@ int config_load(const char *home, const char *file, struct config *ret, struct e
             rc = config_parse(path, buf_str(&text), &config, err);
         }
     }
-    if (rc == 0)
+    if (rc == 0) {
         rc = load_environment(&config, err);
+    }
     if (rc != 0) {
         config_done(&config);
         return rc;
@@ -452,13 +562,17 @@ int config_default_home(char **ret, struct err *err)
     const char *home = getenv("HOME");
     char here[4096];
 
-    if (given && *given)
-        *ret = given[0] == '/' || !getcwd(here, sizeof(here)) ? xstrdup(given) : xprintf("%s/%s", here, given);
-    else if (data && data[0] == '/')
+    if (given && *given) {
+        *ret = given[0] == '/' || !getcwd(here, sizeof(here)) ? xstrdup(given)
+                                                              : xprintf("%s/%s", here, given);
+    } else if (data && data[0] == '/') {
         *ret = path_join(data, "holdfast");
-    else if (home && home[0] == '/')
+    } else if (home && home[0] == '/') {
         *ret = path_join(home, ".local/share/holdfast");
-    else
-        return err_set(err, ERR_CONFIG, "where is the home? Neither HOLDFAST_HOME, XDG_DATA_HOME nor HOME is set; give --home DIR");
+    } else {
+        return err_set(err, ERR_CONFIG,
+                       "where is the home? Neither HOLDFAST_HOME, XDG_DATA_HOME nor HOME is set; "
+                       "give --home DIR");
+    }
     return 0;
 }

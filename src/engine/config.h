@@ -1,10 +1,11 @@
 /*
  * config - holdfast.yaml and the environment, checked against one table (config.c).
  *
- * An unknown key or a bad value is ERR_CONFIG naming file, line and key, and what is allowed. Durations are written with a
- * unit ("60s", "30m", "1h"), shares as numbers 0..1. Secrets never stand in the file: they come from files, the environment
- * or systemd credentials. The environment overrides the file: SYNC_BATCH_SIZE, SYNC_INITIAL_BACKOFF and SYNC_MAX_BACKOFF
- * (seconds), SYNC_MAX_RETRIES, DESTRUCTION_THRESHOLD, DESTRUCTION_WINDOW_SECONDS, HOLDFAST_PROJECT.
+ * An unknown key or a bad value is ERR_CONFIG naming file, line and key, and what is allowed.
+ * Durations are written with a unit ("60s", "30m", "1h"), shares as numbers 0..1. Secrets never
+ * stand in the file: they come from files, the environment or systemd credentials. The environment
+ * overrides the file: SYNC_BATCH_SIZE, SYNC_INITIAL_BACKOFF and SYNC_MAX_BACKOFF (seconds),
+ * SYNC_MAX_RETRIES, DESTRUCTION_THRESHOLD, DESTRUCTION_WINDOW_SECONDS, HOLDFAST_PROJECT.
  */
 #ifndef HOLDFAST_ENGINE_CONFIG_H
 #define HOLDFAST_ENGINE_CONFIG_H
@@ -25,9 +26,9 @@ struct config_vault {
 };
 
 struct config {
-    char *path; /* of the file read; NULL when there was none */
-    struct { /* daemon: */
-        char *project;          /* default project; NULL: found by the door (git root's name) */
+    char *path;        /* of the file read; NULL when there was none */
+    struct {           /* daemon: */
+        char *project; /* default project; NULL: found by the door (git root's name) */
         enum config_ack ack;
         enum log_level log_level;
         bool log_json;
@@ -36,31 +37,36 @@ struct config {
     struct { /* guard: */
         struct guard_options rules;
         enum config_on_alert on_alert;
-        bool allow_yes;         /* `resolve --yes` works without a terminal */
-        char *command;          /* run for each alert, the alert as JSON on its standard input; NULL: none */
-        char *webhook;          /* URL that gets a POST of the alert; NULL: none */
+        bool allow_yes; /* `resolve --yes` works without a terminal */
+        char *command; /* run for each alert, the alert as JSON on its standard input; NULL: none */
+        char *webhook; /* URL that gets a POST of the alert; NULL: none */
     } guard;
     struct { /* sync: */
         size_t batch_size;
         int64_t backoff_initial_ms;
         int64_t backoff_max_ms;
-        uint64_t max_retries;   /* failures in a row after which `status` says unhealthy; retrying goes on */
+        uint64_t max_retries; /* failures in a row after which `status` says unhealthy; retrying
+                                 goes on */
     } sync;
     struct config_vault vaults[CONFIG_VAULTS_MAX];
     size_t vault_count;
 };
 
-/* Defaults, then the file (NULL: home/holdfast.yaml, which may be missing), then the environment. config_done frees. */
+/* Defaults, then the file (NULL: home/holdfast.yaml, which may be missing), then the environment.
+ * config_done frees. */
 int config_load(const char *home, const char *file, struct config *ret, struct err *err) MUST_CHECK;
 void config_done(struct config *config);
 
 /*
- * Add a vault to the home's holdfast.yaml (made when missing, with comments that explain it), keeping what a person wrote
- * there to the letter. The same spec again changes nothing (*ret_added false). The result is loaded before it replaces the file.
+ * Add a vault to the home's holdfast.yaml (made when missing, with comments that explain it),
+ * keeping what a person wrote there to the letter. The same spec again changes nothing (*ret_added
+ * false). The result is loaded before it replaces the file.
  */
-int config_add_vault(const char *home, const char *spec, bool *ret_added, struct err *err) MUST_CHECK;
+int config_add_vault(const char *home, const char *spec, bool *ret_added, struct err *err)
+    MUST_CHECK;
 
-/* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap. ERR_CONFIG when none can be told. */
+/* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap.
+ * ERR_CONFIG when none can be told. */
 int config_default_home(char **ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * config_keys - the table of configuration keys, and the parser apart from file and environment. Internal to engine/.
+ * config_keys - the table of configuration keys, and the parser apart from file and environment.
+ * Internal to engine/.
  */
 #ifndef HOLDFAST_ENGINE_CONFIG_KEYS_H
 #define HOLDFAST_ENGINE_CONFIG_KEYS_H
@@ -30,7 +31,9 @@ struct config_key {
 extern const struct config_key config_keys[];
 extern const size_t config_keys_count;
 
-/* Read text over what *config holds already; path is for messages, and what relative vault paths are relative to. */
-int config_parse(const char *path, struct str text, struct config *config, struct err *err) MUST_CHECK;
+/* Read text over what *config holds already; path is for messages, and what relative vault paths
+ * are relative to. */
+int config_parse(const char *path, struct str text, struct config *config, struct err *err)
+    MUST_CHECK;
 
 #endif

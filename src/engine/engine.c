@@ -8,17 +8,22 @@
 
 /* ---- what other threads tell the engine ---- */
 
-/* Journal an alert that did not come from the writer: a vault emptied, the store gone, the guard off. */
-static void raise_alert(struct engine *engine, const char *rule, const char *actor, const char *summary)
+/* Journal an alert that did not come from the writer: a vault emptied, the store gone, the guard
+ * off. */
+static void raise_alert(struct engine *engine, const char *rule, const char *actor,
+                        const char *summary)
 {
     struct decision decision;
     struct written written = {0};
     struct err err = ERR_INIT;
 
     guard_outside_alert(engine->env, rule, actor, summary, &decision);
-    struct draft draft = {.kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
-    if (ledger_write(engine->ledger, &draft, 1, true, &written, &err) != 0)
-        log_error("alert.lost", "rule=%s: %s; the alert could not be journaled: %s", rule, summary, err.message);
+    struct draft draft = {
+        .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
+    if (ledger_write(engine->ledger, &draft, 1, true, &written, &err) != 0) {
+        log_error("alert.lost", "rule=%s: %s; the alert could not be journaled: %s", rule, summary,
+                  err.message);
+    }
     written_done(&written, 1);
     decision_done(&decision);
 }
@@ -33,10 +38,13 @@ static void on_damage(void *arg, const char *vault, const char *what)
 static void on_state(void *arg, const char *vault, const char *trouble)
 {
     (void)arg;
-    if (trouble)
-        log_warn("vault.down", "vault=%s: %s; changes wait in the ledger and are sent when it is back", vault, trouble);
-    else
+    if (trouble) {
+        log_warn("vault.down",
+                 "vault=%s: %s; changes wait in the ledger and are sent when it is back", vault,
+                 trouble);
+    } else {
         log_info("vault.up", "vault=%s is connected", vault);
+    }
 }
 
 static int count_alert(void *arg, const struct alert *alert, struct err *err)
@@ -52,8 +60,9 @@ static int open_alerts(struct engine *engine, uint64_t *ret, struct err *err)
     struct reader *reader = NULL;
 
     *ret = 0;
-    if (read_begin(engine->ledger, &reader, err) != 0)
+    if (read_begin(engine->ledger, &reader, err) != 0) {
         return -(int)err->code;
+    }
     int rc = read_alerts(reader, true, count_alert, ret, err);
     read_end(reader);
     return rc;
@@ -65,12 +74,15 @@ void engine_alerts_changed(struct engine *engine)
     uint64_t open = 0;
 
     pthread_mutex_lock(&engine->alert_lock);
-    if (open_alerts(engine, &open, &err) != 0)
-        log_error("alerts.unknown", "can't count the open alerts: %s; writing stays as it is", err.message);
-    else
+    if (open_alerts(engine, &open, &err) != 0) {
+        log_error("alerts.unknown", "can't count the open alerts: %s; writing stays as it is",
+                  err.message);
+    } else {
         engine->writes_stopped = engine->config.guard.on_alert == ON_ALERT_PAUSE && open > 0;
-    for (size_t i = 0; i < engine->replicator_count; i++)
+    }
+    for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_pause(engine->replicators[i], engine->paused || engine->writes_stopped);
+    }
     pthread_mutex_unlock(&engine->alert_lock);
 }
 
@@ -82,20 +94,25 @@ static void on_alert(void *arg, const struct alert *alert)
 
 int engine_may_write(struct engine *engine, struct err *err)
 {
-    if (!engine->writes_stopped)
+    if (!engine->writes_stopped) {
         return 0;
-    return err_set(err, ERR_PAUSED, "an alert is open and guard.on_alert is pause: nothing is written until a person resolves it; see: holdfast alerts");
+    }
+    return err_set(err, ERR_PAUSED,
+                   "an alert is open and guard.on_alert is pause: nothing is written until a "
+                   "person resolves it; see: holdfast alerts");
 }
 
 /* ---- pause and resume ---- */
 
 int engine_pause(struct engine *engine, struct err *err)
 {
-    if (sync_flag_set(engine->log, FLAG_PAUSED, "1", err) != 0)
+    if (sync_flag_set(engine->log, FLAG_PAUSED, "1", err) != 0) {
         return -(int)err->code;
+    }
     engine->paused = true;
     engine_alerts_changed(engine);
-    log_info("sync.paused", "sync is paused; memories are kept in the ledger and wait for: holdfast resume");
+    log_info("sync.paused",
+             "sync is paused; memories are kept in the ledger and wait for: holdfast resume");
     return 0;
 }
 
@@ -103,17 +120,24 @@ int engine_resume(struct engine *engine, bool person_confirmed, struct err *err)
 {
     uint64_t open = 0;
 
-    if (open_alerts(engine, &open, err) != 0)
+    if (open_alerts(engine, &open, err) != 0) {
         return -(int)err->code;
-    if (open && !person_confirmed)
-        return err_set(err, ERR_REFUSED, "%llu alert%s open; a person resolves %s first (holdfast alerts), or runs at a terminal: holdfast resume",
-                       (unsigned long long)open, open == 1 ? " is" : "s are", open == 1 ? "it" : "them");
-    if (sync_flag_set(engine->log, FLAG_PAUSED, NULL, err) != 0)
+    }
+    if (open && !person_confirmed) {
+        return err_set(err, ERR_REFUSED,
+                       "%llu alert%s open; a person resolves %s first (holdfast alerts), or runs "
+                       "at a terminal: holdfast resume",
+                       (unsigned long long)open, open == 1 ? " is" : "s are",
+                       open == 1 ? "it" : "them");
+    }
+    if (sync_flag_set(engine->log, FLAG_PAUSED, NULL, err) != 0) {
         return -(int)err->code;
+    }
     engine->paused = false;
     engine_alerts_changed(engine);
-    for (size_t i = 0; i < engine->replicator_count; i++)
+    for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_poke(engine->replicators[i]);
+    }
     log_info("sync.resumed", "sync goes on");
     return 0;
 }
@@ -126,7 +150,8 @@ static int start_vaults(struct engine *engine, struct err *err)
         struct replicator_options options = {.name = engine->config.vaults[i].name,
                                              .spec = engine->config.vaults[i].spec,
                                              .batch_max = engine->config.sync.batch_size,
-                                             .backoff_initial_ms = engine->config.sync.backoff_initial_ms,
+                                             .backoff_initial_ms =
+                                                 engine->config.sync.backoff_initial_ms,
                                              .backoff_max_ms = engine->config.sync.backoff_max_ms,
                                              .check_ms = REPLICATOR_CHECK_MS,
                                              .ledger = engine->ledger,
@@ -134,39 +159,51 @@ static int start_vaults(struct engine *engine, struct err *err)
                                              .arg = engine,
                                              .on_damage = on_damage,
                                              .on_state = on_state};
-        if (replicator_start(&options, &engine->replicators[engine->replicator_count], err) != 0)
+        if (replicator_start(&options, &engine->replicators[engine->replicator_count], err) != 0) {
             return err_context(err, "vault %s", options.name);
+        }
         engine->replicator_count++;
     }
     return 0;
 }
 
-/* The guard was on at the last start and is off now: somebody switched it off, which a person must see. */
+/* The guard was on at the last start and is off now: somebody switched it off, which a person must
+ * see. */
 static void note_guard_switch(struct engine *engine)
 {
     struct err err = ERR_INIT;
     char *before = NULL;
-    bool was_on = sync_flag_get(engine->log, FLAG_GUARD, &before, &err) != 0 || strcmp(before, "1") == 0;
+    bool was_on =
+        sync_flag_get(engine->log, FLAG_GUARD, &before, &err) != 0 || strcmp(before, "1") == 0;
 
-    if (was_on && !engine->config.guard.rules.enabled)
-        raise_alert(engine, "guard_off", "configuration", "The guard was switched off in the configuration: destruction is no longer held back.");
+    if (was_on && !engine->config.guard.rules.enabled) {
+        raise_alert(
+            engine, "guard_off", "configuration",
+            "The guard was switched off in the configuration: destruction is no longer held back.");
+    }
     free(before);
-    if (sync_flag_set(engine->log, FLAG_GUARD, engine->config.guard.rules.enabled ? "1" : "0", &err) != 0)
+    if (sync_flag_set(engine->log, FLAG_GUARD, engine->config.guard.rules.enabled ? "1" : "0",
+                      &err) != 0) {
         log_warn("flag.lost", "%s; the next start may repeat an alert", err.message);
+    }
 }
 
 static int open_ledger(struct engine *engine, const char *who, struct err *err)
 {
-    struct ledger_options options = {.home = engine->home, .env = engine->env, .judge = &engine->judge, .who = who};
+    struct ledger_options options = {
+        .home = engine->home, .env = engine->env, .judge = &engine->judge, .who = who};
     struct reader *reader = NULL;
 
-    if (guard_open(&engine->config.guard.rules, engine->env, &engine->guard, err) != 0)
+    if (guard_open(&engine->config.guard.rules, engine->env, &engine->guard, err) != 0) {
         return -(int)err->code;
+    }
     engine->judge = guard_judge_for(engine->guard);
-    if (ledger_open(&options, &engine->ledger, err) != 0)
+    if (ledger_open(&options, &engine->ledger, err) != 0) {
         return -(int)err->code;
-    if (read_begin(engine->ledger, &reader, err) != 0)
+    }
+    if (read_begin(engine->ledger, &reader, err) != 0) {
         return -(int)err->code;
+    }
     int rc = guard_rebuild(engine->guard, reader, err);
     read_end(reader);
     return rc;
@@ -177,20 +214,27 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     char *paused = NULL;
     struct err none = ERR_INIT;
 
-    if (config_load(engine->home, options->config_file, &engine->config, err) != 0)
+    if (config_load(engine->home, options->config_file, &engine->config, err) != 0) {
         return -(int)err->code;
+    }
     log_configure(engine->config.daemon.log_level, engine->config.daemon.log_json);
-    if (open_ledger(engine, options->who ? options->who : "holdfast", err) != 0 || recover_clean(engine->home, err) != 0 ||
-        sync_log_open(engine->home, engine->env, &engine->log, err) != 0 || index_start(engine->ledger, &engine->index, err) != 0 ||
-        tracker_open(engine->ledger, engine->config.daemon.session_idle_ms, &engine->tracker, err) != 0)
+    if (open_ledger(engine, options->who ? options->who : "holdfast", err) != 0 ||
+        recover_clean(engine->home, err) != 0 ||
+        sync_log_open(engine->home, engine->env, &engine->log, err) != 0 ||
+        index_start(engine->ledger, &engine->index, err) != 0 ||
+        tracker_open(engine->ledger, engine->config.daemon.session_idle_ms, &engine->tracker,
+                     err) != 0) {
         return -(int)err->code;
+    }
     engine->paused = sync_flag_get(engine->log, FLAG_PAUSED, &paused, &none) == 0;
     free(paused);
     note_guard_switch(engine);
-    if (start_vaults(engine, err) != 0)
+    if (start_vaults(engine, err) != 0) {
         return -(int)err->code;
+    }
     engine_alerts_changed(engine);
-    return notifier_start(engine->ledger, engine->log, &engine->config, on_alert, engine, &engine->notifier, err);
+    return notifier_start(engine->ledger, engine->log, &engine->config, on_alert, engine,
+                          &engine->notifier, err);
 }
 
 int engine_open(const struct engine_options *options, struct engine **ret, struct err *err)
@@ -199,12 +243,14 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
 
     engine->env = options->env ? options->env : env_system();
     pthread_mutex_init(&engine->alert_lock, NULL);
-    if (options->home)
+    if (options->home) {
         engine->home = xstrdup(options->home);
-    else if (config_default_home(&engine->home, err) != 0)
+    } else if (config_default_home(&engine->home, err) != 0) {
         goto fail;
-    if (open_parts(engine, options, err) != 0)
+    }
+    if (open_parts(engine, options, err) != 0) {
         goto fail;
+    }
     *ret = engine;
     return 0;
 fail:
@@ -214,11 +260,13 @@ fail:
 
 void engine_close(struct engine *engine)
 {
-    if (!engine)
+    if (!engine) {
         return;
+    }
     notifier_stop(engine->notifier);
-    for (size_t i = 0; i < engine->replicator_count; i++)
+    for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_stop(engine->replicators[i]);
+    }
     tracker_close(engine->tracker);
     index_stop(engine->index);
     ledger_close(engine->ledger);
@@ -230,24 +278,35 @@ void engine_close(struct engine *engine)
     free(engine);
 }
 
-int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only, struct vault **ret, char **ret_spec, struct err *err)
+int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
+                      struct vault **ret, char **ret_spec, struct err *err)
 {
     const struct vault_ops *ops = NULL;
     const char *spec = name_or_spec;
     const char *target = NULL;
 
-    if (!spec && engine->config.vault_count == 0)
-        return err_set(err, ERR_UNAVAILABLE, "no vault is configured and none was named; say which: holdfast recover --from file:PATH");
-    for (size_t i = 0; i < engine->config.vault_count; i++)
+    if (!spec && engine->config.vault_count == 0) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "no vault is configured and none was named; say which: holdfast recover "
+                       "--from file:PATH");
+    }
+    for (size_t i = 0; i < engine->config.vault_count; i++) {
         if (!name_or_spec || strcmp(engine->config.vaults[i].name, name_or_spec) == 0) {
             spec = engine->config.vaults[i].spec;
             break;
         }
-    if (vault_driver(spec, &ops, &target, err) != 0)
+    }
+    if (vault_driver(spec, &ops, &target, err) != 0) {
         return err_context(err, "\"%s\" is neither a configured vault nor a vault's spec", spec);
-    struct vault_options options = {.name = spec, .target = target, .installation = ledger_origin(engine->ledger), .env = engine->env, .read_only = read_only};
-    if (ops->open(&options, ret, err) != 0)
+    }
+    struct vault_options options = {.name = spec,
+                                    .target = target,
+                                    .installation = ledger_origin(engine->ledger),
+                                    .env = engine->env,
+                                    .read_only = read_only};
+    if (ops->open(&options, ret, err) != 0) {
         return err_context(err, "vault %s", spec);
+    }
     *ret_spec = xstrdup(spec);
     return 0;
 }

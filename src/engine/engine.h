@@ -1,5 +1,6 @@
 /*
- * engine - assembles ledger, guard, index, vaults and sessions from the configuration, and is what operations work on.
+ * engine - assembles ledger, guard, index, vaults and sessions from the configuration, and is what
+ * operations work on.
  *
  * Thread: open and close by one; the operations (api/ops.h) may come from any.
  */
@@ -27,8 +28,8 @@ struct engine {
     struct notifier *notifier;
     struct replicator *replicators[CONFIG_VAULTS_MAX];
     size_t replicator_count;
-    _Atomic bool paused; /* sync paused by a person, or by an alert with on_alert = pause */
-    pthread_mutex_t alert_lock; /* one recount of the open alerts at a time */
+    _Atomic bool paused;         /* sync paused by a person, or by an alert with on_alert = pause */
+    pthread_mutex_t alert_lock;  /* one recount of the open alerts at a time */
     _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */
 };
 
@@ -40,13 +41,17 @@ struct engine_options {
 };
 
 /* ERR_BUSY when another engine holds the home. */
-int engine_open(const struct engine_options *options, struct engine **ret, struct err *err) MUST_CHECK;
-void engine_close(struct engine *engine); /* within a second: what could not be sent waits in the ledger */
+int engine_open(const struct engine_options *options, struct engine **ret, struct err *err)
+    MUST_CHECK;
+void engine_close(
+    struct engine *engine); /* within a second: what could not be sent waits in the ledger */
 
-/* Run the housekeeping until wake is cancelled: idle sessions, the store's own files watched (inotify), health. 0 on a clean stop; -ERR_* when the ledger stopped. */
+/* Run the housekeeping until wake is cancelled: idle sessions, the store's own files watched
+ * (inotify), health. 0 on a clean stop; -ERR_* when the ledger stopped. */
 int engine_run(struct engine *engine, struct wake *wake, struct err *err) MUST_CHECK;
 
-/* Pause and resume sync (kept over restarts). Resume is ERR_REFUSED while an alert is open, unless person_confirmed. */
+/* Pause and resume sync (kept over restarts). Resume is ERR_REFUSED while an alert is open, unless
+ * person_confirmed. */
 int engine_pause(struct engine *engine, struct err *err) MUST_CHECK;
 int engine_resume(struct engine *engine, bool person_confirmed, struct err *err) MUST_CHECK;
 
@@ -56,7 +61,9 @@ void engine_alerts_changed(struct engine *engine);
 /* ERR_PAUSED when on_alert = pause stopped writing: the message says which alert and what to do. */
 int engine_may_write(struct engine *engine, struct err *err) MUST_CHECK;
 
-/* A vault by name or spec, or the first configured one (NULL); read_only for a recovery or verify. The caller closes it through its ops. */
-int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only, struct vault **ret, char **ret_spec, struct err *err) MUST_CHECK;
+/* A vault by name or spec, or the first configured one (NULL); read_only for a recovery or verify.
+ * The caller closes it through its ops. */
+int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
+                      struct vault **ret, char **ret_spec, struct err *err) MUST_CHECK;
 
 #endif

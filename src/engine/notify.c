@@ -15,7 +15,8 @@
 #define COMMAND_LIMIT_MS 30000
 #define WEBHOOK_LIMIT_MS 10000
 #define GIVE_UP_MS ((int64_t)24 * 3600 * 1000)
-#define LOOK_AT_MOST_EVERY_MS 20 /* a busy ledger commits thousands of times a second; alerts are looked for this often */
+#define LOOK_AT_MOST_EVERY_MS                                                                      \
+    20 /* a busy ledger commits thousands of times a second; alerts are looked for this often */
 
 /* An alert that command or webhook have not taken yet. */
 struct waiting {
@@ -49,8 +50,9 @@ static json_t *time_json(int64_t us)
 {
     char text[TIMESTAMP_TEXT_MAX];
 
-    if (us == TIME_NONE)
+    if (us == TIME_NONE) {
         return json_null();
+    }
     timestamp_format(us, text);
     return json_string(text);
 }
@@ -60,10 +62,13 @@ json_t *alert_to_json(const struct alert *alert)
     char id[UUID_TEXT_MAX];
 
     uuid_format(&alert->id, id);
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:s,s:s}", "id", id, "rule", alert->rule, "state", alert_state_name(alert->state),
-                     "source", alert->actor, "actor", alert->actor, "project_id", alert->project_id, "started_at", time_json(alert->started_us),
-                     "detected_at", time_json(alert->detected_us), "resolved_at", time_json(alert->resolved_us), "changes",
-                     (json_int_t)alert->changes, "memories_affected", (json_int_t)alert->memories, "summary", alert->summary, "person", alert->person);
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:s,s:s}", "id", id, "rule",
+                     alert->rule, "state", alert_state_name(alert->state), "source", alert->actor,
+                     "actor", alert->actor, "project_id", alert->project_id, "started_at",
+                     time_json(alert->started_us), "detected_at", time_json(alert->detected_us),
+                     "resolved_at", time_json(alert->resolved_us), "changes",
+                     (json_int_t)alert->changes, "memories_affected", (json_int_t)alert->memories,
+                     "summary", alert->summary, "person", alert->person);
 }
 
 /* ---- the command ---- */
@@ -85,34 +90,46 @@ static int run_command(struct notifier *n, const char *text, struct err *err)
     int ends[2];
     int status = 0;
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         return err_errno(err, ERR_INTERNAL, errno, "can't make a pipe for guard.command");
-    pid_t child = fork();
-    if (child == 0)
-        exec_command(n->command, ends[0]);
-    close_fd(&ends[0]);
-    if (child > 0 && write(ends[1], text, strlen(text)) < 0)
-        log_debug("alert.command", "guard.command does not read its input");
-    close_fd(&ends[1]);
-    if (child < 0)
-        return err_errno(err, ERR_INTERNAL, errno, "can't start guard.command");
-    AUTO(close_fd) int process = (int)syscall(SYS_pidfd_open, child, 0);
-    struct pollfd p[] = {{.fd = process, .events = POLLIN}, {.fd = n->wake.fd, .events = wake_cancelled(&n->wake) ? 0 : POLLIN}};
-    struct deadline deadline = deadline_in(COMMAND_LIMIT_MS);
-    while (deadline_left_ms(deadline) > 0 && !(p[0].revents & POLLIN) && !wake_cancelled(&n->wake)) {
-        if (p[1].revents) /* a commit: it waits; only its end of the poll is silenced */
-            (void)wake_wait(&n->wake, deadline_in(0));
-        if (poll(p, 2, (int)deadline_left_ms(deadline)) < 0 && errno != EINTR)
-            break;
     }
-    if (!(p[0].revents & POLLIN))
+    pid_t child = fork();
+    if (child == 0) {
+        exec_command(n->command, ends[0]);
+    }
+    close_fd(&ends[0]);
+    if (child > 0 && write(ends[1], text, strlen(text)) < 0) {
+        log_debug("alert.command", "guard.command does not read its input");
+    }
+    close_fd(&ends[1]);
+    if (child < 0) {
+        return err_errno(err, ERR_INTERNAL, errno, "can't start guard.command");
+    }
+    AUTO(close_fd) int process = (int)syscall(SYS_pidfd_open, child, 0);
+    struct pollfd p[] = {{.fd = process, .events = POLLIN},
+                         {.fd = n->wake.fd, .events = wake_cancelled(&n->wake) ? 0 : POLLIN}};
+    struct deadline deadline = deadline_in(COMMAND_LIMIT_MS);
+    while (deadline_left_ms(deadline) > 0 && !(p[0].revents & POLLIN) &&
+           !wake_cancelled(&n->wake)) {
+        if (p[1].revents) { /* a commit: it waits; only its end of the poll is silenced */
+            (void)wake_wait(&n->wake, deadline_in(0));
+        }
+        if (poll(p, 2, (int)deadline_left_ms(deadline)) < 0 && errno != EINTR) {
+            break;
+        }
+    }
+    if (!(p[0].revents & POLLIN)) {
         (void)kill(-child, SIGKILL);
+    }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     wake_signal(&n->wake); /* for the commits that came meanwhile */
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return 0;
-    return err_set(err, ERR_UNAVAILABLE, WIFEXITED(status) ? "guard.command ended with status %d" : "guard.command was killed (signal %d); it may take 30 s",
+    }
+    return err_set(err, ERR_UNAVAILABLE,
+                   WIFEXITED(status) ? "guard.command ended with status %d"
+                                     : "guard.command was killed (signal %d); it may take 30 s",
                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
@@ -160,10 +177,12 @@ static int post_webhook(struct notifier *n, const char *text, struct err *err)
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
-    if (code != CURLE_OK)
+    if (code != CURLE_OK) {
         return err_set(err, ERR_UNAVAILABLE, "guard.webhook: %s", curl_easy_strerror(code));
-    if (status < 200 || status > 299)
+    }
+    if (status < 200 || status > 299) {
         return err_set(err, ERR_UNAVAILABLE, "guard.webhook answered %ld", status);
+    }
     return 0;
 }
 
@@ -182,12 +201,15 @@ static bool tell(struct notifier *n, struct waiting *w, const char *text)
 {
     struct err err = ERR_INIT;
 
-    if (!w->command_done && (!n->command || run_command(n, text, &err) == 0))
+    if (!w->command_done && (!n->command || run_command(n, text, &err) == 0)) {
         w->command_done = true;
-    if (!w->webhook_done && (!n->webhook || post_webhook(n, text, &err) == 0))
+    }
+    if (!w->webhook_done && (!n->webhook || post_webhook(n, text, &err) == 0)) {
         w->webhook_done = true;
-    if (w->command_done && w->webhook_done)
+    }
+    if (w->command_done && w->webhook_done) {
         return true;
+    }
     struct env *env = ledger_env(n->ledger);
     int64_t now = env->mono_ms(env);
     w->failures++;
@@ -215,8 +237,9 @@ static void tell_waiting(struct notifier *n)
             continue;
         }
         int rc = read_begin(n->ledger, &reader, &err);
-        if (rc == 0)
+        if (rc == 0) {
             rc = read_alert(reader, &w->id, &alert, &err);
+        }
         read_end(reader);
         if (rc == 0) {
             AUTO(json_unref) json_t *object = alert_to_json(&alert);
@@ -231,13 +254,15 @@ static void tell_waiting(struct notifier *n)
             continue;
         }
         AUTO(free_ptr) char *flag = flag_of(&w->id);
-        if (sync_flag_set(n->log, flag, "1", &err) != 0)
+        if (sync_flag_set(n->log, flag, "1", &err) != 0) {
             log_warn("flag.lost", "%s; the next start may tell this alert again", err.message);
+        }
         *w = n->waiting[--n->waiting_count];
     }
 }
 
-/* An open alert: new to this process, it is logged and shown to the engine; new to people, it is put on the list. */
+/* An open alert: new to this process, it is logged and shown to the engine; new to people, it is
+ * put on the list. */
 static int see_alert(void *arg, const struct alert *alert, struct err *err)
 {
     struct notifier *n = arg;
@@ -245,22 +270,29 @@ static int see_alert(void *arg, const struct alert *alert, struct err *err)
     char id[UUID_TEXT_MAX];
     char *told = NULL;
 
-    for (size_t i = 0; i < n->known_count; i++)
-        if (uuid_eq(&n->known[i], &alert->id))
+    for (size_t i = 0; i < n->known_count; i++) {
+        if (uuid_eq(&n->known[i], &alert->id)) {
             return 0;
+        }
+    }
     if (n->known_count == n->known_capacity) {
         n->known_capacity = n->known_capacity ? n->known_capacity * 2 : 16;
         n->known = xrealloc(n->known, n->known_capacity * sizeof(*n->known));
     }
     n->known[n->known_count++] = alert->id;
     uuid_format(&alert->id, id);
-    log_warn("alert.open", "id=%s rule=%s %s Held until a person decides: holdfast resolve %s --revert (or --accept)", id, alert->rule, alert->summary, id);
+    log_warn(
+        "alert.open",
+        "id=%s rule=%s %s Held until a person decides: holdfast resolve %s --revert (or --accept)",
+        id, alert->rule, alert->summary, id);
     n->on_alert(n->arg, alert);
     AUTO(free_ptr) char *flag = flag_of(&alert->id);
     bool is_told = sync_flag_get(n->log, flag, &told, err) == 0;
     free(told);
-    if (!is_told && n->waiting_count < WAITING_MAX)
-        n->waiting[n->waiting_count++] = (struct waiting){.id = alert->id, .since_ms = env->mono_ms(env)};
+    if (!is_told && n->waiting_count < WAITING_MAX) {
+        n->waiting[n->waiting_count++] =
+            (struct waiting){.id = alert->id, .since_ms = env->mono_ms(env)};
+    }
     return 0;
 }
 
@@ -269,8 +301,10 @@ static void look(struct notifier *n)
     struct reader *reader = NULL;
     struct err err = ERR_INIT;
 
-    if (read_begin(n->ledger, &reader, &err) != 0 || read_alerts(reader, true, see_alert, n, &err) != 0)
+    if (read_begin(n->ledger, &reader, &err) != 0 ||
+        read_alerts(reader, true, see_alert, n, &err) != 0) {
         log_error("alerts.unread", "%s; looked for again at the next change", err.message);
+    }
     read_end(reader);
 }
 
@@ -279,8 +313,9 @@ static struct deadline next_try(struct notifier *n)
     struct env *env = ledger_env(n->ledger);
     int64_t next = INT64_MAX;
 
-    for (size_t i = 0; i < n->waiting_count; i++)
+    for (size_t i = 0; i < n->waiting_count; i++) {
         next = n->waiting[i].next_ms < next ? n->waiting[i].next_ms : next;
+    }
     return next == INT64_MAX ? deadline_never() : deadline_in(next - env->mono_ms(env) + 1);
 }
 
@@ -291,14 +326,15 @@ static void *notifier_main(void *arg)
     while (!wake_cancelled(&n->wake)) {
         look(n);
         tell_waiting(n);
-        if (wake_wait(&n->wake, next_try(n)) && !wake_cancelled(&n->wake))
+        if (wake_wait(&n->wake, next_try(n)) && !wake_cancelled(&n->wake)) {
             (void)poll(NULL, 0, LOOK_AT_MOST_EVERY_MS); /* let a burst of commits pass as one */
+        }
     }
     return NULL;
 }
 
-int notifier_start(struct ledger *ledger, struct sync_log *log, const struct config *config, notifier_alert_fn *on_alert, void *arg, struct notifier **ret,
-                   struct err *err)
+int notifier_start(struct ledger *ledger, struct sync_log *log, const struct config *config,
+                   notifier_alert_fn *on_alert, void *arg, struct notifier **ret, struct err *err)
 {
     struct notifier *n = xcalloc(1, sizeof(*n));
 
@@ -326,8 +362,9 @@ int notifier_start(struct ledger *ledger, struct sync_log *log, const struct con
 
 void notifier_stop(struct notifier *n)
 {
-    if (!n)
+    if (!n) {
         return;
+    }
     wake_cancel(&n->wake);
     pthread_join(n->thread, NULL);
     ledger_unsubscribe(n->ledger, &n->wake);
@@ -338,14 +375,17 @@ void notifier_stop(struct notifier *n)
 
 void notifier_outside(struct notifier *n, const char *rule, const char *summary)
 {
-    AUTO(json_unref) json_t *object = json_pack("{s:s,s:s,s:s}", "rule", rule, "state", "open", "summary", summary);
+    AUTO(json_unref)
+    json_t *object = json_pack("{s:s,s:s,s:s}", "rule", rule, "state", "open", "summary", summary);
     char *dumped = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     AUTO(free_ptr) char *text = xprintf("%s\n", dumped);
     struct err err = ERR_INIT;
 
     free(dumped);
-    if (n->command && run_command(n, text, &err) != 0)
+    if (n->command && run_command(n, text, &err) != 0) {
         log_error("alert.untold", "%s", err.message);
-    if (n->webhook && post_webhook(n, text, &err) != 0)
+    }
+    if (n->webhook && post_webhook(n, text, &err) != 0) {
         log_error("alert.untold", "%s", err.message);
+    }
 }
