@@ -152,7 +152,7 @@ static int record(struct pause *pause, struct err *err)
     struct recover_report *report = plan->report;
     struct ranges all = {.items = NULL};
 
-    spans_put_all(&all, &plan->imported);
+    spans_subtract(&plan->imported, &plan->excluded, &all);
     spans_put_all(&all, &plan->released);
     spans_put_all(&all, &pause->made);
     spans_sort(&all);

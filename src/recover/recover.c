@@ -1,5 +1,6 @@
 #include "recover/recover.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -250,15 +251,11 @@ static int stage_missing(struct run *run, struct err *err)
 }
 
 /* Nothing is missing: every change that was live, and every one that the vault has more. */
-static int validate(struct run *run, struct err *err)
+static int check_counts(struct run *run, struct err *err)
 {
     struct ledger_counts before;
     struct ledger_counts after;
 
-    if (run->parts.count == 0) {
-        return 0;
-    }
-    tell(run->context, "validate", 0, 0);
     int result = read_counts(run->before, &before, err);
     if (result == 0) {
         result = read_counts(run->after, &after, err);
@@ -270,6 +267,36 @@ static int validate(struct run *run, struct err *err)
                          (unsigned long long)(before.changes + run->parts.total));
     }
     return result;
+}
+
+/* What lies on the disk now proves itself: every number, hash, record and current state. */
+static int check_chains(struct run *run, struct err *err)
+{
+    struct verify_result verified;
+    char origin[UUID_TEXT_MAX];
+
+    int result = read_verify(run->after, &verified, err);
+    if (result == 0 && FAULT("recover.verify", EIO)) {
+        verified = (struct verify_result){.reason = "injected"};
+    }
+    if (result < 0 || verified.ok) {
+        return result;
+    }
+    uuid_format(&verified.bad_origin, origin);
+    return err_set(
+        err, ERR_CORRUPT,
+        "the staged copy is wrong at change %llu of origin %s (%s); nothing was activated",
+        (unsigned long long)verified.bad_seq, origin, verified.reason);
+}
+
+static int validate(struct run *run, struct err *err)
+{
+    if (run->parts.count == 0) {
+        return 0;
+    }
+    tell(run->context, "validate", 0, 0);
+    int result = check_counts(run, err);
+    return result < 0 ? result : check_chains(run, err);
 }
 
 static int make_plan(struct run *run, struct err *err)
