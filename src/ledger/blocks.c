@@ -112,7 +112,7 @@ void blocks_undo_counts(struct blocks *blocks, size_t step_count)
 
 int blocks_load_counts(struct blocks *blocks, struct conn *conn, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     struct block *block;
     int result;
 
@@ -182,7 +182,7 @@ struct block *blocks_cached(struct blocks *blocks, const char *project_id,
 /* Positions are never given twice while a row is there: the next is behind the last row's. */
 static int count_used(struct conn *conn, int64_t no, int64_t *ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(conn, SQL_MEMORY_LAST_PLACE, &query, err) < 0) {
         return -(int)err->code;
@@ -235,7 +235,7 @@ int blocks_by_no(struct blocks *blocks, struct conn *conn, int64_t no, struct bl
 static int find_name(struct conn *conn, const char *project_id, const struct uuid *session_id,
                      int64_t *ret_no, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(conn, SQL_BLOCK_BY_NAME, &query, err) < 0) {
         return -(int)err->code;
@@ -250,7 +250,7 @@ static int find_name(struct conn *conn, const char *project_id, const struct uui
 static int make(struct blocks *blocks, struct conn *conn, const char *project_id,
                 const struct uuid *session_id, struct block **ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(conn, SQL_BLOCK_INSERT, &query, err) < 0) {
         return -(int)err->code;

@@ -62,7 +62,7 @@ static void uuids_add(struct uuids *uuids, const struct uuid *id)
 
 int held_is(struct conn *conn, int64_t key, bool *ret_held, bool *ret_open, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(conn, SQL_HELD_STATE, &query, err) < 0) {
         return -(int)err->code;
@@ -79,7 +79,7 @@ int held_is(struct conn *conn, int64_t key, bool *ret_held, bool *ret_open, stru
 
 static int add_held(struct store *store, int64_t key, int64_t alert, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_HELD_ADD, &query, err) < 0) {
         return -(int)err->code;
@@ -92,7 +92,7 @@ static int add_held(struct store *store, int64_t key, int64_t alert, struct err 
 static int drop_held(struct store *store, int64_t alert, int64_t first, int64_t last,
                      struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_HELD_DROP, &query, err) < 0) {
         return -(int)err->code;
@@ -107,7 +107,7 @@ static int drop_held(struct store *store, int64_t alert, int64_t first, int64_t 
 static int collect(struct store *store, enum sql sql, const int64_t *numbers, int count,
                    struct keys *ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&store->conn, sql, &query, err) < 0) {
@@ -133,7 +133,7 @@ static void note_expected(struct store *store, const struct expected *expected)
 
 int held_load(struct store *store, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     store->expected_count = 0;
@@ -151,7 +151,7 @@ int held_load(struct store *store, struct err *err)
 static int add_expected(struct store *store, int64_t first, int64_t last, int64_t alert,
                         struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_EXPECTED_ADD, &query, err) < 0) {
         return -(int)err->code;
@@ -172,7 +172,7 @@ static int add_expected(struct store *store, int64_t first, int64_t last, int64_
 
 static int drop_expected(struct store *store, size_t index, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_EXPECTED_DROP, &query, err) < 0) {
         return -(int)err->code;
@@ -302,7 +302,7 @@ static int apply_decided(struct store *store, int64_t alert, const struct change
 static int recompute_thing(struct store *store, int64_t key, struct uuids *memories,
                            struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     char text[CHANGE_ID_MAX_BYTES + 1] = "";
     struct uuid id;
 
@@ -363,7 +363,7 @@ static int recompute_keys(struct store *store, const struct keys *keys, struct e
 static int find_alert(struct store *store, const struct uuid *id, struct alert_row *ret,
                       struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     *ret = (struct alert_row){.no = 0};
     if (query_start(&store->conn, SQL_ALERT_GET, &query, err) < 0) {
@@ -397,7 +397,7 @@ int alert_version(struct store *store, const struct uuid *id, uint64_t *ret, str
 static int write_alert(struct store *store, const struct uuid *id, struct alert_row *row,
                        struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     bool insert = row->no == 0;
 
     if (query_start(&store->conn, insert ? SQL_ALERT_INSERT : SQL_ALERT_UPDATE, &query, err) < 0) {

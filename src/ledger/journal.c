@@ -18,7 +18,7 @@ static struct str id_bytes(const struct change *change, struct uuid *uuid)
 int journal_append(struct store *store, const struct change *change, int64_t earlier_key,
                    struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int64_t no = origins_find(&store->origins, &change->origin);
     struct uuid uuid;
 

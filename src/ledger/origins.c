@@ -40,7 +40,7 @@ static int load_row(struct origins *origins, struct query *query, struct err *er
 
 int origins_load(struct origins *origins, struct conn *conn, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     int result = query_start(conn, SQL_ORIGINS, &query, err);
     if (result < 0) {
@@ -71,7 +71,7 @@ static int load_head(struct head *head, int64_t no, struct query *query, struct 
 
 int origins_load_heads(struct origins *origins, struct conn *conn, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     int result = query_start(conn, SQL_HEAD, &query, err);
     for (size_t i = 0; result == 0 && i < origins->count; i++) {

@@ -66,7 +66,7 @@ static void bind_times(struct query *query, int index, const struct times *times
 static int insert_row(struct store *store, const struct uuid *id, const struct memory_row *row,
                       struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_MEMORY_INSERT, &query, err) < 0) {
         return -(int)err->code;
@@ -87,7 +87,7 @@ static int insert_row(struct store *store, const struct uuid *id, const struct m
 
 static int update_row(struct store *store, const struct memory_row *row, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_MEMORY_UPDATE, &query, err) < 0) {
         return -(int)err->code;
@@ -104,7 +104,7 @@ static int update_row(struct store *store, const struct memory_row *row, struct 
 static int move_row(struct store *store, const struct uuid *id, int64_t from, int64_t to,
                     struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&store->conn, SQL_MEMORY_MOVE, &query, err) < 0) {
         return -(int)err->code;

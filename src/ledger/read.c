@@ -271,7 +271,7 @@ int reader_chain(struct reader *reader, int64_t last_key, int64_t **ret_keys, si
                  struct err *err)
 {
     AUTO(free_ptr) int64_t *keys = NULL;
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     size_t count = 0;
     size_t capacity = 0;
 
@@ -308,7 +308,7 @@ int reader_chain(struct reader *reader, int64_t last_key, int64_t **ret_keys, si
 
 int reader_held(struct reader *reader, int64_t key, bool *ret_held, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&reader->conn, SQL_HELD_IS, &query, err) < 0) {
         return -(int)err->code;
@@ -321,7 +321,7 @@ int reader_held(struct reader *reader, int64_t key, bool *ret_held, struct err *
 
 int reader_count(struct reader *reader, enum sql sql, uint64_t *ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&reader->conn, sql, &query, err) < 0) {
         return -(int)err->code;

@@ -70,12 +70,12 @@ static int fill_resolution(struct reader *reader, int64_t key, struct alert *ale
     AUTO(decision_done) struct decision decision;
     struct change change;
 
+    decision_init(&decision);
     alert->resolved_us = TIME_NONE;
     if (alert->state == ALERT_OPEN) {
         alert->person = xstrdup("");
         return 0;
     }
-    decision_init(&decision);
     int result = read_decision(reader, key, &change, &decision, err);
     if (result == 0) {
         alert->person = take_text(&decision.person);
@@ -116,7 +116,7 @@ static int alert_of_row(struct reader *reader, struct query *query, struct alert
 int read_alerts(struct reader *reader, bool open_only, read_alert_fn *each, void *arg,
                 struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&reader->conn, open_only ? SQL_ALERTS_OPEN : SQL_ALERTS, &query, err) < 0) {

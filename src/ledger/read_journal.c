@@ -130,7 +130,7 @@ struct newest {
 
 static int step_back(struct reader *reader, struct newest *newest, int64_t before, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     newest->key = 0;
     if (query_start(&reader->conn, SQL_JOURNAL_BEFORE, &query, err) < 0) {

@@ -39,7 +39,7 @@ int read_memory(struct reader *reader, const struct uuid *id, struct memory *ret
 int read_memory_at(struct reader *reader, int64_t place, struct memory *ret,
                    struct memory_state *ret_state, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&reader->conn, SQL_MEMORY_READ_PLACE, &query, err) < 0) {
         return -(int)err->code;
@@ -123,7 +123,7 @@ static bool wanted(const struct memory_filter *filter, int64_t created_us, bool 
 static int list_range(struct reader *reader, const struct memory_filter *filter, int64_t first,
                       int64_t last, struct entries *ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&reader->conn, SQL_MEMORY_RANGE, &query, err) < 0) {

@@ -7,7 +7,7 @@
 int read_block(struct reader *reader, int64_t block, char **ret_project_id,
                struct uuid *ret_session_id, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
 
     if (query_start(&reader->conn, SQL_BLOCK_BY_NO, &query, err) < 0) {
         return -(int)err->code;
@@ -165,7 +165,7 @@ static int give_session(struct reader *reader, struct str record, read_session_f
 int read_sessions(struct reader *reader, const char *project_id, size_t limit,
                   read_session_fn *each, void *arg, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int index = 1;
     int result;
 
@@ -215,7 +215,7 @@ static int give_project(struct reader *reader, struct str record, read_project_f
 
 int read_projects(struct reader *reader, read_project_fn *each, void *arg, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&reader->conn, SQL_PROJECTS, &query, err) < 0) {
@@ -234,7 +234,7 @@ int read_projects(struct reader *reader, read_project_fn *each, void *arg, struc
 
 static int count_memories(struct reader *reader, struct ledger_counts *ret, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&reader->conn, SQL_MEMORY_COUNTS, &query, err) < 0) {

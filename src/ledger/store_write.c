@@ -684,7 +684,7 @@ int store_write(struct store *store, const struct draft *draft, struct written *
 static int import_known(struct store *store, int64_t key, const struct change *change,
                         struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     struct sha256 hash;
 
     if (query_start(&store->conn, SQL_JOURNAL_HASH, &query, err) < 0) {

@@ -35,7 +35,7 @@ static int bind_id(struct query *query, int index, enum change_kind kind, const 
 int thing_find(struct store *store, enum change_kind kind, const char *id, struct thing_row *ret,
                struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     struct uuid uuid;
 
     *ret = (struct thing_row){.found = false};
@@ -79,7 +79,7 @@ static int put_session(struct store *store, const struct change *change,
 static int put_row(struct store *store, const struct change *effective, const struct thing_row *row,
                    struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     struct uuid uuid;
 
     if (effective->kind == KIND_SESSION) {

@@ -119,7 +119,7 @@ static int check_row(struct verify *verify, const struct row *row)
 
 static int check_journal(struct verify *verify, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&verify->reader->conn, SQL_JOURNAL_ROWS, &query, err) < 0) {
@@ -258,7 +258,7 @@ static int check_memory(struct verify *verify, const struct memory_row *row, str
 
 static int check_projection(struct verify *verify, struct err *err)
 {
-    AUTO(query_end) struct query query;
+    AUTO(query_end) struct query query = {.conn = NULL};
     int result;
 
     if (query_start(&verify->reader->conn, SQL_MEMORY_ROWS, &query, err) < 0) {

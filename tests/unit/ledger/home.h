@@ -96,21 +96,71 @@ static inline int write_draft(struct home *home, const struct draft *draft, stru
     return ledger_write(home->ledger, draft, 1, false, ret, err);
 }
 
+/* The one draft's answer, good or bad; written_done frees its message. */
+static inline struct written try_put(struct home *home, const struct memory *memory)
+{
+    struct draft draft = {.kind = KIND_MEMORY, .op = OP_PUT, .memory = memory, .source = "test"};
+    struct written written;
+    struct err err = ERR_INIT;
+
+    assert_ok(write_draft(home, &draft, &written, &err), &err);
+    return written;
+}
+
+static inline void assert_written(const struct written *written)
+{
+    if (written->code != ERR_NONE) {
+        print_error("refused: %s\n", written->message);
+    }
+    assert_int_equal(written->code, ERR_NONE);
+}
+
+/* The draft was refused with this code and a message that mentions part; frees it. */
+static inline void assert_refused_draft(struct written *written, enum err_code code,
+                                        const char *part)
+{
+    if (written->code != code || strstr(written->message, part) == NULL) {
+        print_error("answered %s \"%s\"\n", err_name((int)written->code),
+                    written->message == NULL ? "" : written->message);
+    }
+    assert_int_equal(written->code, code);
+    assert_non_null(strstr(written->message, part));
+    written_done(written, 1);
+}
+
+static inline struct written put_memory(struct home *home, const struct memory *memory)
+{
+    struct written written = try_put(home, memory);
+
+    assert_written(&written);
+    return written;
+}
+
+static inline struct written put_session(struct home *home, const struct session *session)
+{
+    struct draft draft = {.kind = KIND_SESSION, .op = OP_PUT, .session = session, .source = "test"};
+    struct written written;
+    struct err err = ERR_INIT;
+
+    assert_ok(write_draft(home, &draft, &written, &err), &err);
+    assert_written(&written);
+    return written;
+}
+
+static inline void change_content(struct memory *memory, const char *content)
+{
+    free(memory->content);
+    memory->content = xstrdup(content);
+    memory->content_len = strlen(content);
+}
+
 /* Put content as memory `id` (nil: a new one); must succeed. */
 static inline struct written put(struct home *home, struct uuid id, const char *content)
 {
     AUTO(memory_done) struct memory memory = memory_of(content);
-    struct written written;
-    struct err err = ERR_INIT;
 
     memory.id = id;
-    struct draft draft = {.kind = KIND_MEMORY, .op = OP_PUT, .memory = &memory, .source = "test"};
-    assert_ok(write_draft(home, &draft, &written, &err), &err);
-    if (written.code != ERR_NONE) {
-        print_error("put: %s\n", written.message);
-    }
-    assert_int_equal(written.code, ERR_NONE);
-    return written;
+    return put_memory(home, &memory);
 }
 
 static inline struct written delete_of(struct home *home, struct uuid id)
@@ -121,6 +171,18 @@ static inline struct written delete_of(struct home *home, struct uuid id)
 
     assert_ok(write_draft(home, &draft, &written, &err), &err);
     return written;
+}
+
+/* Read memory `id`, deleted or not; it must be there. */
+static inline void get(struct home *home, struct uuid id, struct memory *ret)
+{
+    struct memory_state state;
+    struct reader *reader;
+    struct err err = ERR_INIT;
+
+    assert_ok(read_begin(home->ledger, &reader, &err), &err);
+    assert_ok(read_memory(reader, &id, ret, &state, &err), &err);
+    read_end(reader);
 }
 
 /* The content that memory `id` has now, as a heap string; NULL: there is none, or it is deleted. */
