@@ -2,6 +2,7 @@
 #include "replicate/replicator_internal.h"
 
 #include <assert.h>
+#include <poll.h>
 
 #include "base/utf8.h"
 
@@ -204,14 +205,31 @@ static enum replicator_state step_send(struct replicator *r)
     if (replicator_send(r, cursor, &err) < 0) {
         return replicator_failed(r, &err);
     }
+    r->gather = deadline_in(REPLICATOR_GATHER_MS);
     bool check = cursor->suspicion.code != ERR_NONE || poked(r) || now_ms(r) >= r->check_due_ms;
     return check ? STATE_CHECK : STATE_SEND;
+}
+
+/*
+ * What is committed soon after a send goes with the next one: under load, an fsync in the vault for
+ * each commit would take the disk from the commits themselves. Commits don't end this wait; whoever
+ * waits for an acknowledgement forgoes it.
+ */
+static void let_gather(struct replicator *r)
+{
+    (void)pthread_mutex_lock(&r->mutex);
+    bool hurry = r->askers > 0 || r->pokes != r->pokes_tried;
+    (void)pthread_mutex_unlock(&r->mutex);
+    if (!hurry) {
+        (void)poll(NULL, 0, (int)deadline_left_ms(r->gather));
+    }
 }
 
 static enum replicator_state step_idle(struct replicator *r)
 {
     struct err err = ERR_INIT;
 
+    let_gather(r);
     if (replicator_read_heads(r, &err) < 0) {
         return replicator_failed(r, &err);
     }

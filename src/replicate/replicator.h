@@ -1,7 +1,8 @@
 /*
  * replicator - one thread per vault that carries the journal there, at once, in order, for ever.
  *
- * It sends what waits as soon as the ledger announces a commit (batches of at most batch_max), keeps its own cursor per
+ * It sends what waits as soon as the ledger announces a commit (batches of at most batch_max, a send
+ * every REPLICATOR_GATHER_MS unless somebody waits for it), keeps its own cursor per
  * origin, backs off from 1 s doubling to 5 min with jitter while the vault can't be reached (an outage never makes a dead
  * letter), and puts aside as dead letters what the vault says it never can take, with a named gap in the vault's chain, so
  * that one bad change never blocks the others. It compares the vault's head with what was acknowledged when it connects and
@@ -20,6 +21,7 @@
 #define BACKOFF_MAX_MS (5 * 60 * 1000)
 #define REPLICATOR_BATCH_DEFAULT 500
 #define REPLICATOR_CHECK_MS (30 * 1000) /* an emptied vault is noticed within this */
+#define REPLICATOR_GATHER_MS 5 /* from one send to the next when it has caught up: half of the lag that is allowed */
 
 struct replicator;
 

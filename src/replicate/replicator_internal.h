@@ -75,6 +75,7 @@ struct replicator {
     struct vault *vault; /* NULL: not connected */
     int64_t retry_ms;    /* env's clock: the end of a backoff */
     int64_t check_due_ms;
+    struct deadline gather; /* of the real clock: when the next send may begin */
     bool told_trouble; /* on_state was told of the vault's trouble, and not yet that it is well */
     bool told_log;     /* the same of sync.db's */
     bool new_origins;  /* the journal has origins whose heads were not compared yet */
