@@ -26,6 +26,15 @@ static int answer_line(struct mcp *mcp, struct str line, struct buf *reply, int 
     return file_write_all(out_fd, reply->data, reply->len, "standard output", err);
 }
 
+static int refuse_long_line(int out_fd, struct err *err)
+{
+    static const char text[] =
+        "{\"error\":{\"code\":-32700,\"message\":\"the message is longer than 8 MiB\"},"
+        "\"id\":null,\"jsonrpc\":\"2.0\"}\n";
+
+    return file_write_all(out_fd, text, sizeof(text) - 1, "standard output", err);
+}
+
 /* Answer the whole lines in input and keep the rest. A line that is too long is answered once and
  * skipped to its end. */
 static int answer_lines(struct mcp *mcp, struct buf *input, bool *skipping, struct buf *reply,
@@ -43,7 +52,8 @@ static int answer_lines(struct mcp *mcp, struct buf *input, bool *skipping, stru
         struct str line = {input->data + start, (size_t)(newline - input->data) - start};
         start += line.len + 1;
         if (!*skipping) {
-            rc = answer_line(mcp, line, reply, out_fd, err);
+            rc = line.len > MCP_LINE_MAX ? refuse_long_line(out_fd, err)
+                                         : answer_line(mcp, line, reply, out_fd, err);
         }
         *skipping = false;
     }
@@ -52,11 +62,7 @@ static int answer_lines(struct mcp *mcp, struct buf *input, bool *skipping, stru
         input->len -= start;
     }
     if (rc == 0 && input->len > MCP_LINE_MAX) {
-        static const char too_long[] = "{\"error\":{\"code\":-32700,\"message\":\"the message is "
-                                       "longer than 8 MiB\"},\"id\":null,\"jsonrpc\":\"2.0\"}\n";
-        if (!*skipping) {
-            rc = file_write_all(out_fd, too_long, sizeof(too_long) - 1, "standard output", err);
-        }
+        rc = *skipping ? 0 : refuse_long_line(out_fd, err);
         *skipping = true;
         buf_reset(input);
     }

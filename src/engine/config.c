@@ -284,6 +284,14 @@ static int pair_at(const struct loading *l, const yaml_node_t *mapping,
     return 0;
 }
 
+/* The message of set_value continues the name of what was set: "guard.delete_max is ...". */
+static void name_value(struct err *err, const char *name)
+{
+    struct err why = *err;
+
+    (void)err_set(err, ERR_CONFIG, "%s %s", name, why.message);
+}
+
 static int load_section(const struct loading *l, const char *section, const yaml_node_t *node,
                         struct err *err)
 {
@@ -308,16 +316,28 @@ static int load_section(const struct loading *l, const char *section, const yaml
         int rc = scalar(value) ? set_value(l->config, row, scalar(value), false, err)
                                : err_set(err, ERR_CONFIG, "must be one value");
         if (rc != 0) {
-            (void)err_context(err, "%s.%s", section, row->name);
-            for (char *c; (c = strstr(err->message, ": is \"")) ||
-                          (c = strstr(err->message, ": must")) ||
-                          (c = strstr(err->message, ": has "));) {
-                memmove(c, c + 1, strlen(c)); /* "guard.delete_max is ..." */
-            }
+            AUTO(free_ptr) char *full = xprintf("%s.%s", section, row->name);
+            name_value(err, full);
             return at_line(l, value, err);
         }
     }
     return 0;
+}
+
+char *config_free_name(const struct config *config, const char *kind, size_t kind_len)
+{
+    for (size_t number = 1;; number++) {
+        char *name = number == 1 ? xstrndup(kind, kind_len)
+                                 : xprintf("%.*s-%zu", (int)kind_len, kind, number);
+        bool taken = false;
+        for (size_t i = 0; i < config->vault_count; i++) {
+            taken = taken || strcmp(config->vaults[i].name, name) == 0;
+        }
+        if (!taken) {
+            return name;
+        }
+        free(name);
+    }
 }
 
 static bool name_ok(const char *name)
@@ -338,8 +358,7 @@ static int add_vault(const struct loading *l, const yaml_node_t *node, char *nam
                at_line(l, node, err);
     }
     if (!own_name) {
-        own_name =
-            config->vault_count ? xprintf("%s-%zu", kind, config->vault_count + 1) : xstrdup(kind);
+        own_name = config_free_name(config, kind, strlen(kind));
     }
     if (!name_ok(own_name)) {
         return err_set(err, ERR_CONFIG,
@@ -517,13 +536,14 @@ static int load_environment(struct config *config, struct err *err)
 
     if (project &&
         set_text(find_key("daemon", "project"), project, &config->daemon.project, err) != 0) {
-        return err_context(err, "environment variable HOLDFAST_PROJECT");
+        return name_value(err, "environment variable HOLDFAST_PROJECT"), -(int)err->code;
     }
     for (size_t i = 0; i < config_keys_count; i++) {
         const char *value = config_keys[i].env ? getenv(config_keys[i].env) : NULL;
         if (value && set_value(config, &config_keys[i], value, true, err) != 0) {
-            err->code = ERR_CONFIG;
-            return err_context(err, "environment variable %s", config_keys[i].env);
+            AUTO(free_ptr) char *name = xprintf("environment variable %s", config_keys[i].env);
+            name_value(err, name);
+            return -(int)err->code;
         }
     }
     return 0;

@@ -24,24 +24,6 @@ static int add_quoted(struct buf *buf, const char *text, struct err *err)
     return rc == 0 ? buf_add_c(buf, "'", err) : rc;
 }
 
-/* A name that no vault has: the kind, or the kind and a number. Written out, so that cursors stay
- * with their vault when lines move. */
-static char *free_name(const struct config *config, const char *kind, size_t kind_len)
-{
-    for (size_t number = 1;; number++) {
-        AUTO(free_ptr)
-        char *name = number == 1 ? xstrndup(kind, kind_len)
-                                 : xprintf("%.*s-%zu", (int)kind_len, kind, number);
-        bool taken = false;
-        for (size_t i = 0; i < config->vault_count; i++) {
-            taken = taken || strcmp(config->vaults[i].name, name) == 0;
-        }
-        if (!taken) {
-            return xstrdup(name);
-        }
-    }
-}
-
 static int add_item(struct buf *buf, const struct config *config, const char *spec, struct err *err)
 {
     const char *colon = strchr(spec, ':');
@@ -52,7 +34,7 @@ static int add_item(struct buf *buf, const struct config *config, const char *sp
             "\"%s\" is not a vault's spec; it is KIND:WHERE, such as file:/mnt/backup/holdfast",
             spec);
     }
-    AUTO(free_ptr) char *name = free_name(config, spec, (size_t)(colon - spec));
+    AUTO(free_ptr) char *name = config_free_name(config, spec, (size_t)(colon - spec));
     if (buf_printf(buf, err, "  - name: %s\n    kind: %.*s\n    path: ", name, (int)(colon - spec),
                    spec) != 0 ||
         add_quoted(buf, colon + 1, err) != 0) {
@@ -61,36 +43,58 @@ static int add_item(struct buf *buf, const struct config *config, const char *sp
     return buf_add_c(buf, "\n", err);
 }
 
-/* The new text: the item goes right behind the line "vaults:" when there is one, else behind
- * everything with a section of its own. */
-static int insert(struct str old, const struct config *config, const char *spec, struct buf *ret,
-                  struct err *err)
+/* The line of text that begins at `start`; *ret_next is where the next one does. */
+static struct str line_at(struct str text, size_t start, size_t *ret_next)
 {
-    size_t at = 0;
-    bool found = false;
+    const char *newline = memchr(text.ptr + start, '\n', text.len - start);
+    size_t len = newline ? (size_t)(newline - text.ptr) - start : text.len - start;
 
-    for (size_t start = 0; start < old.len && !found;) {
-        const char *newline = memchr(old.ptr + start, '\n', old.len - start);
-        size_t len = newline ? (size_t)(newline - old.ptr) - start : old.len - start;
-        struct str line = {old.ptr + start, len};
-        start += len + (newline ? 1 : 0);
+    *ret_next = start + len + (newline ? 1 : 0);
+    return (struct str){text.ptr + start, len};
+}
+
+/* Where a new item goes: behind the last line that belongs to "vaults:". *ret_found: there is such
+ * a section. */
+static int find_place(struct str old, bool *ret_found, size_t *ret_at, struct err *err)
+{
+    size_t next = 0;
+
+    *ret_found = false;
+    *ret_at = old.len;
+    for (size_t start = 0; start < old.len; start = next) {
+        struct str line = line_at(old, start, &next);
+        bool blank = strspn(line.ptr, " \t\r") >= line.len;
+        if (*ret_found && !blank && !strchr(" \t-#", line.ptr[0])) {
+            return 0; /* the next section */
+        }
+        if (*ret_found && !blank) {
+            *ret_at = next;
+        }
         if (!str_starts(line, STR("vaults:"))) {
             continue;
         }
-        size_t rest = 7 + strspn(line.len > 7 ? line.ptr + 7 : "", " \t\r");
-        if (rest < len && line.ptr[rest] != '#' && line.ptr[rest] != '\n') {
-            return err_set(err, ERR_CONFIG,
-                           "\"vaults:\" is written on one line there; add this to it by hand: "
-                           "{kind: file, path: ...} for %s",
-                           spec);
+        size_t rest = 7;
+        while (rest < line.len && strchr(" \t\r", line.ptr[rest])) {
+            rest++;
         }
-        found = true;
-        at = start;
+        if (rest < line.len && line.ptr[rest] != '#') {
+            return err_set(err, ERR_CONFIG,
+                           "\"vaults:\" is written on one line there; add the vault to it by hand");
+        }
+        *ret_found = true;
+        *ret_at = next;
     }
-    if (!found) {
-        at = old.len;
-    }
-    if (buf_add(ret, old.ptr, at, err) != 0 ||
+    return 0;
+}
+
+/* The new text: the item behind the other vaults, or behind everything in a section of its own. */
+static int insert(struct str old, const struct config *config, const char *spec, struct buf *ret,
+                  struct err *err)
+{
+    bool found = false;
+    size_t at = 0;
+
+    if (find_place(old, &found, &at, err) != 0 || buf_add(ret, old.ptr, at, err) != 0 ||
         (at && old.ptr[at - 1] != '\n' && buf_add_c(ret, "\n", err) != 0) ||
         (!found && buf_add_c(ret, "vaults:\n", err) != 0) ||
         add_item(ret, config, spec, err) != 0) {

@@ -1,0 +1,214 @@
+/* config - what a person wrote is understood whole or refused by file, line and key. */
+#include "support/unit.h"
+
+#include <unistd.h>
+
+#include "base/file.h"
+#include "engine/config_keys.h"
+
+static int parse(const char *text, struct config *ret, struct err *err)
+{
+    struct err unset = ERR_INIT;
+
+    (void)unsetenv("SYNC_BATCH_SIZE");
+    assert_ok(config_load("/nonexistent", NULL, ret, &unset), &unset);
+    return config_parse("/home/x/holdfast.yaml", str_of(text), ret, err);
+}
+
+static void every_key_is_read_where_it_belongs(void **state)
+{
+    AUTO(config_done) struct config config = {.path = NULL};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(parse("daemon:\n  project: my project\n  ack: vault\n  log_level: warn\n"
+                    "  log_format: json\n  session_idle: 10m\n"
+                    "guard:\n  enabled: false\n  on_alert: pause\n  allow_yes: true\n"
+                    "  command: notify me\n  webhook: https://example.org/x\n  delete_max: 3\n"
+                    "  delete_window: 500s\n  share_max: 0.5\n  version_jump_max: 7\n"
+                    "sync:\n  batch_size: 42\n  initial_backoff: 250ms\n  max_backoff: 1h\n"
+                    "vaults:\n  - kind: file\n    path: /mnt/x\n"
+                    "  - name: second\n    kind: file\n    path: beside\n",
+                    &config, &err),
+              &err);
+    assert_string_equal(config.daemon.project, "my project");
+    assert_int_equal(config.daemon.ack, ACK_VAULT);
+    assert_int_equal(config.daemon.log_level, LOG_WARN);
+    assert_true(config.daemon.log_json);
+    assert_int_equal(config.daemon.session_idle_ms, 600000);
+    assert_false(config.guard.rules.enabled);
+    assert_int_equal(config.guard.on_alert, ON_ALERT_PAUSE);
+    assert_true(config.guard.allow_yes);
+    assert_int_equal(config.guard.rules.delete_max, 3);
+    assert_int_equal(config.guard.rules.delete_window_ms, 500000);
+    assert_true(config.guard.rules.share_max > 0.49 && config.guard.rules.share_max < 0.51);
+    assert_int_equal(config.sync.batch_size, 42);
+    assert_int_equal(config.sync.backoff_initial_ms, 250);
+    assert_int_equal(config.vault_count, 2);
+    assert_string_equal(config.vaults[0].name, "file");
+    assert_string_equal(config.vaults[0].spec, "file:/mnt/x");
+    assert_string_equal(config.vaults[1].name, "second");
+    assert_string_equal(config.vaults[1].spec, "file:/home/x/beside");
+}
+
+static void nothing_written_means_the_defaults(void **state)
+{
+    static const char *const texts[] = {"", "# only a comment\n", "daemon:\nguard:\nvaults:\n"};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        AUTO(config_done) struct config config = {.path = NULL};
+        assert_ok(parse(texts[i], &config, &err), &err);
+        assert_int_equal(config.vault_count, 0);
+        assert_int_equal(config.guard.rules.delete_max, 10);
+        assert_int_equal(config.sync.batch_size, 500);
+        assert_int_equal(config.daemon.session_idle_ms, 1800000);
+    }
+}
+
+static void what_is_wrong_is_named_by_line_and_key(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"daemon:\n  projct: x\n", "line 2: unknown key \"daemon.projct\""},
+        {"deamon:\n  project: x\n", "line 1: unknown section \"deamon\""},
+        {"guard:\n  delete_max: 0\n",
+         "guard.delete_max is \"0\"; allowed is a whole number from 1"},
+        {"guard:\n  share_max: 1.5\n", "allowed is a number from 0 to 1"},
+        {"guard:\n  share_max: nan\n", "allowed is a number from 0 to 1"},
+        {"guard:\n  enabled: maybe\n", "allowed are true and false"},
+        {"guard:\n  webhook: ftp://x\n", "must begin with http://"},
+        {"guard:\n  delete_window: 60\n", "a duration such as"},
+        {"guard:\n  delete_window: 10ms\n", "allowed are 1 to 3600 seconds"},
+        {"daemon:\n  project: [a]\n", "must be one value"},
+        {"daemon:\n  project: a\n  project: b\n", "line 3: \"project\" stands here a second time"},
+        {"daemon: text\n", "must hold keys"},
+        {"- a\n", "expected sections"},
+        {"vaults:\n  kind: file\n", "must be a list"},
+        {"vaults:\n  - kind: ftp\n    path: /x\n", "allowed is file"},
+        {"vaults:\n  - kind: file\n", "needs a path"},
+        {"vaults:\n  - kind: file\n    path: /x\n    colour: red\n", "line 4: unknown key"},
+        {"vaults:\n  - {name: a, kind: file, path: /x}\n  - {name: a, kind: file, path: /y}\n",
+         "two vaults are named \"a\""},
+        {"vaults:\n  - {name: A/B, kind: file, path: /x}\n", "allowed are 1 to 63 of a-z"},
+        {"a: &x 1\nb: *x\n", "aliases"},
+        {"daemon: {\n", "line"},
+        {"daemon:\n\tproject: x\n", "line 2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        AUTO(config_done) struct config config = {.path = NULL};
+        struct err err = ERR_INIT;
+        assert_refused(parse(cases[i].text, &config, &err), &err, ERR_CONFIG, cases[i].says);
+        assert_non_null(strstr(err.message, "/home/x/holdfast.yaml"));
+    }
+}
+
+static void seventeen_vaults_are_one_too_many(void **state)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(buf_add_c(&text, "vaults:\n", &err), &err);
+    for (int i = 0; i <= CONFIG_VAULTS_MAX; i++) {
+        AUTO(config_done) struct config config = {.path = NULL};
+        if (i == CONFIG_VAULTS_MAX) {
+            assert_ok(parse(text.data, &config, &err), &err);
+            assert_int_equal(config.vault_count, CONFIG_VAULTS_MAX);
+        }
+        assert_ok(buf_printf(&text, &err, "  - {name: v%d, kind: file, path: /v%d}\n", i, i), &err);
+    }
+    AUTO(config_done) struct config config = {.path = NULL};
+    assert_refused(parse(text.data, &config, &err), &err, ERR_CONFIG, "at most 16 vaults");
+}
+
+static void the_environment_overrides_the_file_and_is_checked(void **state)
+{
+    AUTO(config_done) struct config config = {.path = NULL};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    (void)setenv("SYNC_INITIAL_BACKOFF", "3", 1);
+    (void)setenv("DESTRUCTION_THRESHOLD", "25", 1);
+    assert_ok(config_load("/nonexistent", NULL, &config, &err), &err);
+    assert_int_equal(config.sync.backoff_initial_ms, 3000);
+    assert_int_equal(config.guard.rules.delete_max, 25);
+    (void)setenv("SYNC_BATCH_SIZE", "lots", 1);
+    struct config bad;
+    assert_refused(config_load("/nonexistent", NULL, &bad, &err), &err, ERR_CONFIG,
+                   "SYNC_BATCH_SIZE is \"lots\"");
+    (void)unsetenv("SYNC_BATCH_SIZE");
+    (void)unsetenv("SYNC_INITIAL_BACKOFF");
+    (void)unsetenv("DESTRUCTION_THRESHOLD");
+}
+
+/* Add a vault to this text; the new text is the caller's. */
+static char *added(const char *text, const char *spec, bool expect_added)
+{
+    char home[] = "/tmp/hf-config-XXXXXX";
+    AUTO(buf_done) struct buf now = BUF_INIT(CONFIG_FILE_MAX_BYTES);
+    struct err err = ERR_INIT;
+    bool was_added = false;
+
+    assert_non_null(mkdtemp(home));
+    AUTO(free_ptr) char *path = path_join(home, "holdfast.yaml");
+    if (text) {
+        assert_ok(file_replace(path, str_of(text), 0600, &err), &err);
+    }
+    assert_ok(config_add_vault(home, spec, &was_added, &err), &err);
+    assert_int_equal(was_added, expect_added);
+    assert_ok(file_read(path, CONFIG_FILE_MAX_BYTES, &now, &err), &err);
+    assert_ok(file_remove_tree(home, &err), &err);
+    return buf_take(&now);
+}
+
+static void a_vault_is_added_and_all_else_stays_to_the_letter(void **state)
+{
+    (void)state;
+    AUTO(free_ptr) char *fresh = added(NULL, "file:/mnt/o'brien", true);
+    assert_non_null(strstr(fresh, "path: '/mnt/o''brien'"));
+    AUTO(free_ptr) char *behind = added("daemon:\n  project: x # mine\n", "file:/v", true);
+    assert_ptr_equal(strstr(behind, "daemon:\n  project: x # mine\n"), behind);
+    AUTO(free_ptr)
+    char *listed = added("vaults: # two\n  - kind: file\n    path: /a\nsync:\n  batch_size: 7\n",
+                         "file:/b", true);
+    assert_ptr_equal(
+        strstr(listed, "vaults: # two\n  - kind: file\n    path: /a\n  - name: file-2\n"), listed);
+    assert_non_null(strstr(listed, "path: '/b'\nsync:\n  batch_size: 7\n"));
+    AUTO(free_ptr) char *same = added("vaults:\n  - kind: file\n    path: /a\n", "file:/a", false);
+    assert_string_equal(same, "vaults:\n  - kind: file\n    path: /a\n");
+}
+
+static void a_list_on_one_line_is_left_to_the_person(void **state)
+{
+    char home[] = "/tmp/hf-config-XXXXXX";
+    struct err err = ERR_INIT;
+    bool was_added = false;
+
+    (void)state;
+    assert_non_null(mkdtemp(home));
+    AUTO(free_ptr) char *path = path_join(home, "holdfast.yaml");
+    assert_ok(file_replace(path, STR("vaults: [{kind: file, path: /a}]\n"), 0600, &err), &err);
+    assert_refused(config_add_vault(home, "file:/b", &was_added, &err), &err, ERR_CONFIG,
+                   "by hand");
+    assert_ok(file_remove_tree(home, &err), &err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_key_is_read_where_it_belongs),
+        cmocka_unit_test(nothing_written_means_the_defaults),
+        cmocka_unit_test(what_is_wrong_is_named_by_line_and_key),
+        cmocka_unit_test(seventeen_vaults_are_one_too_many),
+        cmocka_unit_test(the_environment_overrides_the_file_and_is_checked),
+        cmocka_unit_test(a_vault_is_added_and_all_else_stays_to_the_letter),
+        cmocka_unit_test(a_list_on_one_line_is_left_to_the_person),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
