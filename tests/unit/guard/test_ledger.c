@@ -56,12 +56,35 @@ static void content_for(unsigned number, char ret[301])
     ret[len] = '.';
 }
 
+/* Memories `from` to `to` as content_for says, in one request. */
+static void put_many(struct place *place, unsigned from, unsigned to)
+{
+    size_t count = to - from + 1;
+    AUTO(free_ptr) struct memory *memories = xcalloc(count, sizeof(*memories));
+    AUTO(free_ptr) struct draft *drafts = xcalloc(count, sizeof(*drafts));
+    AUTO(free_ptr) struct written *written = xcalloc(count, sizeof(*written));
+    struct err err = ERR_INIT;
+    char content[301];
+
+    for (unsigned i = 0; i < count; i++) {
+        content_for(from + i, content);
+        memories[i] = memory_of(content);
+        memories[i].id = id_of(from + i);
+        drafts[i] = (struct draft){
+            .kind = KIND_MEMORY, .op = OP_PUT, .memory = &memories[i], .source = "test"};
+    }
+    assert_ok(ledger_write(place->home.ledger, drafts, count, true, written, &err), &err);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(written[i].code, ERR_NONE);
+        memory_done(&memories[i]);
+    }
+}
+
 static int place_setup(void **state)
 {
     struct place *place = xcalloc(1, sizeof(*place));
     const struct guard_options defaults = GUARD_OPTIONS_DEFAULT;
     const char *tmp = getenv("TMPDIR");
-    char content[301];
 
     place->options = defaults;
     (void)snprintf(place->home.path, sizeof(place->home.path), "%s/hf-guard-XXXXXX",
@@ -69,10 +92,7 @@ static int place_setup(void **state)
     assert_non_null(mkdtemp(place->home.path));
     env_fake_init(&place->home.env, HOME_NOW_US, 42);
     start(place);
-    for (unsigned i = 1; i <= PROJECT_MAX; i++) {
-        content_for(i, content);
-        put(&place->home, id_of(i), content);
-    }
+    put_many(place, 1, PROJECT_MAX);
     pass_ms(place, 7200000);
     *state = place;
     return 0;
@@ -495,9 +515,7 @@ static void a_burst_from_before_a_restart_counts(void **state)
 {
     struct place *place = *state;
 
-    for (unsigned i = 101; i <= 200; i++) {
-        put(&place->home, id_of(i), "filler");
-    }
+    put_many(place, 101, 200);
     delete_many(place, 1, 10, false);
     pass_ms(place, 59000);
     restart(place);
@@ -736,9 +754,7 @@ static void writers_watchers_and_deciders_do_not_disturb_each_other(void **state
     _Atomic bool stop_now = false;
     void *(*const others[2])(void *) = {watch, decide};
 
-    for (unsigned i = 0; i < WRITERS * EACH; i++) {
-        put(&place->home, id_of(1000 + i), "a fact that somebody may delete");
-    }
+    put_many(place, 1000, 1000 + WRITERS * EACH - 1);
     for (unsigned i = 0; i < WRITERS + 2; i++) {
         workers[i] = (struct worker){.place = place, .number = i, .stop = &stop_now};
         assert_int_equal(pthread_create(&workers[i].thread, NULL,
