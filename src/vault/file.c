@@ -77,7 +77,7 @@ static int list_origins(struct file_vault *vault, const struct file_place *place
     if (place->origins < 0) {
         return 0;
     }
-    int fd = openat(place->origins, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = file_openat(place->origins, ".", O_RDONLY | O_DIRECTORY);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     struct uuid uuid;
@@ -124,7 +124,7 @@ static int read_origin(struct file_vault *vault, const struct file_place *place,
         return rc;
     }
     rc = file_origin_refresh(vault, origin, ret, deadline, err);
-    if (rc == 0 && origin->torn && !vault->read_only) {
+    if (rc == 0 && (origin->torn || origin->doubt_name[0] != '\0') && !vault->read_only) {
         rc = cut_torn(vault, place, origin, err);
     }
     return rc;
@@ -307,7 +307,8 @@ static int rename_aside(struct file_vault *vault, const struct file_place *place
         AUTO(free_ptr)
         char *name = i == 1 ? xprintf("%s.aside-%s", origin->name, when)
                             : xprintf("%s.aside-%s-%d", origin->name, when, i);
-        if (renameat2(place->origins, origin->name, place->origins, name, RENAME_NOREPLACE) == 0) {
+        if (!FAULT("vault.rename", EIO) &&
+            renameat2(place->origins, origin->name, place->origins, name, RENAME_NOREPLACE) == 0) {
             CRASH_POINT("vault.aside.renamed");
             return file_sync_fd(place->origins, vault->path, err);
         }

@@ -200,13 +200,12 @@ static int sort_out(struct append *append, struct err *err)
 static int open_end(const struct append *append, const char *name, const char *path, uint64_t size,
                     bool *ret_made, struct err *err)
 {
-    static const int FLAGS = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
     struct stat st;
 
     *ret_made = false;
-    AUTO(close_fd) int fd = openat(append->hold->folder, name, FLAGS);
+    AUTO(close_fd) int fd = file_openat(append->hold->folder, name, O_WRONLY | O_APPEND);
     if (fd < 0 && errno == ENOENT && size == 0) {
-        fd = openat(append->hold->folder, name, FLAGS | O_CREAT | O_EXCL, 0600);
+        fd = file_openat(append->hold->folder, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
         *ret_made = fd >= 0;
     }
     if (fd < 0 && errno == ELOOP) {
@@ -228,12 +227,18 @@ static int open_end(const struct append *append, const char *name, const char *p
  * After a failed write or sync nobody knows what of it is on the disk, and the kernel may say later
  * that all is well: what was added is cut off, so that it is written again from the start.
  */
-static int take_back(struct append *append, int fd, uint64_t size, struct err *err)
+static int take_back(struct append *append, int fd, const char *name, uint64_t size,
+                     struct err *err)
 {
-    if (ftruncate(fd, (off_t)size) != 0 || fsync(fd) != 0) {
-        (void)err_context(err, "(and the half-written end could not be cut off)");
+    struct file_origin *origin = append->origin;
+    struct stat st;
+
+    if (FAULT("vault.truncate", EIO) || ftruncate(fd, (off_t)size) != 0 || fsync(fd) != 0) {
+        (void)snprintf(origin->doubt_name, sizeof(origin->doubt_name), "%s", name);
+        origin->doubt_from = size;
+        origin->doubt_end = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : size;
     }
-    file_origin_forget(append->origin);
+    file_origin_forget(origin);
     return file_trouble(err);
 }
 
@@ -255,7 +260,7 @@ static int write_end(struct append *append, const char *name, uint64_t size, str
         rc = file_sync(fd, path, err);
     }
     if (rc < 0) {
-        return take_back(append, fd, size, err);
+        return take_back(append, fd, name, size, err);
     }
     CRASH_POINT("vault.append.after_sync");
     if (made) {
@@ -263,7 +268,7 @@ static int write_end(struct append *append, const char *name, uint64_t size, str
         CRASH_POINT("vault.append.folder_synced");
     }
     if (rc < 0) {
-        return take_back(append, fd, size, err);
+        return take_back(append, fd, name, size, err);
     }
     return 0;
 }

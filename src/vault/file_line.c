@@ -60,11 +60,43 @@ static int scan_hash(struct scan *scan, struct sha256 *ret, struct err *err)
     return 0;
 }
 
-/* The sum of the gap whose line ends at `end`, where the sum's key begins. */
-static struct sha256 gap_sum(const char *start, const char *end)
+/* ---- sums ---- */
+
+static void emit_hash(struct emit *emit, const struct sha256 *hash)
 {
-    return sha256_of2(start, (size_t)(end - start), "}", 1);
+    char hex[SHA256_HEX_MAX];
+
+    sha256_hex(hash, hex);
+    emit_raw(emit, (struct str){hex, HEX_LEN});
 }
+
+int file_line_end_sum(struct buf *buf, size_t start, struct err *err)
+{
+    struct emit emit = emit_begin(buf, err);
+    struct sha256 sum = sha256_of2(buf->data + start, buf->len - start, "}", 1);
+
+    EMIT(&emit, SUM_KEY);
+    emit_hash(&emit, &sum);
+    EMIT(&emit, "\"}");
+    return emit_end(&emit);
+}
+
+bool file_line_sum_is_right(struct str object)
+{
+    struct scan scan = {.start = object.ptr, .end = object.ptr + object.len};
+    struct sha256 sum = {{0}};
+    struct err why = ERR_INIT;
+
+    if (object.len < SUM_SUFFIX_LEN) {
+        return false;
+    }
+    scan.at = scan.end - SUM_SUFFIX_LEN;
+    struct sha256 expected = sha256_of2(object.ptr, object.len - SUM_SUFFIX_LEN, "}", 1);
+    return scan_expect(&scan, STR(SUM_KEY), &why) == 0 && scan_hash(&scan, &sum, &why) == 0 &&
+           scan_expect(&scan, STR("\"}"), &why) == 0 && sha256_eq(&sum, &expected);
+}
+
+/* ---- reading ---- */
 
 #define TRY(call)                                                                                  \
     do {                                                                                           \
@@ -78,8 +110,11 @@ static int read_gap(struct str line, struct uuid *ret_origin, struct file_line *
                     struct err *err)
 {
     struct scan scan;
-    struct sha256 sum;
 
+    if (!file_line_sum_is_right(line)) {
+        return err_set(err, ERR_CORRUPT, "the gap's sum does not match: the line was altered");
+    }
+    line.len -= SUM_SUFFIX_LEN;
     ret->gap = true;
     TRY(scan_begin(line, &scan, err));
     TRY(scan_expect(&scan, STR(GAP_START), err));
@@ -90,15 +125,7 @@ static int read_gap(struct str line, struct uuid *ret_origin, struct file_line *
     TRY(scan_hash(&scan, &ret->prev, err));
     TRY(scan_expect(&scan, STR("\",\"seq\":"), err));
     TRY(scan_uint(&scan, VERSION_MAX, &ret->seq, err));
-    struct sha256 expected = gap_sum(line.ptr, scan.at);
-    TRY(scan_expect(&scan, STR(SUM_KEY), err));
-    TRY(scan_hash(&scan, &sum, err));
-    TRY(scan_expect(&scan, STR("\"}"), err));
-    TRY(scan_end(&scan, err));
-    if (!sha256_eq(&sum, &expected)) {
-        return err_set(err, ERR_CORRUPT, "the gap's sum does not match: the line was altered");
-    }
-    return 0;
+    return scan_end(&scan, err);
 }
 
 int file_line_read(struct str line, const struct uuid *origin, struct buf *record_buf,
@@ -123,13 +150,7 @@ int file_line_read(struct str line, const struct uuid *origin, struct buf *recor
     return 0;
 }
 
-static void emit_hash(struct emit *emit, const struct sha256 *hash)
-{
-    char hex[SHA256_HEX_MAX];
-
-    sha256_hex(hash, hex);
-    emit_raw(emit, (struct str){hex, HEX_LEN});
-}
+/* ---- writing ---- */
 
 int file_line_write_gap(const struct uuid *origin, const struct file_line *gap, struct buf *buf,
                         struct err *err)
@@ -144,11 +165,9 @@ int file_line_write_gap(const struct uuid *origin, const struct file_line *gap, 
     emit_hash(&emit, &gap->prev);
     EMIT(&emit, "\",\"seq\":");
     emit_uint(&emit, gap->seq);
-    if (emit.result == 0) {
-        struct sha256 sum = gap_sum(buf->data + emit.start, buf->data + buf->len);
-        EMIT(&emit, SUM_KEY);
-        emit_hash(&emit, &sum);
+    int rc = emit_end(&emit);
+    if (rc == 0) {
+        rc = file_line_end_sum(buf, emit.start, err);
     }
-    EMIT(&emit, "\"}\n");
-    return emit_end(&emit);
+    return rc == 0 ? buf_add(buf, "\n", 1, err) : rc;
 }

@@ -34,4 +34,12 @@ int file_line_read(struct str line, const struct uuid *origin, struct buf *recor
 int file_line_write_gap(const struct uuid *origin, const struct file_line *gap, struct buf *buf,
                         struct err *err) MUST_CHECK;
 
+/*
+ * Sums, of what does not prove itself by a chained hash: end the object that begins at `start` of
+ * buf (without its brace) with `,"sum":"…"}`, the SHA-256 of the object without its sum; and is
+ * that of an object right?
+ */
+int file_line_end_sum(struct buf *buf, size_t start, struct err *err) MUST_CHECK;
+bool file_line_sum_is_right(struct str object);
+
 #endif

@@ -7,6 +7,7 @@
 #include "vault/file_vault.h"
 
 #define LINES_BETWEEN_CHECKS 4096 /* of deadline and cancellation */
+#define LISTINGS_MAX 100          /* of a folder in which segments are being sealed meanwhile */
 
 /* ---- segments ---- */
 
@@ -33,7 +34,7 @@ static int compare_segments(const void *a, const void *b)
 static int list_segments(const struct file_load *load, struct err *err)
 {
     struct file_origin *origin = load->origin;
-    int fd = openat(load->hold->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = file_openat(load->hold->folder, ".", O_RDONLY | O_DIRECTORY);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     size_t room = 0;
@@ -68,21 +69,44 @@ static int list_segments(const struct file_load *load, struct err *err)
     return 0;
 }
 
-static int open_segment(const struct file_load *load, const struct file_segment *segment,
+int file_segment_open(const struct file_vault *vault, const struct file_origin *origin, int folder,
+                      uint64_t first, struct file_reader *ret, bool *ret_sealed, bool *ret_there,
+                      struct err *err)
+{
+    for (int sealed = 0; sealed < 2; sealed++) {
+        char name[FILE_NAME_MAX];
+        file_segment_name(first, sealed == 1, name);
+        AUTO(free_ptr) char *path = file_origin_path(vault, origin, name);
+        int fd = file_openat(folder, name, O_RDONLY);
+        if (fd >= 0) {
+            *ret_sealed = sealed == 1;
+            *ret_there = true;
+            return file_reader_open_take(fd, path, sealed == 1, ret, err);
+        }
+        if (errno == ELOOP) {
+            return err_set(err, ERR_CORRUPT, "%s is a symbolic link; a vault has none", path);
+        }
+        if (errno != ENOENT) {
+            return file_errno(err, errno, "opening", path);
+        }
+    }
+    *ret_there = false;
+    return 0;
+}
+
+static int open_segment(const struct file_load *load, struct file_segment *segment,
                         struct file_reader *ret, struct err *err)
 {
     char name[FILE_NAME_MAX];
+    bool there;
 
-    file_segment_name(segment->first, segment->sealed, name);
-    AUTO(free_ptr) char *path = file_origin_path(load->vault, load->origin, name);
-    int fd = openat(load->hold->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ELOOP) {
-        return err_set(err, ERR_CORRUPT, "%s is a symbolic link; a vault has none", path);
+    int rc = file_segment_open(load->vault, load->origin, load->hold->folder, segment->first, ret,
+                               &segment->sealed, &there, err);
+    if (rc == 0 && !there) {
+        file_segment_name(segment->first, segment->sealed, name);
+        rc = damaged(load, name, "the segment was removed while it was looked for", err);
     }
-    if (fd < 0) {
-        return file_errno(err, errno, "opening", path);
-    }
-    return file_reader_open_take(fd, path, segment->sealed, ret, err);
+    return rc;
 }
 
 /* Going through the lines of one segment. */
@@ -245,7 +269,22 @@ static int load_whole_segment(const struct file_load *load, struct file_segment 
     return walk_segment(load, segment, false, 0, err);
 }
 
-/* A segment goes on where the one before it ended. */
+/* A folder that is listed while a segment is being sealed may show neither of its names. */
+static bool is_there_after_all(const struct file_load *load, uint64_t first)
+{
+    struct stat st;
+    char name[FILE_NAME_MAX];
+
+    for (int sealed = 0; sealed < 2; sealed++) {
+        file_segment_name(first, sealed == 1, name);
+        if (fstatat(load->hold->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A segment goes on where the one before it ended. ERR_BUSY: look again. */
 static int check_place(const struct file_load *load, size_t i, struct err *err)
 {
     const struct file_segment *segment = &load->origin->segments[i];
@@ -255,6 +294,9 @@ static int check_place(const struct file_load *load, size_t i, struct err *err)
     const struct sha256 *prev = before == NULL ? &ZERO : &before->hash;
     char name[FILE_NAME_MAX];
 
+    if (segment->first > due && is_there_after_all(load, due)) {
+        return err_set(err, ERR_BUSY, "%s: a segment was sealed just now", load->origin->name);
+    }
     if (segment->first != due) {
         file_segment_name(due, false, name);
         return damaged(load, name, "the segment is missing, or the one before it has lost its end",
@@ -371,7 +413,7 @@ static int load_lates(const struct file_load *load, struct err *err)
     struct file_origin *origin = load->origin;
     AUTO(free_ptr) char *path = file_origin_path(load->vault, origin, FILE_LATE_NAME);
     AUTO(file_reader_close) struct file_reader reader = {.fd = -1};
-    int fd = openat(load->hold->folder, FILE_LATE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = file_openat(load->hold->folder, FILE_LATE_NAME, O_RDONLY);
 
     if (fd < 0) {
         return errno == ENOENT ? 0 : file_errno(err, errno, "opening", path);
@@ -410,8 +452,12 @@ static void take_head(struct file_origin *origin)
 
 int file_load_all(const struct file_load *load, struct err *err)
 {
-    file_origin_forget(load->origin);
-    int rc = load_segments(load, err);
+    int rc = -ERR_BUSY;
+
+    for (int i = 0; i < LISTINGS_MAX && rc == -ERR_BUSY; i++) {
+        file_origin_forget(load->origin);
+        rc = load_segments(load, err);
+    }
     if (rc == 0) {
         rc = load_lates(load, err);
     }

@@ -45,6 +45,19 @@ bool file_segment_parse(const char *name, uint64_t *ret_first, bool *ret_sealed)
 
 /* ---- opening and locking ---- */
 
+int file_openat(int folder, const char *name, int flags)
+{
+    int fd;
+
+    if (FAULT("vault.open", EMFILE)) {
+        return -1;
+    }
+    do {
+        fd = openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC, (mode_t)0600);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 void file_origin_release(struct file_hold *hold)
 {
     close_fd(&hold->lock); /* which unlocks */
@@ -62,8 +75,7 @@ int file_origin_open(const struct file_vault *vault, const struct file_place *pl
         *ret_there = false;
         return 0;
     }
-    ret->folder =
-        openat(place->origins, origin->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    ret->folder = file_openat(place->origins, origin->name, O_RDONLY | O_DIRECTORY);
     *ret_there = ret->folder >= 0;
     if (*ret_there || errno == ENOENT) {
         return 0;
@@ -77,7 +89,8 @@ int file_origin_open(const struct file_vault *vault, const struct file_place *pl
 static int make_folder(const struct file_place *place, const struct file_origin *origin,
                        const char *path, struct err *err)
 {
-    if (mkdirat(place->origins, origin->name, 0700) != 0 && errno != EEXIST) {
+    if (FAULT("vault.mkdir", EIO) ||
+        (mkdirat(place->origins, origin->name, 0700) != 0 && errno != EEXIST)) {
         return file_errno(err, errno, "making the folder", path);
     }
     CRASH_POINT("vault.origin.made");
@@ -116,8 +129,7 @@ static int try_origin_lock(const struct file_vault *vault, const struct file_pla
     if (rc < 0) {
         return rc;
     }
-    hold->lock =
-        openat(hold->folder, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, (mode_t)0600);
+    hold->lock = file_openat(hold->folder, "lock", O_RDWR | O_CREAT);
     if (hold->lock < 0) {
         return file_errno(err, errno, "opening the lock of", path);
     }
@@ -301,7 +313,7 @@ static int cut_torn(const struct file_load *load, struct err *err)
 static int sync_name(const struct file_load *load, const char *name, struct err *err)
 {
     AUTO(free_ptr) char *path = file_origin_path(load->vault, load->origin, name);
-    AUTO(close_fd) int fd = openat(load->hold->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO(close_fd) int fd = file_openat(load->hold->folder, name, O_RDONLY);
 
     if (fd < 0) {
         return file_errno(err, errno, "opening", path);
@@ -333,12 +345,38 @@ static int sync_found(const struct file_load *load, struct err *err)
     return rc;
 }
 
+/* With the lock held, and nobody having added to it since, what is in doubt is cut off after all.
+ */
+static int settle_doubt(const struct file_load *load, struct err *err)
+{
+    struct file_origin *origin = load->origin;
+    AUTO(free_ptr) char *path = file_origin_path(load->vault, origin, origin->doubt_name);
+    AUTO(close_fd) int fd = file_openat(load->hold->folder, origin->doubt_name, O_WRONLY);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return errno == ENOENT ? 0 : file_errno(err, errno, "opening", path);
+    }
+    if ((uint64_t)st.st_size == origin->doubt_end &&
+        (FAULT("vault.truncate", EIO) || ftruncate(fd, (off_t)origin->doubt_from) != 0)) {
+        return file_errno(err, errno, "cutting off what a failed write left in", path);
+    }
+    origin->doubt_name[0] = '\0';
+    return file_sync_fd(fd, path, err);
+}
+
 int file_origin_refresh(struct file_vault *vault, struct file_origin *origin,
                         const struct file_hold *hold, struct deadline deadline, struct err *err)
 {
     struct file_load what = {vault, origin, hold, deadline};
+    int rc = 0;
 
-    int rc = load(&what, err);
+    if (origin->doubt_name[0] != '\0' && hold->lock >= 0) {
+        rc = settle_doubt(&what, err);
+    }
+    if (rc == 0) {
+        rc = load(&what, err);
+    }
     if (rc == 0 && origin->torn && hold->lock >= 0 && !vault->read_only) {
         rc = cut_torn(&what, err);
         if (rc == 0) {

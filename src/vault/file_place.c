@@ -213,7 +213,7 @@ static bool is_nothing(const char *name)
 /* Refuse a folder that has things in it but no vault.json. */
 static int check_empty(const struct file_vault *vault, int root, struct err *err)
 {
-    int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = file_openat(root, ".", O_RDONLY | O_DIRECTORY);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry = NULL;
     bool origins = false;
@@ -302,12 +302,13 @@ static int make_vault(struct file_vault *vault, int root, const char *json_path,
 
 static int open_origins(const struct file_vault *vault, struct file_place *place, struct err *err)
 {
-    static const int FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    static const int FLAGS = O_RDONLY | O_DIRECTORY;
     AUTO(free_ptr) char *path = path_join(vault->path, "origins");
 
-    place->origins = openat(place->root, "origins", FLAGS);
+    place->origins = file_openat(place->root, "origins", FLAGS);
     if (place->origins < 0 && errno == ENOENT && !vault->read_only) {
-        if (mkdirat(place->root, "origins", 0700) != 0 && errno != EEXIST) {
+        if (FAULT("vault.mkdir", EIO) ||
+            (mkdirat(place->root, "origins", 0700) != 0 && errno != EEXIST)) {
             return file_errno(err, errno, "making the folder", path);
         }
         int rc = file_sync_fd(place->root, vault->path, err);
@@ -315,7 +316,7 @@ static int open_origins(const struct file_vault *vault, struct file_place *place
             return rc;
         }
         CRASH_POINT("vault.make.origins");
-        place->origins = openat(place->root, "origins", FLAGS);
+        place->origins = file_openat(place->root, "origins", FLAGS);
     }
     if (place->origins < 0 && (errno == ELOOP || errno == ENOTDIR)) {
         return err_set(err, ERR_CORRUPT, "%s is not a folder", path);

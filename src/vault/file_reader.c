@@ -4,6 +4,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/fault.h"
+
 #define PACKED_BYTES (256 * 1024)
 
 int file_reader_open_take(int fd, const char *path, bool compressed, struct file_reader *ret,
@@ -55,7 +57,7 @@ static int read_some(struct file_reader *reader, char *into, size_t room, size_t
     ssize_t got;
 
     do {
-        got = read(reader->fd, into, room);
+        got = FAULT("vault.read", EIO) ? -1 : read(reader->fd, into, room);
     } while (got < 0 && errno == EINTR);
     if (got < 0) {
         return err_errno(err, ERR_UNAVAILABLE, errno, "reading %s", reader->path);

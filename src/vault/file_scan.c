@@ -10,44 +10,21 @@
 
 /* ---- lines across segments ---- */
 
-static int open_by_name(const struct file_walk *walk, uint64_t first, bool sealed, int *ret_fd,
-                        char **ret_path, struct err *err)
-{
-    char name[FILE_NAME_MAX];
-
-    file_segment_name(first, sealed, name);
-    *ret_path = file_origin_path(walk->vault, walk->origin, name);
-    *ret_fd = openat(walk->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (*ret_fd >= 0 || errno == ENOENT) {
-        return 0;
-    }
-    if (errno == ELOOP) {
-        return err_set(err, ERR_CORRUPT, "%s is a symbolic link; a vault has none", *ret_path);
-    }
-    return file_errno(err, errno, "opening", *ret_path);
-}
-
-/* The plain one counts where both are there; it may have been sealed since the origin was loaded.
- */
 static int open_segment(struct file_walk *walk, struct err *err)
 {
     uint64_t first = walk->origin->segments[walk->segment].first;
+    bool sealed;
+    bool there;
+    char name[FILE_NAME_MAX];
 
-    for (int sealed = 0; sealed < 2; sealed++) {
-        AUTO(free_ptr) char *path = NULL;
-        int fd;
-        int rc = open_by_name(walk, first, sealed == 1, &fd, &path, err);
-        if (rc < 0) {
-            return rc;
-        }
-        if (fd >= 0) {
-            return file_reader_open_take(fd, path, sealed == 1, &walk->reader, err);
-        }
-        if (sealed == 1) {
-            return err_set(err, ERR_CORRUPT, "%s: the segment is missing", path);
-        }
+    int rc = file_segment_open(walk->vault, walk->origin, walk->folder, first, &walk->reader,
+                               &sealed, &there, err);
+    if (rc == 0 && !there) {
+        file_segment_name(first, false, name);
+        AUTO(free_ptr) char *path = file_origin_path(walk->vault, walk->origin, name);
+        rc = err_set(err, ERR_CORRUPT, "%s: the segment is missing", path);
     }
-    return 0;
+    return rc;
 }
 
 /* The segment that holds seq: by first seq. */
@@ -193,7 +170,7 @@ static int read_late(struct scan *scan, const struct file_late *late, const stru
 {
     AUTO(free_ptr) char *path = file_origin_path(scan->vault, scan->origin, FILE_LATE_NAME);
     AUTO(close_fd)
-    int fd = openat(scan->hold->folder, FILE_LATE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = file_openat(scan->hold->folder, FILE_LATE_NAME, O_RDONLY);
     AUTO(buf_done) struct buf line = BUF_INIT(CHANGE_LINE_MAX);
     struct file_line found;
 

@@ -18,7 +18,7 @@
 #include "vault/file_vault.h"
 
 #define SUMMARY_MAGIC 0x184D2A50U /* of a skippable frame, RFC 8878 §3.1.2 */
-#define SUMMARY_MAX 512           /* bytes of its JSON; it has at most 270 */
+#define SUMMARY_MAX 512           /* bytes of its JSON; it has at most 350 */
 #define LEVEL 3                   /* some 300 MB/s: the disk is slower */
 #define PAUSE_AFTER_FAILURE_MS (60 * 1000)
 
@@ -56,8 +56,8 @@ static int write_summary(const struct file_segment *segment, struct buf *buf, st
     emit_uint(&emit, segment->last);
     EMIT(&emit, ",\"prev\":");
     emit_string(&emit, str_of(prev));
-    EMIT(&emit, "}");
-    return emit_end(&emit);
+    int rc = emit_end(&emit);
+    return rc == 0 ? file_line_end_sum(buf, emit.start, err) : rc;
 }
 
 static bool parse_summary(struct str text, struct file_segment *ret)
@@ -71,7 +71,7 @@ static bool parse_summary(struct str text, struct file_segment *ret)
     const char *hash;
     const char *prev;
 
-    if (json_parse(text, &root, &why) < 0 ||
+    if (!file_line_sum_is_right(text) || json_parse(text, &root, &why) < 0 ||
         json_unpack(root, "{s:I,s:I,s:I,s:s,s:I,s:s}", "changes", &changes, "first", &first, "gaps",
                     &gaps, "hash", &hash, "last", &last, "prev", &prev) != 0 ||
         first < 1 || last < first || changes != last + 1 - first || gaps < 0 || gaps > changes ||
@@ -129,7 +129,7 @@ static int open_reader(const struct seal *seal, const char *name, bool compresse
                        struct file_reader *ret, struct err *err)
 {
     AUTO(free_ptr) char *path = path_join(seal->path, name);
-    int fd = openat(seal->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = file_openat(seal->folder, name, O_RDONLY);
 
     if (fd < 0) {
         return file_errno(err, errno, "opening", path);
@@ -253,8 +253,7 @@ static int write_sealed(const struct seal *seal, int from, struct err *err)
 {
     AUTO(free_ptr) char *path = path_join(seal->path, seal->temporary);
     AUTO(close_fd)
-    int to = openat(seal->folder, seal->temporary,
-                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int to = file_openat(seal->folder, seal->temporary, O_WRONLY | O_CREAT | O_TRUNC);
 
     if (to < 0) {
         return file_errno(err, errno, "making", path);
@@ -307,7 +306,8 @@ static int compare(const struct seal *seal, struct err *err)
 
 static int put_in_place(const struct seal *seal, struct err *err)
 {
-    if (renameat(seal->folder, seal->temporary, seal->folder, seal->sealed) != 0) {
+    if (FAULT("vault.rename", EIO) ||
+        renameat(seal->folder, seal->temporary, seal->folder, seal->sealed) != 0) {
         return file_errno(err, errno, "renaming", seal->temporary);
     }
     CRASH_POINT("vault.seal.renamed");
@@ -326,13 +326,14 @@ static int put_in_place(const struct seal *seal, struct err *err)
 /* Its lock is the plain file's own, so that of two installations one seals it. */
 static int seal_segment(struct seal *seal, struct err *err)
 {
-    AUTO(close_fd) int fd = openat(seal->folder, seal->plain, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    AUTO(close_fd) int fd = file_openat(seal->folder, seal->plain, O_RDONLY);
 
     if (fd < 0) {
         return errno == ENOENT ? 0 : file_errno(err, errno, "opening", seal->plain);
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        return 0; /* somebody is at it */
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink == 0) {
+        return 0; /* somebody is at it, or was done with it just now */
     }
     int rc = sum_up(seal, err);
     if (rc == 0) {
@@ -355,7 +356,7 @@ static int seal_segment(struct seal *seal, struct err *err)
 static int find_plain(int folder, uint64_t from, uint64_t *ret_first, bool *ret_found,
                       struct err *err)
 {
-    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = file_openat(folder, ".", O_RDONLY | O_DIRECTORY);
     DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     uint64_t plain = UINT64_MAX;

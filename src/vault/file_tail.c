@@ -113,7 +113,7 @@ static int make_torn(struct file_vault *vault, const struct file_origin *origin,
     for (int i = 1; i <= NAME_TRIES; i++) {
         AUTO(free_ptr)
         char *name = i == 1 ? xprintf("torn-%s", when) : xprintf("torn-%s-%d", when, i);
-        int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = file_openat(folder, name, O_WRONLY | O_CREAT | O_EXCL);
         if (fd >= 0 || errno != EEXIST) {
             int saved = errno;
             *ret_path = file_origin_path(vault, origin, name);
@@ -148,7 +148,7 @@ int file_tail_cut(struct file_vault *vault, const struct file_origin *origin,
 {
     AUTO(free_ptr) char *path = file_origin_path(vault, origin, name);
     AUTO(buf_done) struct buf end = BUF_INIT(FILE_TORN_BYTES_MAX);
-    AUTO(close_fd) int fd = openat(hold->folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    AUTO(close_fd) int fd = file_openat(hold->folder, name, O_RDWR);
     bool more;
 
     if (fd < 0) {
@@ -162,7 +162,7 @@ int file_tail_cut(struct file_vault *vault, const struct file_origin *origin,
         return rc;
     }
     CRASH_POINT("vault.torn.saved");
-    if (ftruncate(fd, (off_t)from) != 0) {
+    if (FAULT("vault.truncate", EIO) || ftruncate(fd, (off_t)from) != 0) {
         return file_errno(err, errno, "cutting the torn end of", path);
     }
     CRASH_POINT("vault.torn.cut");

@@ -69,9 +69,14 @@ struct file_origin {
     uint64_t late_bytes;
     uint64_t seq; /* the head; 0: nothing there */
     struct sha256 hash;
-    uint64_t gaps;      /* not filled */
-    bool unsealed;      /* there are segments to seal */
-    bool synced;        /* all of it is known to be durable */
+    uint64_t gaps; /* not filled */
+    bool unsealed; /* there are segments to seal */
+    bool synced;   /* all of it is known to be durable */
+    /* What a failed write added, and could not be cut off: nobody knows whether it is on the disk.
+     */
+    char doubt_name[FILE_NAME_MAX]; /* "": nothing */
+    uint64_t doubt_from;
+    uint64_t doubt_end;
     uint64_t asked_seq; /* what hash_at answered last; 0: nothing */
     struct sha256 asked_hash;
 };
@@ -146,6 +151,9 @@ void file_segment_name(uint64_t first, bool sealed, char ret_name[FILE_NAME_MAX]
 /* First seq of a segment's name; false for any other name. */
 bool file_segment_parse(const char *name, uint64_t *ret_first, bool *ret_sealed);
 
+/* openat with O_NOFOLLOW | O_CLOEXEC: the descriptor, or -1 and errno. */
+int file_openat(int folder, const char *name, int flags);
+
 /*
  * Open the origin's folder for reading; *ret_there is false when there is none. ERR_CORRUPT when it
  * is a link or a file.
@@ -173,6 +181,15 @@ int file_origin_note(const struct file_vault *vault, struct file_origin *origin,
                      struct err *err) MUST_CHECK;
 
 /* ---- file_load.c: what its files hold ---- */
+
+/*
+ * Open the segment that begins with `first`: the plain one counts where both are there. *ret_sealed
+ * says which it is; it may have been sealed since somebody looked. *ret_there is false when there
+ * is neither.
+ */
+int file_segment_open(const struct file_vault *vault, const struct file_origin *origin, int folder,
+                      uint64_t first, struct file_reader *ret, bool *ret_sealed, bool *ret_there,
+                      struct err *err) MUST_CHECK;
 
 /* One load: whose, and who asks. */
 struct file_load {
