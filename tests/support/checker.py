@@ -168,11 +168,21 @@ def vault_lines(vault: pathlib.Path) -> dict[tuple[str, int], str]:
     for folder in (vault / "origins").iterdir():
         if ".aside-" in folder.name:
             continue
-        for path in sorted(folder.glob("*.jsonl*")):
-            if path.suffix == ".tmp":
-                continue
-            plain = subprocess.run(["zstd", "-dcq", path], check=True, stdout=subprocess.PIPE).stdout if path.suffix == ".zst" else path.read_bytes()
-            for line in plain.splitlines():
-                change = json.loads(line)
-                lines[(change["origin"].replace("-", ""), change["seq"])] = change["hash"]
+        for line in eventually(lambda: origin_text(folder)).splitlines():
+            change = json.loads(line)
+            lines[(change["origin"].replace("-", ""), change["seq"])] = change["hash"]
     return lines
+
+
+def origin_text(folder: pathlib.Path) -> bytes | None:
+    """All segments of an origin; None when one was being sealed meanwhile: look again."""
+    text = b""
+    for path in sorted(folder.glob("*.jsonl*")):
+        if path.suffix == ".tmp":
+            continue
+        try:
+            plain = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        text += subprocess.run(["zstd", "-dcq"], input=plain, check=True, stdout=subprocess.PIPE).stdout if path.suffix == ".zst" else plain
+    return text
