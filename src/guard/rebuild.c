@@ -133,6 +133,7 @@ struct past {
     struct rebuild *rebuild;
     bool is_there;
     bool is_deleted;
+    bool has_effects; /* that count */
     uint64_t version;
     struct window_project *project;
     char *content; /* heap */
@@ -202,15 +203,16 @@ static struct effect effect_of(const struct past *past, const struct change *cha
     return effect;
 }
 
-/* Would an event of it be of any use, so long after? */
-static bool is_of_use(const struct rebuild *rebuild, const struct effect *effect)
+/* Would the windows still have it? What took nothing away stays short, unless it came on top of
+ * what did. */
+static bool is_of_use(const struct past *past, const struct effect *effect)
 {
+    const struct rebuild *rebuild = past->rebuild;
     int64_t age_ms = rebuild->now_ms - mono_of(rebuild, effect->at_us);
     bool takes =
         effect->kind == EFFECT_DELETE || effect->blanked || effect->new_bytes < effect->old_bytes;
 
-    return takes || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT] ||
-           !effect->content_changed;
+    return takes || past->has_effects || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT];
 }
 
 static void add_effect(struct rebuild *rebuild, const struct effect *effect)
@@ -241,8 +243,9 @@ static void look_at_change(struct past *past, const struct change *change,
         return;
     }
     struct effect effect = effect_of(past, change, memory);
-    if (is_of_use(rebuild, &effect) && !is_accepted(rebuild, change)) {
+    if (is_of_use(past, &effect) && !is_accepted(rebuild, change)) {
         add_effect(rebuild, &effect);
+        past->has_effects = true;
     }
 }
 

@@ -128,39 +128,39 @@ static void fit(struct ranges *ranges, bool accept)
     }
 }
 
-int guard_resolution(struct reader *reader, const struct uuid *id, bool accept, const char *person,
-                     struct decision *ret, struct err *err)
+int guard_resolution(struct reader *reader, const struct uuid *alert, bool accept,
+                     const char *person, struct decision *ret, struct err *err)
 {
-    AUTO(alert_done) struct alert alert = {.version = 0};
+    AUTO(alert_done) struct alert found = {.version = 0};
     char text[UUID_TEXT_MAX];
 
-    uuid_format(id, text);
-    int result = read_alert(reader, id, &alert, err);
+    uuid_format(alert, text);
+    int result = read_alert(reader, alert, &found, err);
     if (result == -ERR_NOT_FOUND) {
         return not_found(reader, text, err);
     }
-    if (result == 0 && alert.state != ALERT_OPEN) {
-        result = resolved_already(&alert, text, err);
+    if (result == 0 && found.state != ALERT_OPEN) {
+        result = resolved_already(&found, text, err);
     }
     if (result < 0) {
         return result;
     }
     struct ranges ranges;
-    result = read_alert_ranges(reader, id, &ranges, err);
+    result = read_alert_ranges(reader, alert, &ranges, err);
     if (result < 0) {
         return result;
     }
     fit(&ranges, accept);
     decision_init(ret);
-    ret->alert = *id;
+    ret->alert = *alert;
     ret->kind = accept ? DECISION_ACCEPTED : DECISION_REVERTED;
     ret->ranges = ranges;
-    ret->rule = xstrdup(alert.rule);
-    ret->actor = xstrdup(alert.actor);
-    ret->summary = xstrdup(alert.summary);
-    ret->changes = alert.changes;
-    ret->memories = alert.memories;
-    ret->started_us = alert.started_us;
+    ret->rule = xstrdup(found.rule);
+    ret->actor = xstrdup(found.actor);
+    ret->summary = xstrdup(found.summary);
+    ret->changes = found.changes;
+    ret->memories = found.memories;
+    ret->started_us = found.started_us;
     ret->person = xstrdup(person == NULL ? "" : person);
     return 0;
 }

@@ -178,10 +178,6 @@ static char *what_text(const struct incident *incident, uint64_t of)
     if (state->several_projects || state->project == NULL) {
         return xprintf("%llu %s of several projects", (unsigned long long)memories, noun);
     }
-    if (of == 0) {
-        return xprintf("%llu %s of project %s", (unsigned long long)memories, noun,
-                       state->project->id);
-    }
     of = of < memories ? memories : of;
     return xprintf("%llu of %llu %s of project %s", (unsigned long long)memories,
                    (unsigned long long)of, of == 1 ? "memory" : "memories", state->project->id);

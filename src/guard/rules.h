@@ -51,7 +51,7 @@ const struct rule *rule_by_name(const char *name);
 
 /*
  * One sentence for a person: "12 of 40 memories of project demo were deleted by mcp:claude-code
- * within 8 s; ...". of: how many memories the project had (0: leave that out). Heap.
+ * within 8 s; ...". of: how many memories the project had. Heap.
  */
 char *rule_summary(const struct guard_options *options, const struct incident *incident,
                    uint64_t of);

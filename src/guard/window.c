@@ -481,6 +481,19 @@ void window_event_drop(struct windows *windows, struct window_event *event)
     event_free(windows, event);
 }
 
+/* Too old for any window; and what only stayed because it came on top of it goes too. */
+static void drop_oldest(struct windows *windows, struct window_event *event)
+{
+    struct window_event *next = event->memory_newer;
+
+    window_event_drop(windows, event);
+    while (next != NULL && is_short(next) && next->serial < windows->edge[WINDOW_SHORT]) {
+        struct window_event *after = next->memory_newer;
+        window_event_drop(windows, next);
+        next = after;
+    }
+}
+
 static void leave(struct windows *windows, struct window_event *event, enum window_kind kind)
 {
     switch (kind) {
@@ -500,7 +513,7 @@ static void leave(struct windows *windows, struct window_event *event, enum wind
         break;
     case WINDOW_LONG:
     case WINDOW_KINDS:
-        window_event_drop(windows, event);
+        drop_oldest(windows, event);
         break;
     }
 }

@@ -353,6 +353,28 @@ static void ranges_beyond_the_bound_count_and_are_told(void **state)
     assert_non_null(strstr(world->alerts[0].summary, "earlier changes were too many to keep"));
 }
 
+static void deletions_too_many_to_keep_still_trip_the_actors_rule(void **state)
+{
+    struct guard_options options = GUARD_OPTIONS_DEFAULT;
+    struct world world;
+
+    (void)state;
+    options.delete_max = 200;
+    world_init(&world, &options);
+    world.guard->windows.events_max = 16;
+    size_t demo = add_many(&world, "demo", 5000);
+    for (size_t i = 0; i < 201; i++) {
+        assert_quiet(&world);
+        del(&world, demo + i, "mcp:x");
+        wait_ms(&world, 100);
+    }
+    assert_int_equal(world.alert_count, 1);
+    assert_string_equal(world.alerts[0].rule, "deletes");
+    assert_true(world.alerts[0].held > 0 && world.alerts[0].held < 201);
+    assert_non_null(strstr(world.alerts[0].summary, "earlier changes were too many to keep"));
+    world_done(&world);
+}
+
 static void nothing_is_kept_of_a_burst_that_is_over(void **state)
 {
     struct world *world = *state;
@@ -372,7 +394,7 @@ static void names_that_nobody_needs_any_more_go(void **state)
 {
     struct world *world = *state;
     size_t demo = add_many(world, "demo", 5000);
-    char names[2000][16];
+    static char names[2000][16];
 
     for (size_t i = 0; i < 2000; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "http:%zu", i);
@@ -381,6 +403,23 @@ static void names_that_nobody_needs_any_more_go(void **state)
     }
     assert_true(world->guard->windows.actors.count < 1000);
     assert_quiet(world);
+}
+
+static void names_of_an_incident_under_way_stay(void **state)
+{
+    struct world *world = *state;
+    size_t demo = add_many(world, "demo", 5000);
+    static char names[600][16];
+
+    del_many(world, demo, 12, "mcp:x");
+    for (size_t i = 0; i < 600; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "http:%zu", i);
+        del(world, demo + 100 + i, names[i]);
+        wait_ms(world, 50);
+    }
+    wait_ms(world, 29000);
+    del(world, demo + 1000, "mcp:x");
+    assert_alert(world, "deletes", 13, 13);
 }
 
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -396,8 +435,10 @@ int main(void)
         WORLD_TEST(folded_losses_still_trip),
         WORLD_TEST(summaries_are_forgotten_when_they_are_too_old),
         WORLD_TEST(ranges_beyond_the_bound_count_and_are_told),
+        cmocka_unit_test(deletions_too_many_to_keep_still_trip_the_actors_rule),
         WORLD_TEST(nothing_is_kept_of_a_burst_that_is_over),
         WORLD_TEST(names_that_nobody_needs_any_more_go),
+        WORLD_TEST(names_of_an_incident_under_way_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
