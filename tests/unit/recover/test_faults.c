@@ -7,19 +7,21 @@
 
 /* ---- a vault that lies ---- */
 
+enum lie {
+    LIE_HEAD_FAILS,
+    LIE_HEAD_IO,
+    LIE_SCAN_FAILS,
+    LIE_SHORT,
+    LIE_HASH,
+    LIE_GAP,
+    LIE_RECORD
+};
+
 /* The file vault with one thing wrong. */
 struct liar {
     struct vault vault; /* first, as in every driver */
     struct vault *honest;
-    enum {
-        LIE_HEAD_FAILS,
-        LIE_HEAD_IO,
-        LIE_SCAN_FAILS,
-        LIE_SHORT,
-        LIE_HASH,
-        LIE_GAP,
-        LIE_RECORD
-    } lie;
+    enum lie lie;
     vault_scan_fn *each;
     void *arg;
 };
@@ -73,7 +75,7 @@ static int liar_scan(struct vault *vault, const struct vault_filter *filter, vau
     return liar->honest->ops->scan(liar->honest, filter, pass_on, liar, deadline, err);
 }
 
-static int recover_from_liar(struct world *world, int lie, struct err *err)
+static int recover_from_liar(struct world *world, enum lie lie, struct err *err)
 {
     struct vault_ops ops = vault_file_ops;
     struct recover_request request = all();
