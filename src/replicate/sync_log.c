@@ -169,9 +169,13 @@ static int ask(struct sync_log *log, const char *sql, char **ret, struct err *er
         (void)sqlite3_finalize(statement); /* its error is told */
         return result;
     }
-    *ret = xstrdup((const char *)sqlite3_column_text(statement, 0));
+    const char *text = (const char *)sqlite3_column_text(statement, 0);
+    int result = text == NULL ? sync_error(log, SQLITE_NOMEM, err) : 0;
+    if (result == 0) {
+        *ret = xstrdup(text);
+    }
     (void)sqlite3_finalize(statement); /* a row was there */
-    return 0;
+    return result;
 }
 
 static int make_schema(struct sync_log *log, struct err *err)
