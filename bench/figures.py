@@ -203,7 +203,7 @@ def mcp(folder: pathlib.Path, _load: Load):
 
 IMPORT_SQL = """
 PRAGMA journal_mode=WAL;
-CREATE TABLE memory(id INTEGER PRIMARY KEY, project TEXT, content TEXT, at INTEGER);
+CREATE TABLE memory(id INTEGER PRIMARY KEY, project TEXT, session TEXT, content TEXT, at INTEGER);
 CREATE VIRTUAL TABLE words USING fts5(content, content='', tokenize='porter unicode61');
 BEGIN;
 .import --csv rows.csv memory
@@ -242,7 +242,7 @@ def recall(folder: pathlib.Path, load: Load):
     count = 100_000
     lines, table = write_rows(folder, count)
     _sqlite_rows(folder, table, "peer")
-    queries = Text(7).queries(200)
+    queries = Text().queries(200)
     words = [" OR ".join(words) for words in queries]
     paths = [f"/api/memory/search?all_projects=true&query={urllib.parse.quote(' '.join(words))}" for words in queries]
     with Home(folder).start() as home:

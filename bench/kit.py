@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import uuid
 
 HERE = pathlib.Path(__file__).parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "holdfast"
@@ -231,16 +232,18 @@ class Text:
 
     def queries(self, count: int) -> list[list[str]]:
         """Three words each: what people ask with is neither the most frequent words nor the rarest."""
-        return [self.random.sample(self.words[50:3000], 3) for _ in range(count)]
+        chance = random.Random(count)
+        return [chance.sample(self.words[50:3000], 3) for _ in range(count)]
 
 
 def write_rows(folder: pathlib.Path, count: int) -> tuple[pathlib.Path, pathlib.Path]:
-    """The same rows as JSON lines for us and as CSV for sqlite3."""
+    """The same rows as JSON lines for us and as CSV for sqlite3: sessions of 50 memories, in ten projects."""
     ours, theirs = folder / f"rows-{count}.jsonl", folder / f"rows-{count}.csv"
     with ours.open("w") as lines, theirs.open("w") as table:
         for i, content in enumerate(Text().rows(count)):
-            lines.write(json.dumps({"content": content, "project_id": f"project-{i % 10}"}) + "\n")
-            table.write(f'{i},project-{i % 10},"{content}",{1_700_000_000 + i}\n')
+            project, session = f"project-{i // 50 % 10}", str(uuid.UUID(int=i // 50 + 1, version=4))
+            lines.write(json.dumps({"content": content, "project_id": project, "session_id": session}) + "\n")
+            table.write(f"{i},{project},{session},{content},{1_700_000_000 + i}\n")
     return ours, theirs
 
 
