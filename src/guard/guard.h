@@ -24,24 +24,33 @@ struct guard;
 
 /* What `status` shows and the configuration sets. Windows in milliseconds, shares in 0..1. */
 struct guard_options {
-    bool enabled;        /* switching it off is itself an alert */
-    uint64_t delete_max; /* more deletions than this by one actor ... (10; DESTRUCTION_THRESHOLD) */
-    int64_t delete_window_ms; /* ... within this (60 s; DESTRUCTION_WINDOW_SECONDS) */
-    double share_max;         /* more than this share of a project deleted or blanked (0.20) ... */
-    uint64_t share_min; /* ... and at least so many memories (5), within share_window_ms or the hour
-                           below */
-    int64_t share_window_ms; /* 60 s */
-    int64_t drip_window_ms;  /* one hour: the same share rule for slow destruction; only deletions
-                                and losses are kept so long */
-    double update_max;   /* more than this share of a project's memories alive with their content
-                            changed (0.50) ... */
-    uint64_t update_min; /* ... and at least so many distinct ones (10) ... */
-    int64_t update_window_ms; /* ... within this (60 s) */
-    double loss_max; /* updates that take away more than this share of the content they touch (0.50)
-                        ... */
-    uint64_t loss_min;         /* ... over at least so many distinct memories (5) ... */
-    int64_t loss_window_ms;    /* ... within this (60 s) */
-    uint64_t version_jump_max; /* a sync_version that jumps by more than this (1,000) */
+    bool enabled; /* switching it off is itself an alert */
+
+    /* deletes: more deletions than this (10; DESTRUCTION_THRESHOLD) by one actor within the window
+     * (60 s; DESTRUCTION_WINDOW_SECONDS). */
+    uint64_t delete_max;
+    int64_t delete_window_ms;
+
+    /* share: more than this share of a project (0.20), and at least so many memories (5), deleted
+     * or blanked within the window (60 s) or, for slow destruction, the drip window (one hour). */
+    double share_max;
+    uint64_t share_min;
+    int64_t share_window_ms;
+    int64_t drip_window_ms;
+
+    /* bulk_update: more than this share of a project's living memories (0.50), and at least so many
+     * (10), with their content changed within the window (60 s). */
+    double update_max;
+    uint64_t update_min;
+    int64_t update_window_ms;
+
+    /* content_loss: updates that take away more than this share of the content that they touch
+     * (0.50), and at least a quarter of so many memories (5), within the window (60 s). */
+    double loss_max;
+    uint64_t loss_min;
+    int64_t loss_window_ms;
+
+    uint64_t version_jump_max; /* version_jump: a sync_version that rises by more (1,000) */
 };
 #define GUARD_OPTIONS_DEFAULT                                                                      \
     {                                                                                              \
@@ -51,17 +60,18 @@ struct guard_options {
         .loss_window_ms = 60000, .version_jump_max = 1000                                          \
     }
 
-#define GUARD_WINDOW_MAX_MS                                                                        \
-    (24 * 3600 * 1000LL) /* a day: what is read again at a start, and kept in memory, is bounded   \
-                          */
+/* A day: what is read again at a start, and kept in memory, is bounded. */
+#define GUARD_WINDOW_MAX_MS (24 * 3600 * 1000LL)
 
 /* ERR_CONFIG: a share outside of 0..1, a window outside of 1 ms..a day. */
 int guard_open(const struct guard_options *options, struct env *env, struct guard **ret,
                struct err *err) MUST_CHECK;
 void guard_close(struct guard *guard);
 
-/* For ledger_options.judge. ERR_LIMIT when a request destroys more than can be held at once: it is
- * then refused whole. */
+/*
+ * For ledger_options.judge. ERR_LIMIT when a request destroys more than can be held at once
+ * (JUDGE_DECISIONS_MAX * RANGES_MAX ranges of changes): it is then refused whole.
+ */
 struct ledger_judge guard_judge_for(struct guard *guard);
 
 /*
@@ -94,8 +104,10 @@ int guard_seal(struct guard *guard, const struct uuid *alert, struct err *err) M
 int guard_resolution(struct reader *reader, const struct uuid *alert, bool accept,
                      const char *person, struct decision *ret, struct err *err) MUST_CHECK;
 
-/* An alert that comes from outside the writer (a vault emptied, the store vanished, the guard
- * switched off): no ranges. */
+/*
+ * An alert that comes from outside the writer (a vault emptied, the store vanished, the guard
+ * switched off): it names no changes. A decision for ledger_write, the caller's.
+ */
 void guard_outside_alert(struct env *env, const char *rule, const char *actor, const char *summary,
                          struct decision *ret);
 

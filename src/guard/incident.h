@@ -13,9 +13,11 @@
 
 #include "guard/window.h"
 
-#define INCIDENT_ACTORS_MAX 4 /* told apart in an alert; more are "others" */
-#define INCIDENT_MEMORIES_MAX                                                                      \
-    131072 /* known by id, to count each once; beyond it each change counts as one more memory */
+/* Actors told apart in an alert; more are "others". */
+#define INCIDENT_ACTORS_MAX 4
+
+/* Memories known by id, to count each once; beyond it each change counts as one memory more. */
+#define INCIDENT_MEMORIES_MAX 131072
 
 struct rule;
 

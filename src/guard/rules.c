@@ -1,5 +1,7 @@
 #include "guard/rules.h"
 
+_Static_assert(RULES <= WINDOW_RULES_MAX, "each rule has a place in a project and in an actor");
+
 /* ---- what trips ---- */
 
 static bool share_trips(const struct guard_options *options, const struct window_totals *totals,

@@ -28,12 +28,15 @@
 #include "guard/pool.h"
 #include "guard/table.h"
 
-#define WINDOW_EVENTS_MAX                                                                          \
-    49152 /* free events kept one by one: with those of a request they fit one judge's decisions   \
-           */
-#define WINDOW_SUMMARIES_MAX 8 /* of one project and class; more are merged, oldest first */
-#define WINDOW_SUMMARY_RANGES_MAX                                                                  \
-    4096 /* of all summaries; changes beyond are counted, but can't be held any more */
+/* Free events kept one by one: with those of a request their ranges fit into one judge's decisions.
+ */
+#define WINDOW_EVENTS_MAX 49152
+
+/* Summaries of one project and class; more are merged, oldest first. */
+#define WINDOW_SUMMARIES_MAX 8
+
+/* Ranges of all summaries; changes beyond are counted, but can't be held any more. */
+#define WINDOW_SUMMARY_RANGES_MAX 4096
 
 enum window_kind {
     WINDOW_DELETE, /* of an actor; the others are of a project */
@@ -45,16 +48,16 @@ enum window_kind {
     WINDOW_LONG,  /* and any event */
     WINDOW_KINDS
 };
-/* Who loses less than a quarter was edited: it adds to what is lost, but is not one memory more
- * that was cut. */
-#define WINDOW_CUT_PART 4
 
-#define WINDOW_NET_FIRST                                                                           \
-    WINDOW_SHARE /* windows in which a memory's net change counts: FIRST..LAST */
+/* Windows in which a memory's net change counts: FIRST..LAST. */
+#define WINDOW_NET_FIRST WINDOW_SHARE
 #define WINDOW_NET_LAST WINDOW_LOSS
 
-#define WINDOW_RULES_MAX                                                                           \
-    8 /* rules that may have an incident under way in one project or by one actor */
+/* Who loses less than a quarter was edited: it adds to what is lost, but is no memory cut short. */
+#define WINDOW_CUT_PART 4
+
+/* Rules that may have an incident under way in one project, or by one actor. */
+#define WINDOW_RULES_MAX 8
 
 struct incident;
 
@@ -91,9 +94,9 @@ struct window_memory {
     struct window_memory *newer;
     struct window_event *last;
     struct window_event *first[WINDOW_LOSS + 1]; /* within each net window */
-    uint32_t counted[WINDOW_LOSS + 1]; /* deletions and changes of content within it (UPDATE, LOSS:
-                                          changes only) */
-    uint32_t taken;                    /* events taken since the last commit */
+    /* Deletions and changes of content within it; of WINDOW_UPDATE and LOSS changes only. */
+    uint32_t counted[WINDOW_LOSS + 1];
+    uint32_t taken; /* events taken since the last commit */
 };
 
 /* What a memory counts for in a window. */
@@ -143,11 +146,9 @@ struct window_project {
     struct window_memory *last;
     struct window_totals totals[WINDOW_LOSS + 1]; /* of the free events */
     struct window_summary *summaries;
-    struct incident
-        *incidents[WINDOW_RULES_MAX]; /* the latest of each rule that is bound to the project */
-    uint64_t touched;                 /* the judge's call that added to it last */
-    uint64_t
-        call; /* the judge's call that asked for its memories last; what follows is of that call */
+    struct incident *incidents[WINDOW_RULES_MAX]; /* the latest of each rule that is bound here */
+    uint64_t touched;                             /* the judge's call that added to it last */
+    uint64_t call; /* the one that asked for its memories last; what follows is of that */
     bool live_known;
     uint64_t live;    /* as the ledger told */
     int64_t restored; /* memories that live again since, because their deletion is held */
@@ -158,7 +159,7 @@ struct window_tick {
     int64_t mono_ms;
     uint64_t deletes;
 };
-#define WINDOW_TICKS 16
+#define WINDOW_TICKS 16 /* full: the oldest two become one, with the later time */
 
 struct window_actor {
     struct table_link link;
@@ -170,8 +171,7 @@ struct window_actor {
     uint64_t deletes;        /* among them */
     uint64_t folded_deletes; /* not among them any more, see WINDOW_EVENTS_MAX */
     int64_t folded_mono_ms;
-    struct window_tick
-        held[WINDOW_TICKS]; /* deletions that were held, for `status`; full: the oldest two merge */
+    struct window_tick held[WINDOW_TICKS]; /* deletions that were held, for `status` */
     size_t held_count;
     struct incident *incidents[WINDOW_RULES_MAX];
     uint64_t touched; /* the judge's call that added to it last */
@@ -183,8 +183,7 @@ struct window_step;
 struct windows {
     int64_t length_ms[WINDOW_KINDS];
     int64_t now_ms;            /* of the transaction */
-    uint64_t version_jump_max; /* an update that changes no content counts when its version jumps by
-                                  more */
+    uint64_t version_jump_max; /* what jumps by more counts even if no content changes */
     uint64_t next_serial;
     struct window_event *oldest;
     struct window_event *newest;
@@ -215,24 +214,28 @@ void windows_done(struct windows *windows);
 /* Start a transaction: the clock moves, what is too old goes. */
 void windows_expire(struct windows *windows, int64_t now_ms);
 
-/* The event of an effect, or NULL when it counts for nothing. mono_ms must not be below that of the
- * last event. */
+/*
+ * The event of an effect, or NULL when it counts for nothing. mono_ms must not be below that of the
+ * last event. An update of what had no bytes brings back what was deleted: it counts only on top of
+ * that deletion.
+ */
 struct window_event *windows_add(struct windows *windows, const struct effect *effect,
                                  int64_t mono_ms);
 
 /* Start a call of the judge. */
 void windows_call(struct windows *windows);
 
-/* Take the newest free event of a memory, resp. a summary. They stay readable until the transaction
- * ends. */
+/*
+ * Take the newest free event of a memory, resp. a summary. They stay readable until the transaction
+ * ends.
+ */
 void windows_take(struct windows *windows, struct window_event *event);
 void windows_take_summary(struct windows *windows, struct window_summary *summary);
 
 /* End the transaction, keeping or taking back what was added and taken. */
 void windows_commit(struct windows *windows);
 size_t windows_mark(const struct windows *windows);
-void windows_undo(struct windows *windows,
-                  size_t mark); /* back to the mark; 0: to the transaction's start */
+void windows_undo(struct windows *windows, size_t mark); /* 0: to the transaction's start */
 
 struct window_project *windows_project(struct windows *windows, const char *id);
 struct window_actor *windows_actor(struct windows *windows, const char *name);
@@ -248,8 +251,7 @@ struct window_net window_memory_net(const struct window_memory *memory, enum win
 bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
                            enum window_kind kind);
 
-/* Deletions by an actor within WINDOW_DELETE at now_ms: free ones, and (for showing) those that are
- * held. */
+/* Deletions by an actor within WINDOW_DELETE: free ones, and (for showing) those held, too. */
 uint64_t window_actor_deletes(const struct windows *windows, const struct window_actor *actor);
 uint64_t window_actor_shown(const struct windows *windows, const struct window_actor *actor,
                             int64_t now_ms);

@@ -249,6 +249,30 @@ static void what_can_not_be_held_at_once_is_refused_whole(void **state)
     assert_int_equal(held, count);
 }
 
+/* Up to INCIDENT_MEMORIES_MAX each memory counts once; beyond, each change counts as one more. */
+static void memories_of_a_huge_incident_are_counted_once_up_to_the_bound(void **state)
+{
+    struct world *world = *state;
+    size_t count = INCIDENT_MEMORIES_MAX;
+    AUTO(free_ptr) struct effect *effects = interleaved(world, count + 1);
+    const struct incident *incident;
+    uint64_t held;
+
+    assert_ok(judge_them(world, effects, count, &held), &world->err);
+    world->judge.settled(world->judge.arg, true);
+    incident = world->guard->incidents.list;
+    assert_int_equal(incident_memories(incident), count);
+    assert_ok(judge_them(world, effects, 1, &held), &world->err); /* the first again: known */
+    world->judge.settled(world->judge.arg, true);
+    assert_int_equal(incident_memories(incident), count);
+    for (int round = 1; round <= 2; round++) { /* one past it, twice */
+        assert_ok(judge_them(world, &effects[count], 1, &held), &world->err);
+        world->judge.settled(world->judge.arg, true);
+        assert_int_equal(incident_memories(incident), count + (size_t)round);
+    }
+    assert_int_equal(incident->state.changes, count + 3);
+}
+
 /* ---- cost ---- */
 
 /* Of this thread alone, so that a busy machine costs little. */
@@ -353,6 +377,7 @@ int main(void)
         WORLD_TEST(joining_more_incidents_than_decisions_holds_everything),
         WORLD_TEST(new_and_old_incidents_together_fit),
         WORLD_TEST(what_can_not_be_held_at_once_is_refused_whole),
+        WORLD_TEST(memories_of_a_huge_incident_are_counted_once_up_to_the_bound),
         WORLD_TEST(a_hundred_thousand_deletions_cost_less_than_a_microsecond_each),
         WORLD_TEST(a_hundred_thousand_requests_of_one_update_cost_as_little),
         WORLD_TEST(an_old_burst_leaves_no_memory_behind),
