@@ -160,6 +160,27 @@ int conn_pragma_i64(struct conn *conn, const char *name, int64_t *ret, struct er
     return result;
 }
 
+int conn_use_log(struct conn *conn, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int result = 0;
+
+    int rc = sqlite3_prepare_v2(conn->db, "PRAGMA journal_mode=WAL", -1, &statement, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(statement);
+    }
+    if (rc != SQLITE_ROW) {
+        result = conn_error(conn, rc, err);
+    } else if (strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0) {
+        result = err_set(
+            err, ERR_BUSY,
+            "%s: another process has the file open; it can't be switched to a write-ahead log",
+            conn->path);
+    }
+    (void)sqlite3_finalize(statement); /* its error is the step's, told above */
+    return result;
+}
+
 int query_start(struct conn *conn, enum sql sql, struct query *ret, struct err *err)
 {
     sqlite3_stmt **kept = &conn->statements[sql];

@@ -297,26 +297,34 @@ static int reopen(struct ledger *ledger, struct err *err)
     return result < 0 ? result : pool_renew(ledger, err);
 }
 
-static int run_paused(struct ledger *ledger, ledger_pause_fn *fn, void *arg, struct err *err)
+static int run_frozen(struct ledger *ledger, ledger_pause_fn *fn, void *arg, struct err *err)
 {
+    struct err why = ERR_INIT;
     bool exchanged = false;
 
+    int result = fn(arg, ledger->live, &exchanged, err);
+    if (exchanged && reopen(ledger, &why) < 0) {
+        (void)err_context(&why, "opening the ledger after the exchange");
+        why.code = ledger_stops_at(why.code) ? why.code : ERR_IO;
+        ledger_stop(ledger, &why); /* there is nothing open to go on with */
+        return result < 0 ? result : err_copy(err, &why);
+    }
+    return result;
+}
+
+static int run_paused(struct ledger *ledger, ledger_pause_fn *fn, void *arg, struct err *err)
+{
     int result = identity_check(ledger->files, err);
+
     if (result == 0) {
         result = store_checkpoint(ledger->store, true, err);
     }
-    if (result == 0) {
-        result = fn(arg, ledger->live, &exchanged, err);
-    }
-    if (!exchanged) {
+    if (result < 0) {
         return result;
     }
-    struct err why = ERR_INIT;
-    if (reopen(ledger, &why) < 0) {
-        (void)err_context(&why, "opening the ledger after the exchange");
-        ledger_stop(ledger, &why);
-        return result < 0 ? result : err_copy(err, &why);
-    }
+    pool_freeze(ledger);
+    result = run_frozen(ledger, fn, arg, err);
+    pool_thaw(ledger);
     return result;
 }
 

@@ -47,8 +47,8 @@ struct effect {
     bool content_changed;
     bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
                      (of 20 bytes or more) */
-    size_t old_bytes; /* of content */
-    size_t new_bytes; /* 0 for a deletion */
+    size_t old_bytes;     /* of content */
+    size_t new_bytes;     /* 0 for a deletion */
     uint64_t old_version; /* the highest this memory had, held ones too */
     uint64_t new_version;
     int64_t at_us; /* wall time of the change */

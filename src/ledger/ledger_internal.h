@@ -84,6 +84,9 @@ struct ledger {
     struct reader *pool;
     size_t pool_idle;
     size_t pool_out;     /* of this generation */
+    size_t pool_opening; /* threads that open a new one just now */
+    pthread_t pool_freezer;
+    bool pool_frozen;    /* no new ones but the freezer's: the files are being exchanged */
     unsigned generation; /* of the files: one more after each exchange */
 
     pthread_t keeper;
@@ -104,7 +107,12 @@ int identity_check(const struct file_identity *files, struct err *err) MUST_CHEC
 /* The pool (read.c). */
 int pool_open(struct ledger *ledger, struct err *err) MUST_CHECK;
 void pool_close(struct ledger *ledger); /* idle readers; those in use close themselves */
-int pool_renew(struct ledger *ledger, struct err *err) MUST_CHECK; /* after an exchange */
+/* From freeze to thaw nobody but the calling thread opens a connection: the name leads to one file
+ * now, to another then. */
+void pool_freeze(struct ledger *ledger);
+void pool_thaw(struct ledger *ledger);
+int pool_renew(struct ledger *ledger, struct err *err)
+    MUST_CHECK; /* after an exchange, still frozen */
 
 /* Counters for tests and metrics. */
 uint64_t ledger_commits(struct ledger *ledger);

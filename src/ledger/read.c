@@ -82,15 +82,22 @@ static struct reader *pop(struct ledger *ledger)
     return reader;
 }
 
-/* The file may be gone while others still read it: then wait for one of theirs. The pool's mutex is
- * held. */
-static struct reader *wait_for_one(struct ledger *ledger)
+static bool may_open(const struct ledger *ledger)
+{
+    return !ledger->pool_frozen || pthread_equal(ledger->pool_freezer, pthread_self());
+}
+
+/*
+ * Wait, as long as one may, for an idle connection, or (to_open) for leave to open one, or until
+ * none is out that could come back. The pool's mutex is held.
+ */
+static struct reader *wait_for_one(struct ledger *ledger, bool to_open)
 {
     struct timespec until;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += READER_WAIT_MS / 1000;
-    while (ledger->pool == NULL && ledger->pool_out > 0) {
+    while (ledger->pool == NULL && (to_open ? !may_open(ledger) : ledger->pool_out > 0)) {
         if (pthread_cond_timedwait(&ledger->pool_back, &ledger->pool_mutex, &until) != 0) {
             break;
         }
@@ -98,21 +105,39 @@ static struct reader *wait_for_one(struct ledger *ledger)
     return pop(ledger);
 }
 
+/* A new connection. The pool's mutex is held before and after, not in between. */
+static struct reader *open_another(struct ledger *ledger, struct err *err)
+{
+    unsigned generation = ledger->generation;
+    struct reader *reader = NULL;
+
+    ledger->pool_opening++;
+    (void)pthread_mutex_unlock(&ledger->pool_mutex);
+    int result = open_reader(ledger->live, &reader, err);
+    (void)pthread_mutex_lock(&ledger->pool_mutex);
+    ledger->pool_opening--;
+    (void)pthread_cond_broadcast(&ledger->pool_back);
+    if (result < 0) {
+        return NULL;
+    }
+    reader->ledger = ledger;
+    reader->generation = generation;
+    return reader;
+}
+
+/* An idle connection, else a new one, else (the file may be gone while others still read it) one
+ * that comes back. */
 static int take_reader(struct ledger *ledger, struct reader **ret, struct err *err)
 {
     (void)pthread_mutex_lock(&ledger->pool_mutex);
-    unsigned generation = ledger->generation;
-    struct reader *reader = pop(ledger);
+    struct reader *reader = wait_for_one(ledger, true);
+    if (reader == NULL && may_open(ledger)) {
+        reader = open_another(ledger, err);
+    } else if (reader == NULL) {
+        (void)err_set(err, ERR_BUSY, "%s: it is being exchanged for a recovered one", ledger->live);
+    }
     if (reader == NULL) {
-        (void)pthread_mutex_unlock(&ledger->pool_mutex);
-        int result = open_reader(ledger->live, &reader, err);
-        (void)pthread_mutex_lock(&ledger->pool_mutex);
-        if (result < 0) {
-            reader = wait_for_one(ledger);
-        } else {
-            reader->ledger = ledger;
-            reader->generation = generation;
-        }
+        reader = wait_for_one(ledger, false);
     }
     if (reader != NULL && reader->generation == ledger->generation) {
         ledger->pool_out++;
@@ -133,7 +158,7 @@ static void put_reader(struct ledger *ledger, struct reader *reader)
             ledger->pool_idle++;
             reader = NULL;
         }
-        (void)pthread_cond_signal(&ledger->pool_back);
+        (void)pthread_cond_broadcast(&ledger->pool_back);
     }
     (void)pthread_mutex_unlock(&ledger->pool_mutex);
     close_reader(reader);
@@ -208,6 +233,25 @@ void pool_close(struct ledger *ledger)
         close_reader(reader);
         reader = next;
     }
+}
+
+void pool_freeze(struct ledger *ledger)
+{
+    (void)pthread_mutex_lock(&ledger->pool_mutex);
+    ledger->pool_frozen = true;
+    ledger->pool_freezer = pthread_self();
+    while (ledger->pool_opening > 0) {
+        (void)pthread_cond_wait(&ledger->pool_back, &ledger->pool_mutex);
+    }
+    (void)pthread_mutex_unlock(&ledger->pool_mutex);
+}
+
+void pool_thaw(struct ledger *ledger)
+{
+    (void)pthread_mutex_lock(&ledger->pool_mutex);
+    ledger->pool_frozen = false;
+    (void)pthread_cond_broadcast(&ledger->pool_back);
+    (void)pthread_mutex_unlock(&ledger->pool_mutex);
 }
 
 int pool_renew(struct ledger *ledger, struct err *err)

@@ -132,51 +132,64 @@ static int run_step(struct conn *conn, const char *text, size_t number, struct e
     return 0;
 }
 
-int schema_run(struct conn *conn, const char *const *steps, size_t count, struct err *err)
+static int check_version(struct conn *conn, size_t known, size_t *ret, struct err *err)
 {
     int64_t version;
 
-    if (conn_pragma_i64(conn, "user_version", &version, err) < 0) {
-        return -(int)err->code;
-    }
-    if (version < 0 || (uint64_t)version > count) {
+    int result = conn_pragma_i64(conn, "user_version", &version, err);
+    if (result == 0 && (version < 0 || (uint64_t)version > known)) {
         return err_set(err, ERR_NEWER,
                        "%s: a newer Holdfast wrote this file (schema %lld; this one knows up to "
                        "%zu); install that version or a later one",
-                       conn->path, (long long)version, count);
+                       conn->path, (long long)version, known);
     }
-    for (size_t i = (size_t)version; i < count; i++) {
-        int result = run_step(conn, steps[i], i + 1, err);
-        if (result < 0) {
-            return result;
-        }
-    }
-    return 0;
+    *ret = result == 0 ? (size_t)version : 0;
+    return result;
 }
 
-static int claim(struct conn *conn, int64_t application_id, struct err *err)
+int schema_run(struct conn *conn, const char *const *steps, size_t count, struct err *err)
 {
-    int64_t tables;
+    size_t version;
 
+    int result = check_version(conn, count, &version, err);
+    for (size_t i = version; result == 0 && i < count; i++) {
+        result = run_step(conn, steps[i], i + 1, err);
+    }
+    return result;
+}
+
+int schema_check(struct conn *conn, struct err *err)
+{
+    int64_t application_id;
+    int64_t tables;
+    size_t version;
+
+    int result = conn_pragma_i64(conn, "application_id", &application_id, err);
+    if (result < 0 || application_id == SCHEMA_APPLICATION_ID) {
+        return result < 0 ? result : check_version(conn, schema_version, &version, err);
+    }
     if (application_id == SCHEMA_UNSEALED_ID) {
         return err_set(err, ERR_CORRUPT, "%s: a staged copy that was never finished; remove it",
                        conn->path);
     }
-    if (application_id != 0 || conn_pragma_i64(conn, "user_version", &tables, err) < 0 ||
-        tables != 0) {
+    result = conn_pragma_i64(conn, "schema_version", &tables, err);
+    if (result == 0 && (application_id != 0 || tables != 0)) {
         return err_set(err, ERR_CORRUPT, "%s: not a ledger of Holdfast's", conn->path);
     }
-    AUTO(free_ptr) char *sql = xprintf("PRAGMA application_id = %d", SCHEMA_APPLICATION_ID);
-    return conn_exec(conn, sql, err);
+    return result;
 }
 
 int schema_prepare(struct conn *conn, struct err *err)
 {
+    AUTO(free_ptr) char *sql = xprintf("PRAGMA application_id = %d", SCHEMA_APPLICATION_ID);
     int64_t application_id;
 
-    int result = conn_pragma_i64(conn, "application_id", &application_id, err);
-    if (result == 0 && application_id != SCHEMA_APPLICATION_ID) {
-        result = claim(conn, application_id, err);
+    int result = schema_check(conn, err);
+    if (result == 0) {
+        result = conn_pragma_i64(conn, "application_id", &application_id, err);
+    }
+    if (result == 0 && application_id == 0) {
+        result = conn_exec(conn, sql, err);
     }
     return result < 0 ? result : schema_run(conn, schema_steps, schema_version, err);
 }

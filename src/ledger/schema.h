@@ -13,6 +13,10 @@
 #define SCHEMA_APPLICATION_ID 0x48464c44 /* "HFLD" */
 #define SCHEMA_UNSEALED_ID 0x48465553    /* "HFUS": a bulk copy that nobody finished */
 
+/* Is it a file that we may write to? Changes nothing. ERR_NEWER, ERR_CORRUPT as below, and for an
+ * unfinished bulk copy. */
+int schema_check(struct conn *conn, struct err *err) MUST_CHECK;
+
 /*
  * Make the tables or migrate them. ERR_NEWER when the file has seen more steps than we know;
  * ERR_CORRUPT when it is another program's file.

@@ -16,7 +16,7 @@
                                      */
 
 static const char live_pragmas[] =
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
     "PRAGMA journal_size_limit=8388608; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;"
     "PRAGMA recursive_triggers=ON; PRAGMA secure_delete=OFF;";
 
@@ -42,16 +42,8 @@ static int make_file(const char *path, struct err *err)
  * nothing in it. */
 static int open_bulk(struct store *store, struct err *err)
 {
-    int64_t rows = 0;
+    int result = schema_prepare(&store->conn, err);
 
-    int result = conn_pragma_i64(&store->conn, "application_id", &rows, err);
-    if (result == 0 && rows == SCHEMA_UNSEALED_ID) {
-        return err_set(err, ERR_CORRUPT, "%s: a staged copy that was never finished; remove it",
-                       store->folder);
-    }
-    if (result == 0) {
-        result = schema_prepare(&store->conn, err);
-    }
     if (result == 0) {
         AUTO(free_ptr) char *sql = xprintf("PRAGMA application_id = %d", SCHEMA_UNSEALED_ID);
         result = conn_exec(&store->conn, sql, err);
@@ -68,8 +60,14 @@ static int open_bulk(struct store *store, struct err *err)
 
 static int open_live(struct store *store, struct err *err)
 {
-    int result = schema_prepare(&store->conn, err);
+    int result = schema_check(&store->conn, err);
 
+    if (result == 0) {
+        result = conn_use_log(&store->conn, err);
+    }
+    if (result == 0) {
+        result = schema_prepare(&store->conn, err);
+    }
     if (result == 0) {
         result = origins_reload(&store->origins, &store->conn, err);
     }

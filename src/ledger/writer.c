@@ -260,13 +260,6 @@ static void fail_request(struct request *request, const struct err *err)
     }
     request->result = request->done > 0 ? 0 : err_copy(request->err, err);
     request->done = request->count;
-    request->taken = 0;
-}
-
-static void succeed(struct request *request)
-{
-    request->done += request->taken;
-    request->taken = 0;
 }
 
 static void commit_one_by_one(struct batch *batch);
@@ -278,7 +271,7 @@ static void commit_batch(struct batch *batch)
     if (transact(batch, &err) == 0) {
         batch->commits++;
         for (struct request *request = batch->first; request != NULL; request = request->next) {
-            succeed(request);
+            request->done += request->taken;
         }
         return;
     }
@@ -360,6 +353,7 @@ static void answer_batch(struct ledger *ledger, struct batch *batch)
 {
     for (struct request *request = batch->first; request != NULL;) {
         struct request *next = request->next;
+        request->taken = 0; /* its caller looks at this */
         if (request->done < request->count && ledger->stopped.code != ERR_NONE) {
             fail_request(request, &ledger->stopped);
         }
