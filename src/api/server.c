@@ -51,9 +51,11 @@ static void request_free(struct request *request)
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)arg;
+    struct server *server = arg;
+
     (void)connection;
     (void)code;
+    engine_note_call(server->engine);
     request_free(*state);
     *state = NULL;
 }

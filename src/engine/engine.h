@@ -31,6 +31,9 @@ struct engine {
     _Atomic bool paused;         /* sync paused by a person, or by an alert with on_alert = pause */
     pthread_mutex_t alert_lock;  /* one recount of the open alerts at a time */
     _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */
+    _Atomic uint64_t calls;      /* operations served */
+    _Atomic bool stirred;        /* some since memory was given back */
+    struct wake *_Atomic housekeeper; /* of engine_run; NULL: it does not run yet */
 };
 
 struct engine_options {
@@ -49,6 +52,10 @@ void engine_close(
 /* Run the housekeeping until wake is cancelled: idle sessions, the store's own files watched
  * (inotify), health. 0 on a clean stop; -ERR_* when the ledger stopped. */
 int engine_run(struct engine *engine, struct wake *wake, struct err *err) MUST_CHECK;
+
+/* An operation was served. A while after the last one the housekeeping gives back what caches hold.
+ */
+void engine_note_call(struct engine *engine);
 
 /* Pause and resume sync (kept over restarts). Resume is ERR_REFUSED while an alert is open, unless
  * person_confirmed. */

@@ -2,16 +2,20 @@
  * removal is seen at once. */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "ledger/trim.h"
 
 #define WATCH_EVENTS (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
 #define VANISHED_DRAIN_MS                                                                          \
     5000 /* what was acknowledged and not yet sent gets this long to reach the vaults */
+
+#define QUIET_MS 1000 /* without a call, then memory is given back */
 
 static int watch_open(const struct engine *engine, struct err *err)
 {
@@ -61,22 +65,56 @@ static int64_t wait_ms(struct engine *engine)
     return left_ms < 0 ? 0 : left_ms;
 }
 
+void engine_note_call(struct engine *engine)
+{
+    struct wake *housekeeper = engine->housekeeper;
+
+    engine->calls++;
+    if (!atomic_exchange(&engine->stirred, true) && housekeeper) {
+        wake_signal(housekeeper);
+    }
+}
+
+/* Nothing was asked for a while: an idle daemon is small. */
+static void give_back(struct engine *engine, uint64_t *seen_calls)
+{
+    uint64_t calls = engine->calls;
+
+    if (calls != *seen_calls) {
+        *seen_calls = calls;
+        return;
+    }
+    engine->stirred = false;
+    ledger_trim(engine->ledger);
+    index_trim(engine->index);
+}
+
+/* How long the housekeeping may sleep: -1, for ever. */
+static int sleep_ms(struct engine *engine)
+{
+    int64_t ms = wait_ms(engine);
+
+    if (ms < 0 && !engine->stirred) {
+        return -1;
+    }
+    int64_t most = engine->stirred ? QUIET_MS : 3600 * 1000;
+    return ms < 0 || ms > most ? (int)most : (int)ms;
+}
+
 int engine_run(struct engine *engine, struct wake *wake, struct err *err)
 {
     AUTO(close_fd) int fd = watch_open(engine, err);
     char events[4096];
+    uint64_t seen_calls = 0;
 
+    engine->housekeeper = wake;
     if (fd < 0) {
         return -(int)err->code;
     }
     while (!wake_cancelled(wake)) {
         struct pollfd polls[] = {{.fd = wake->fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-        int64_t ms = wait_ms(engine);
-        if (poll(polls, 2,
-                 ms < 0             ? -1
-                 : ms > 3600 * 1000 ? 3600 * 1000
-                                    : (int)ms) < 0 &&
-            errno != EINTR) {
+        int ready = poll(polls, 2, sleep_ms(engine));
+        if (ready < 0 && errno != EINTR) {
             return err_errno(err, ERR_INTERNAL, errno, "poll");
         }
         if (polls[1].revents) {
@@ -96,6 +134,9 @@ int engine_run(struct engine *engine, struct wake *wake, struct err *err)
             if (fd < 0) {
                 return -(int)err->code;
             }
+        }
+        if (ready == 0 && engine->stirred) {
+            give_back(engine, &seen_calls);
         }
         (void)wake_wait(wake, deadline_in(0));
     }

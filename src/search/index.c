@@ -271,6 +271,13 @@ static void serve_reopen(struct index *index)
 
 static void wait_for_commits(struct index *index)
 {
+    lock(index);
+    for (struct searcher *s = index->trim_asked ? index->idle : NULL; s != NULL; s = s->next) {
+        (void)sqlite3_db_release_memory(s->file->conn.db); /* as much as there is */
+    }
+    index->trim_due |= index->trim_asked;
+    index->trim_asked = false;
+    (void)pthread_mutex_unlock(&index->mutex);
     if (index->trim_due) {
         index_file_trim(index->file);
         index->trim_due = false;
@@ -409,6 +416,14 @@ void index_hurry(struct index *index)
 {
     wake_signal(&index->hurry);
     wake_signal(&index->commits);
+}
+
+void index_trim(struct index *index)
+{
+    lock(index);
+    index->trim_asked = true;
+    (void)pthread_mutex_unlock(&index->mutex);
+    index_hurry(index);
 }
 
 void index_suspect(struct index *index, unsigned generation)

@@ -28,6 +28,9 @@ void index_stop(struct index *index);
  * activated. */
 int index_reopen(struct index *index, struct err *err) MUST_CHECK;
 
+/* Give back what its connections have cached, as soon as there is nothing to index. */
+void index_trim(struct index *index);
+
 /* Wait until all that is committed now is indexed. ERR_TIMEOUT. */
 int index_wait(struct index *index, struct deadline deadline, struct err *err) MUST_CHECK;
 uint64_t index_behind(struct index *index); /* changes that are not indexed yet */

@@ -40,6 +40,7 @@ struct index {
     unsigned waiting;
     unsigned reopens_wanted;
     unsigned reopens_done;
+    bool trim_asked;
     struct err failure; /* what keeps the thread from going on; ERR_NONE */
     struct searcher *idle;
     unsigned idle_count;
