@@ -14,7 +14,7 @@ enum lie {
     LIE_SHORT,
     LIE_HASH,
     LIE_GAP,
-    LIE_RECORD
+    LIE_RECORD,
 };
 
 /* The file vault with one thing wrong. */
