@@ -215,10 +215,11 @@ static bool blank(const char *text, size_t len)
 #define BLANKED_FROM_BYTES 20 /* shorter contents are not judged by how much is left */
 #define BLANKED_SHARE 10
 
-/* known_version: the highest there was of this memory; what is above it by more than one was given by the caller. */
+/* known_version: the highest there was of this memory; what is above it by more than one was given
+ * by the caller. */
 static void describe_effect(struct store *store, const struct memory *old, const struct memory *new,
-                            uint64_t known_version, const struct change *change,
-                            const char *source, struct effect *ret)
+                            uint64_t known_version, const struct change *change, const char *source,
+                            struct effect *ret)
 {
     bool deleted = new->deleted_us != TIME_NONE;
     bool shrunk = old->content_len >= BLANKED_FROM_BYTES &&

@@ -1,14 +1,16 @@
 /*
  * replicator - one thread per vault that carries the journal there, at once, in order, for ever.
  *
- * It sends what waits as soon as the ledger announces a commit (batches of at most batch_max, a send
- * every REPLICATOR_GATHER_MS unless somebody waits for it), keeps its own cursor per
- * origin, backs off from 1 s doubling to 5 min with jitter while the vault can't be reached (an outage never makes a dead
- * letter), and puts aside as dead letters what the vault says it never can take, with a named gap in the vault's chain, so
- * that one bad change never blocks the others. It compares the vault's head with what was acknowledged when it connects and
- * every check_ms: emptied, rolled back or altered is told to on_damage, and the vault is refilled from the ledger.
+ * It sends what waits as soon as the ledger announces a commit (batches of at most batch_max, a
+ * send every REPLICATOR_GATHER_MS unless somebody waits for it), keeps its own cursor per origin,
+ * backs off from 1 s doubling to 5 min with jitter while the vault can't be reached (an outage
+ * never makes a dead letter), and puts aside as dead letters what the vault says it never can take,
+ * with a named gap in the vault's chain, so that one bad change never blocks the others. It
+ * compares the vault's head with what was acknowledged when it connects and every check_ms:
+ * emptied, rolled back or altered is told to on_damage, and the vault is refilled from the ledger.
  *
- * Thread: start, stop and the questions from any thread; the callbacks come from the replicator's own thread.
+ * Thread: start, stop and the questions from any thread; the callbacks come from the replicator's
+ * own thread.
  */
 #ifndef HOLDFAST_REPLICATE_REPLICATOR_H
 #define HOLDFAST_REPLICATE_REPLICATOR_H
@@ -21,13 +23,14 @@
 #define BACKOFF_MAX_MS (5 * 60 * 1000)
 #define REPLICATOR_BATCH_DEFAULT 500
 #define REPLICATOR_CHECK_MS (30 * 1000) /* an emptied vault is noticed within this */
-#define REPLICATOR_GATHER_MS 5 /* from one send to the next when it has caught up: half of the lag that is allowed */
+#define REPLICATOR_GATHER_MS                                                                       \
+    5 /* from one send to the next when it has caught up: half of the lag that is allowed */
 
 struct replicator;
 
 struct replicator_options {
-    const char *name; /* the vault's name */
-    const char *spec; /* "file:/path" */
+    const char *name;            /* the vault's name */
+    const char *spec;            /* "file:/path" */
     const struct vault_ops *ops; /* NULL: found by spec */
     size_t batch_max;
     int64_t backoff_initial_ms;
@@ -36,13 +39,15 @@ struct replicator_options {
     struct ledger *ledger; /* borrowed, all of these */
     struct sync_log *log;
     void *arg;
-    /* The vault was found emptied, rolled back or altered (what: one sentence). The refill starts afterwards. */
+    /* The vault was found emptied, rolled back or altered (what: one sentence). The refill starts
+     * afterwards. */
     void (*on_damage)(void *arg, const char *vault, const char *what);
     /* The connection was lost or came back; text NULL: it is well. For the log. */
     void (*on_state)(void *arg, const char *vault, const char *trouble);
 };
 
-int replicator_start(const struct replicator_options *options, struct replicator **ret, struct err *err) MUST_CHECK;
+int replicator_start(const struct replicator_options *options, struct replicator **ret,
+                     struct err *err) MUST_CHECK;
 void replicator_stop(struct replicator *replicator); /* cancels what runs, joins, frees */
 
 void replicator_pause(struct replicator *replicator, bool paused);
@@ -53,25 +58,29 @@ struct replicator_status {
     char kind[16];
     bool connected;
     bool paused;
-    uint64_t acked_seq;  /* of this installation's origin */
-    uint64_t head_seq;   /* of this installation's journal */
-    uint64_t queue;      /* changes of all origins that wait */
+    uint64_t acked_seq; /* of this installation's origin */
+    uint64_t head_seq;  /* of this installation's journal */
+    uint64_t queue;     /* changes of all origins that wait */
     uint64_t dead;
-    int64_t lag_ms;      /* age of the oldest waiting change; 0 when none waits */
-    int64_t last_ok_us;  /* wall time of the last acknowledgement, TIME_NONE: never */
-    uint64_t failures;   /* in a row */
-    char error[256];     /* the last failure's text, "" when well */
+    int64_t lag_ms;     /* age of the oldest waiting change; 0 when none waits */
+    int64_t last_ok_us; /* wall time of the last acknowledgement, TIME_NONE: never */
+    uint64_t failures;  /* in a row */
+    char error[256];    /* the last failure's text, "" when well */
 };
 void replicator_status(struct replicator *replicator, struct replicator_status *ret);
 
-/* Wait until everything that was in the journal at the call is acknowledged. ERR_UNAVAILABLE when the vault fails meanwhile, ERR_TIMEOUT, ERR_PAUSED. */
-int replicator_drain(struct replicator *replicator, struct deadline deadline, struct err *err) MUST_CHECK;
+/* Wait until everything that was in the journal at the call is acknowledged. ERR_UNAVAILABLE when
+ * the vault fails meanwhile, ERR_TIMEOUT, ERR_PAUSED. */
+int replicator_drain(struct replicator *replicator, struct deadline deadline, struct err *err)
+    MUST_CHECK;
 
 /* Wait until (this origin, seq) is acknowledged: for ack = vault. */
-int replicator_wait_for(struct replicator *replicator, uint64_t seq, struct deadline deadline, struct err *err) MUST_CHECK;
+int replicator_wait_for(struct replicator *replicator, uint64_t seq, struct deadline deadline,
+                        struct err *err) MUST_CHECK;
 
 /* Try all dead letters of this vault again; how many it took. */
-int replicator_replay(struct replicator *replicator, uint64_t *ret_replayed, struct err *err) MUST_CHECK;
+int replicator_replay(struct replicator *replicator, uint64_t *ret_replayed, struct err *err)
+    MUST_CHECK;
 
 /* The delay before attempt `failures` + 1, with ±20 % jitter from env: exported for tests. */
 int64_t backoff_ms(uint64_t failures, int64_t initial_ms, int64_t max_ms, struct env *env);

@@ -1,10 +1,12 @@
 /*
- * vault - what a remote copy must be able to do. One const table per driver, one line in vault.c's array.
+ * vault - what a remote copy must be able to do. One const table per driver, one line in vault.c's
+ * array.
  *
- * A vault holds the changes of any number of origins, each in its own chain. It is append-only: no driver has a way to
- * delete or overwrite history. All calls block, end by their deadline (ERR_TIMEOUT) and may be cancelled (ERR_CANCELLED).
- * Errors carry the class that decides what the replicator does: RETRY later, REJECT (this change never can: dead letter),
- * STOP (the vault is damaged or not ours: alert).
+ * A vault holds the changes of any number of origins, each in its own chain. It is append-only: no
+ * driver has a way to delete or overwrite history. All calls block, end by their deadline
+ * (ERR_TIMEOUT) and may be cancelled (ERR_CANCELLED). Errors carry the class that decides what the
+ * replicator does: RETRY later, REJECT (this change never can: dead letter), STOP (the vault is
+ * damaged or not ours: alert).
  *
  * Thread: one at a time per struct vault.
  */
@@ -25,7 +27,8 @@ enum vault_cap {
 /* One change on its way into a vault. */
 struct vault_item {
     uint64_t seq;
-    struct str record; /* canonical JSON; empty for a gap: a change that this vault can't take (it is in our dead letters) */
+    struct str record; /* canonical JSON; empty for a gap: a change that this vault can't take (it
+                          is in our dead letters) */
     struct sha256 prev;
     struct sha256 hash;
 };
@@ -48,12 +51,14 @@ struct vault_head {
 };
 
 struct vault_filter {
-    struct uuid origin;     /* nil: all */
-    uint64_t after_seq;     /* with an origin: only seq > this */
-    const char *project_id; /* NULL: all; otherwise changes of this project, and changes of kind guard */
+    struct uuid origin; /* nil: all */
+    uint64_t after_seq; /* with an origin: only seq > this */
+    const char
+        *project_id; /* NULL: all; otherwise changes of this project, and changes of kind guard */
 };
 
-/* One change read back; borrowed for the call. Its hash was checked against prev and record, and prev against the change before. */
+/* One change read back; borrowed for the call. Its hash was checked against prev and record, and
+ * prev against the change before. */
 typedef int vault_scan_fn(void *arg, const struct change *change, struct err *err);
 
 struct vault_health {
@@ -63,13 +68,15 @@ struct vault_health {
 };
 
 struct vault_options {
-    const char *name;   /* as in the configuration */
-    const char *target; /* what follows "kind:" in a vault's spec: a path, a URL */
+    const char *name;         /* as in the configuration */
+    const char *target;       /* what follows "kind:" in a vault's spec: a path, a URL */
     struct uuid installation; /* this ledger's origin */
-    struct uuid expect_vault; /* the vault's identity when it was first used; nil: any. Another one is ERR_CORRUPT ("not the vault that ...") */
+    struct uuid expect_vault; /* the vault's identity when it was first used; nil: any. Another one
+                                 is ERR_CORRUPT ("not the vault that ...") */
     struct env *env;
     struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
-    bool read_only;      /* never make or write anything: for recovery from a vault of another installation */
+    bool read_only;      /* never make or write anything: for recovery from a vault of another
+                            installation */
 };
 
 struct vault_ops {
@@ -79,17 +86,28 @@ struct vault_ops {
     /* Connect, or make the vault when the place is empty and read_only is not set. */
     int (*open)(const struct vault_options *options, struct vault **ret, struct err *err);
     struct uuid (*identity)(const struct vault *vault);
-    /* Durable there when it returns 0. What is there already with the same hash is skipped; with another hash it is ERR_CORRUPT (a fork). A gap that is filled later comes as a batch of its own. */
-    int (*append)(struct vault *vault, const struct vault_batch *batch, struct deadline deadline, struct err *err);
+    /* Durable there when it returns 0. What is there already with the same hash is skipped; with
+     * another hash it is ERR_CORRUPT (a fork). A gap that is filled later comes as a batch of its
+     * own. */
+    int (*append)(struct vault *vault, const struct vault_batch *batch, struct deadline deadline,
+                  struct err *err);
     /* Heap array of all origins' heads, by origin. */
-    int (*head)(struct vault *vault, struct vault_head **ret_heads, size_t *ret_count, struct deadline deadline, struct err *err);
-    /* The hash it holds of (origin, seq): for comparing with what it acknowledged. ERR_NOT_FOUND. */
-    int (*hash_at)(struct vault *vault, const struct uuid *origin, uint64_t seq, struct sha256 *ret, struct deadline deadline, struct err *err);
-    /* By origin, then seq. A non-zero return of each ends the scan and is returned. ERR_CORRUPT names the place of the damage. */
-    int (*scan)(struct vault *vault, const struct vault_filter *filter, vault_scan_fn *each, void *arg, struct deadline deadline, struct err *err);
-    /* An origin's copy here is damaged, rolled back or altered: put it aside under another name (never delete it), so that it can be refilled from 1. */
-    int (*set_aside)(struct vault *vault, const struct uuid *origin, struct deadline deadline, struct err *err);
-    int (*check)(struct vault *vault, struct vault_health *ret, struct deadline deadline, struct err *err);
+    int (*head)(struct vault *vault, struct vault_head **ret_heads, size_t *ret_count,
+                struct deadline deadline, struct err *err);
+    /* The hash it holds of (origin, seq): for comparing with what it acknowledged. ERR_NOT_FOUND.
+     */
+    int (*hash_at)(struct vault *vault, const struct uuid *origin, uint64_t seq, struct sha256 *ret,
+                   struct deadline deadline, struct err *err);
+    /* By origin, then seq. A non-zero return of each ends the scan and is returned. ERR_CORRUPT
+     * names the place of the damage. */
+    int (*scan)(struct vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
+                void *arg, struct deadline deadline, struct err *err);
+    /* An origin's copy here is damaged, rolled back or altered: put it aside under another name
+     * (never delete it), so that it can be refilled from 1. */
+    int (*set_aside)(struct vault *vault, const struct uuid *origin, struct deadline deadline,
+                     struct err *err);
+    int (*check)(struct vault *vault, struct vault_health *ret, struct deadline deadline,
+                 struct err *err);
     void (*close)(struct vault *vault);
 };
 
@@ -98,8 +116,10 @@ struct vault {
     const struct vault_ops *ops;
 };
 
-/* The driver for a spec such as "file:/mnt/backup/holdfast"; *ret_target is the view behind the colon. ERR_CONFIG lists the kinds there are. */
-int vault_driver(const char *spec, const struct vault_ops **ret, const char **ret_target, struct err *err) MUST_CHECK;
+/* The driver for a spec such as "file:/mnt/backup/holdfast"; *ret_target is the view behind the
+ * colon. ERR_CONFIG lists the kinds there are. */
+int vault_driver(const char *spec, const struct vault_ops **ret, const char **ret_target,
+                 struct err *err) MUST_CHECK;
 
 extern const struct vault_ops vault_file_ops;
 

@@ -1,11 +1,12 @@
 /*
  * fail - a library to preload that makes one call fail.
  *
- * FAIL_CALL is "write" (write, pwrite), "sync" (fsync, fdatasync), "rename", "open", "cut" (ftruncate), "mkdir", "unlink" or
- * "malloc" (malloc, calloc, realloc); FAIL_NTH which one, from 1, of this process (0: none); FAIL_ERRNO the errno, 0 for a
- * write that is cut short. Only files below FAIL_UNDER count, and with FAIL_NAME only those whose path has that in it.
- * With FAIL_ARM counting begins when that file is there. FAIL_COUNT names a file to which the number of calls is written at
- * exit; FAIL_HIT one that is made at the moment of the failure.
+ * FAIL_CALL is "write" (write, pwrite), "sync" (fsync, fdatasync), "rename", "open", "cut"
+ * (ftruncate), "mkdir", "unlink" or "malloc" (malloc, calloc, realloc); FAIL_NTH which one, from 1,
+ * of this process (0: none); FAIL_ERRNO the errno, 0 for a write that is cut short. Only files
+ * below FAIL_UNDER count, and with FAIL_NAME only those whose path has that in it. With FAIL_ARM
+ * counting begins when that file is there. FAIL_COUNT names a file to which the number of calls is
+ * written at exit; FAIL_HIT one that is made at the moment of the failure.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -25,9 +26,20 @@
 
 #define REAL(type, name) ((type)real(#name))
 
-enum call { CALL_WRITE, CALL_SYNC, CALL_RENAME, CALL_OPEN, CALL_CUT, CALL_MKDIR, CALL_UNLINK, CALL_MALLOC, CALL_NONE };
+enum call {
+    CALL_WRITE,
+    CALL_SYNC,
+    CALL_RENAME,
+    CALL_OPEN,
+    CALL_CUT,
+    CALL_MKDIR,
+    CALL_UNLINK,
+    CALL_MALLOC,
+    CALL_NONE
+};
 
-static const char *const names[] = {"write", "sync", "rename", "open", "cut", "mkdir", "unlink", "malloc"};
+static const char *const names[] = {"write", "sync",  "rename", "open",
+                                    "cut",   "mkdir", "unlink", "malloc"};
 static enum call chosen = CALL_NONE;
 static const char *under = "";
 static long nth;
@@ -68,14 +80,16 @@ __attribute__((constructor)) static void start(void)
         abort();
 }
 
-/* Also when the process aborts, nothing more is needed: the count matters for the run without a fault. */
+/* Also when the process aborts, nothing more is needed: the count matters for the run without a
+ * fault. */
 __attribute__((destructor)) static void end(void)
 {
     const char *path = getenv("FAIL_COUNT");
     char text[32];
 
     chosen = CALL_NONE;
-    int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
+    int fd =
+        path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
     int len = snprintf(text, sizeof(text), "%ld", (long)passed);
     if (fd >= 0 && syscall(SYS_write, fd, text, (size_t)len) != len)
         abort();
@@ -95,7 +109,8 @@ static bool path_under(const char *path)
 {
     size_t len = strlen(under);
 
-    return strncmp(path, under, len) == 0 && (path[len] == '/' || path[len] == '\0') && (!name_part || strstr(path, name_part));
+    return strncmp(path, under, len) == 0 && (path[len] == '/' || path[len] == '\0') &&
+           (!name_part || strstr(path, name_part));
 }
 
 static bool fd_under(int fd)
@@ -231,14 +246,16 @@ int renameat(int folder, const char *from, int to_folder, const char *to)
 {
     if (chosen == CALL_RENAME && place_under(to_folder, to) && hit(CALL_RENAME))
         return -1;
-    return REAL(int (*)(int, const char *, int, const char *), renameat)(folder, from, to_folder, to);
+    return REAL(int (*)(int, const char *, int, const char *), renameat)(folder, from, to_folder,
+                                                                         to);
 }
 
 int renameat2(int folder, const char *from, int to_folder, const char *to, unsigned flags)
 {
     if (chosen == CALL_RENAME && place_under(to_folder, to) && hit(CALL_RENAME))
         return -1;
-    return REAL(int (*)(int, const char *, int, const char *, unsigned), renameat2)(folder, from, to_folder, to, flags);
+    return REAL(int (*)(int, const char *, int, const char *, unsigned),
+                renameat2)(folder, from, to_folder, to, flags);
 }
 
 /* ---- memory: glibc's own entry points, so that nothing here allocates before it counts ---- */

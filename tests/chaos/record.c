@@ -1,17 +1,17 @@
 /*
  * record - a library to preload that writes down what a program does to the files below a folder.
  *
- * RECORD_UNDER is the folder (absolute), RECORD_LOG the log. Each call that changes something, and each fsync, is done and
- * logged under one lock, so that the log's order is the order in which things happened; across processes the log (O_APPEND)
- * keeps each process's order. A record is a line of JSON-free text, "OP ino a b c\n", with strings as "LEN:bytes" and
- * written data behind the line. powerloss.py reads it.
+ * RECORD_UNDER is the folder (absolute), RECORD_LOG the log. Each call that changes something, and
+ * each fsync, is done and logged under one lock, so that the log's order is the order in which
+ * things happened; across processes the log (O_APPEND) keeps each process's order. A record is a
+ * line of JSON-free text, "OP ino a b c\n", with strings as "LEN:bytes" and written data behind the
+ * line. powerloss.py reads it.
  *
- *   open INO PARENT LEN:NAME CREATED   a file was made (CREATED 1), or is seen for the first time by this descriptor
- *   write INO OFFSET LENGTH            LENGTH bytes follow the line
- *   cut INO SIZE                       ftruncate
- *   sync INO                           fsync, fdatasync: of a file or a folder
- *   mkdir INO PARENT LEN:NAME          remove PARENT LEN:NAME          link INO PARENT LEN:NAME
- *   rename PARENT LEN:NAME PARENT LEN:NAME      exchange (the same)
+ *   open INO PARENT LEN:NAME CREATED   a file was made (CREATED 1), or is seen for the first time
+ * by this descriptor write INO OFFSET LENGTH            LENGTH bytes follow the line cut INO SIZE
+ * ftruncate sync INO                           fsync, fdatasync: of a file or a folder mkdir INO
+ * PARENT LEN:NAME          remove PARENT LEN:NAME          link INO PARENT LEN:NAME rename PARENT
+ * LEN:NAME PARENT LEN:NAME      exchange (the same)
  *
  * Memory maps are not seen: SQLite's -shm only, which means nothing after a crash.
  */
@@ -54,7 +54,8 @@ __attribute__((constructor)) static void start(void)
 
     under = getenv("RECORD_UNDER");
     if (under && path)
-        log_fd = REAL(int (*)(const char *, int, ...), open64)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        log_fd = REAL(int (*)(const char *, int, ...),
+                      open64)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0)
         abort();
     int high = fcntl(log_fd, F_DUPFD_CLOEXEC, 900); /* out of the program's way */
@@ -68,14 +69,17 @@ __attribute__((constructor)) static void start(void)
 
 static void put(const void *head, size_t head_len, const void *data, size_t data_len)
 {
-    struct iovec parts[2] = {{(void *)(uintptr_t)head, head_len}, {(void *)(uintptr_t)data, data_len}};
-    ssize_t (*real_writev)(int, const struct iovec *, int) = REAL(ssize_t(*)(int, const struct iovec *, int), writev);
+    struct iovec parts[2] = {{(void *)(uintptr_t)head, head_len},
+                             {(void *)(uintptr_t)data, data_len}};
+    ssize_t (*real_writev)(int, const struct iovec *, int) =
+        REAL(ssize_t(*)(int, const struct iovec *, int), writev);
 
     if (real_writev(log_fd, parts, data_len ? 2 : 1) != (ssize_t)(head_len + data_len))
         abort(); /* a log with holes would show losses that are none */
 }
 
-__attribute__((format(printf, 3, 4))) static void put_line(const void *data, size_t data_len, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void put_line(const void *data, size_t data_len,
+                                                           const char *format, ...)
 {
     char line[PATH_MAX * 2 + 128];
     va_list args;
@@ -124,7 +128,8 @@ static bool watched(int fd, uint64_t *ret_ino)
 }
 
 /* A name as the folder's inode and the last part. False when it is elsewhere. */
-static bool place_of(int folder, const char *name, uint64_t *ret_parent, char ret_last[NAME_MAX + 1])
+static bool place_of(int folder, const char *name, uint64_t *ret_parent,
+                     char ret_last[NAME_MAX + 1])
 {
     char path[PATH_MAX], parent[PATH_MAX];
     struct stat st;
@@ -147,7 +152,8 @@ static bool place_of(int folder, const char *name, uint64_t *ret_parent, char re
     while (len > 1 && path[len - 1] == '/')
         path[--len] = '\0';
     char *slash = strrchr(path, '/');
-    if (!slash || !realpath((*slash = '\0', path[0] ? path : "/"), parent) || !is_under(parent) || stat(parent, &st) != 0) {
+    if (!slash || !realpath((*slash = '\0', path[0] ? path : "/"), parent) || !is_under(parent) ||
+        stat(parent, &st) != 0) {
         errno = saved;
         return false;
     }
@@ -172,7 +178,8 @@ static int open_any(int folder, const char *name, int flags, mode_t mode)
     uint64_t parent;
     struct stat st;
 
-    if (!(flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE || !place_of(folder, name, &parent, last))
+    if (!(flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE ||
+        !place_of(folder, name, &parent, last))
         return real_openat(folder, name, flags, mode);
     (void)pthread_mutex_lock(&lock);
     bool there = fstatat(folder, name, &st, 0) == 0;
@@ -180,7 +187,8 @@ static int open_any(int folder, const char *name, int flags, mode_t mode)
     int saved = errno;
     if (fd >= 0 && fstat(fd, &st) == 0) {
         if (!there)
-            put_line(NULL, 0, "open %ju %ju %zu:%s 1\n", (uintmax_t)st.st_ino, (uintmax_t)parent, strlen(last), last);
+            put_line(NULL, 0, "open %ju %ju %zu:%s 1\n", (uintmax_t)st.st_ino, (uintmax_t)parent,
+                     strlen(last), last);
         else if (flags & O_TRUNC)
             put_line(NULL, 0, "cut %ju 0\n", (uintmax_t)st.st_ino);
     }
@@ -194,26 +202,26 @@ static mode_t mode_of(int flags, va_list args)
     return flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
 }
 
-#define OPENER(name)                                                                                                              \
-    int name(const char *path, int flags, ...)                                                                                    \
-    {                                                                                                                             \
-        va_list args;                                                                                                             \
-        va_start(args, flags);                                                                                                    \
-        mode_t mode = mode_of(flags, args);                                                                                       \
-        va_end(args);                                                                                                             \
-        return open_any(AT_FDCWD, path, flags, mode);                                                                             \
+#define OPENER(name)                                                                               \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        va_list args;                                                                              \
+        va_start(args, flags);                                                                     \
+        mode_t mode = mode_of(flags, args);                                                        \
+        va_end(args);                                                                              \
+        return open_any(AT_FDCWD, path, flags, mode);                                              \
     }
 OPENER(open)
 OPENER(open64)
 
-#define OPENER_AT(name)                                                                                                           \
-    int name(int folder, const char *path, int flags, ...)                                                                        \
-    {                                                                                                                             \
-        va_list args;                                                                                                             \
-        va_start(args, flags);                                                                                                    \
-        mode_t mode = mode_of(flags, args);                                                                                       \
-        va_end(args);                                                                                                             \
-        return open_any(folder, path, flags, mode);                                                                               \
+#define OPENER_AT(name)                                                                            \
+    int name(int folder, const char *path, int flags, ...)                                         \
+    {                                                                                              \
+        va_list args;                                                                              \
+        va_start(args, flags);                                                                     \
+        mode_t mode = mode_of(flags, args);                                                        \
+        va_end(args);                                                                              \
+        return open_any(folder, path, flags, mode);                                                \
     }
 OPENER_AT(openat)
 OPENER_AT(openat64)
@@ -228,7 +236,8 @@ static int made_temporary(int (*make)(char *, int), char *template, int flags)
     int fd = make(template, flags);
     int saved = errno;
     if (fd >= 0 && place_of(AT_FDCWD, template, &parent, last) && fstat(fd, &st) == 0)
-        put_line(NULL, 0, "open %ju %ju %zu:%s 1\n", (uintmax_t)st.st_ino, (uintmax_t)parent, strlen(last), last);
+        put_line(NULL, 0, "open %ju %ju %zu:%s 1\n", (uintmax_t)st.st_ino, (uintmax_t)parent,
+                 strlen(last), last);
     (void)pthread_mutex_unlock(&lock);
     errno = saved;
     return fd;
@@ -251,14 +260,16 @@ static ssize_t written(ssize_t result, uint64_t ino, off_t offset, const void *b
     int saved = errno;
 
     if (result > 0)
-        put_line(bytes, (size_t)result, "write %ju %jd %zd\n", (uintmax_t)ino, (intmax_t)offset, result);
+        put_line(bytes, (size_t)result, "write %ju %jd %zd\n", (uintmax_t)ino, (intmax_t)offset,
+                 result);
     errno = saved;
     return result;
 }
 
 static ssize_t pwrite_any(int fd, const void *bytes, size_t len, off_t offset)
 {
-    ssize_t (*call)(int, const void *, size_t, off_t) = REAL(ssize_t(*)(int, const void *, size_t, off_t), pwrite64);
+    ssize_t (*call)(int, const void *, size_t, off_t) =
+        REAL(ssize_t(*)(int, const void *, size_t, off_t), pwrite64);
     uint64_t ino;
 
     if (!watched(fd, &ino))
@@ -369,7 +380,8 @@ static int made_folder(int folder, const char *name, mode_t mode)
     int result = call(folder, name, mode);
     int saved = errno;
     if (is && result == 0 && fstatat(folder, name, &st, 0) == 0)
-        put_line(NULL, 0, "mkdir %ju %ju %zu:%s\n", (uintmax_t)st.st_ino, (uintmax_t)parent, strlen(last), last);
+        put_line(NULL, 0, "mkdir %ju %ju %zu:%s\n", (uintmax_t)st.st_ino, (uintmax_t)parent,
+                 strlen(last), last);
     (void)pthread_mutex_unlock(&lock);
     errno = saved;
     return result;
@@ -426,16 +438,19 @@ int remove(const char *path)
 
 static int renamed(int folder, const char *name, int to_folder, const char *to_name, unsigned flags)
 {
-    int (*call)(int, const char *, int, const char *, unsigned) = REAL(int (*)(int, const char *, int, const char *, unsigned), renameat2);
+    int (*call)(int, const char *, int, const char *, unsigned) =
+        REAL(int (*)(int, const char *, int, const char *, unsigned), renameat2);
     char last[NAME_MAX + 1], to_last[NAME_MAX + 1];
     uint64_t parent, to_parent;
 
     (void)pthread_mutex_lock(&lock);
-    bool is = place_of(folder, name, &parent, last) && place_of(to_folder, to_name, &to_parent, to_last);
+    bool is =
+        place_of(folder, name, &parent, last) && place_of(to_folder, to_name, &to_parent, to_last);
     int result = call(folder, name, to_folder, to_name, flags);
     int saved = errno;
     if (is && result == 0)
-        put_line(NULL, 0, "%s %ju %zu:%s %ju %zu:%s\n", flags & RENAME_EXCHANGE ? "exchange" : "rename", (uintmax_t)parent, strlen(last),
+        put_line(NULL, 0, "%s %ju %zu:%s %ju %zu:%s\n",
+                 flags & RENAME_EXCHANGE ? "exchange" : "rename", (uintmax_t)parent, strlen(last),
                  last, (uintmax_t)to_parent, strlen(to_last), to_last);
     (void)pthread_mutex_unlock(&lock);
     errno = saved;
@@ -459,11 +474,11 @@ int renameat2(int folder, const char *from, int to_folder, const char *to, unsig
 
 /* ---- what would escape the log ends the program: better than a wrong image ---- */
 
-#define UNSEEN(result, name, ...)                                                                                                 \
-    result name(__VA_ARGS__)                                                                                                      \
-    {                                                                                                                             \
-        fprintf(stderr, "record: " #name " is not recorded; add it\n");                                                           \
-        abort();                                                                                                                  \
+#define UNSEEN(result, name, ...)                                                                  \
+    result name(__VA_ARGS__)                                                                       \
+    {                                                                                              \
+        fprintf(stderr, "record: " #name " is not recorded; add it\n");                            \
+        abort();                                                                                   \
     }
 UNSEEN(ssize_t, copy_file_range, int a, off64_t *b, int c, off64_t *d, size_t e, unsigned f)
 UNSEEN(int, link, const char *a, const char *b)

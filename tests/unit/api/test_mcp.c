@@ -137,10 +137,9 @@ static void the_stateless_era_is_told_by_each_request(void **state)
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"server/discover\",\"params\":{" MODERN_META
             "}}");
     AUTO(json_unref)
-    json_t *tools =
-        ask(*state,
-            "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\",\"params\":{" MODERN_META
-            "}}");
+    json_t *tools = ask(
+        *state,
+        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\",\"params\":{" MODERN_META "}}");
     AUTO(json_unref)
     json_t *ping = ask(
         *state, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"params\":{" MODERN_META "}}");
