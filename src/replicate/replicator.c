@@ -71,21 +71,21 @@ enum replicator_state replicator_failed(struct replicator *r, const struct err *
     if (err->code == ERR_CANCELLED && wake_cancelled(&r->wake)) {
         return STATE_BACKOFF; /* and from there to the end: nothing failed */
     }
+    uint64_t failures = r->failures + 1; /* nobody else changes it */
+    r->retry_ms = now_ms(r) +
+                  (damage ? r->check_ms
+                          : backoff_ms(failures, r->backoff_initial_ms, r->backoff_max_ms, r->env));
+    size_t len = utf8_cut(str_of(err->message), sizeof(r->error) - 1);
     (void)pthread_mutex_lock(&r->mutex);
     r->connected = false;
-    r->failures++;
+    r->failures = failures;
     r->failed_total++;
     r->pokes_failed = r->pokes_tried;
-    uint64_t failures = r->failures;
-    size_t len = utf8_cut(str_of(err->message), sizeof(r->error) - 1);
     memcpy(r->error, err->message, len);
     r->error[len] = '\0';
     (void)pthread_cond_broadcast(&r->changed);
     (void)pthread_mutex_unlock(&r->mutex);
     replicator_refuse_replay(r, err);
-    r->retry_ms = now_ms(r) +
-                  (damage ? r->check_ms
-                          : backoff_ms(failures, r->backoff_initial_ms, r->backoff_max_ms, r->env));
     if (damage) {
         tell_damage(r, err);
     } else if (!r->told_trouble) {

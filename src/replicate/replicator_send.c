@@ -191,6 +191,10 @@ static void acknowledged(struct replicator *r, struct cursor *cursor, const stru
 {
     int64_t now_us = r->env->now_us(r->env);
 
+    if (cursor->refilling && last->seq == cursor->head) {
+        cursor->refilling = false;
+        replicator_note(r, "refilled", cursor, 1, last->seq, now_us, NULL);
+    }
     replicator_set_cursor(r, cursor, last->seq, &last->hash);
     bool waits = replicator_waiting(r) != NULL;
     (void)pthread_mutex_lock(&r->mutex);
@@ -200,10 +204,6 @@ static void acknowledged(struct replicator *r, struct cursor *cursor, const stru
     r->waiting_since_us = waits ? (ours ? at_us : now_us) : TIME_NONE;
     (void)pthread_mutex_unlock(&r->mutex);
     replicator_went_well(r);
-    if (cursor->refilling && cursor->acked == cursor->head) {
-        cursor->refilling = false;
-        replicator_note(r, "refilled", cursor, 1, cursor->acked, now_us, NULL);
-    }
 }
 
 /* The vault rejects the batch: look for the change that is to blame, or put it apart when it stands

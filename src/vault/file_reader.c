@@ -6,14 +6,15 @@
 
 #include "base/fault.h"
 
-#define PACKED_BYTES (256 * 1024)
+#define PACKED_BYTES (64 * 1024)
 
 int file_reader_open_take(int fd, const char *path, bool compressed, struct file_reader *ret,
                           struct err *err)
 {
     (void)err; /* opening may come to need it */
     *ret = (struct file_reader){.path = xstrdup(path), .fd = fd};
-    ret->data = xmalloc(FILE_READER_BYTES);
+    ret->room = FILE_READER_MIN;
+    ret->data = xmalloc(ret->room);
     if (compressed) {
         ret->zstd = ZSTD_createDCtx();
         ret->packed = xmalloc(PACKED_BYTES);
@@ -93,7 +94,7 @@ static int unpack(struct file_reader *reader, struct err *err)
             return rc;
         }
         ZSTD_inBuffer in = {reader->packed, reader->packed_len, reader->packed_at};
-        ZSTD_outBuffer out = {reader->data, FILE_READER_BYTES, reader->end};
+        ZSTD_outBuffer out = {reader->data, reader->room, reader->end};
         size_t rest = ZSTD_decompressStream(reader->zstd, &out, &in);
         if (ZSTD_isError(rest)) {
             return err_set(err, ERR_CORRUPT, "%s: record %llu: the compressed data is damaged: %s",
@@ -115,11 +116,14 @@ static int fill(struct file_reader *reader, struct err *err)
     memmove(reader->data, reader->data + reader->start, reader->end - reader->start);
     reader->end -= reader->start;
     reader->start = 0;
+    if (reader->end > reader->room / 2) { /* a long line: it will fit in at the last */
+        reader->room = reader->room < FILE_READER_BYTES / 2 ? reader->room * 2 : FILE_READER_BYTES;
+        reader->data = xrealloc(reader->data, reader->room);
+    }
     if (reader->zstd != NULL) {
         return unpack(reader, err);
     }
-    int rc =
-        read_some(reader, reader->data + reader->end, FILE_READER_BYTES - reader->end, &got, err);
+    int rc = read_some(reader, reader->data + reader->end, reader->room - reader->end, &got, err);
     reader->end += got;
     reader->at_end = rc == 0 && got == 0;
     return rc;

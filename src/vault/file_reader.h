@@ -1,14 +1,15 @@
 /*
  * file_reader - the lines of one file of a file vault, plain or compressed, as a stream.
  *
- * Memory is one window of FILE_READER_BYTES whatever the file's size. A reader sees the file as it
- * was when it was opened or longer: files of a vault only grow.
+ * Memory is one window of at most FILE_READER_BYTES whatever the file's size. A reader sees the
+ * file as it was when it was opened or longer: files of a vault only grow.
  */
 #ifndef HOLDFAST_VAULT_FILE_READER_H
 #define HOLDFAST_VAULT_FILE_READER_H
 
 #include "model/change.h"
 
+#define FILE_READER_MIN (128 * 1024)            /* bytes of its window at first */
 #define FILE_READER_BYTES (2 * CHANGE_LINE_MAX) /* the longest line and room to read ahead */
 
 enum file_line_kind {
@@ -31,6 +32,7 @@ struct file_reader {
     char *data;
     size_t start; /* data[start..end) was read and not given yet */
     size_t end;
+    size_t room;
     uint64_t offset;      /* of the line given last, in the plain text */
     uint64_t next_offset; /* of the one behind it */
     uint64_t record;      /* number of the line given last, from 1 */
