@@ -12,7 +12,15 @@ void idset_done(struct idset *set)
     }
 }
 
-/* The bytes of a version 7 UUID begin with the time: only the mixed whole spreads well. */
+/* Every bit of the input moves the low bits of the result (MurmurHash3's finalizer). */
+static uint64_t mix(uint64_t bits)
+{
+    bits = (bits ^ (bits >> 33)) * 0xff51afd7ed558ccdULL;
+    bits = (bits ^ (bits >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+    return bits ^ (bits >> 33);
+}
+
+/* A version 7 UUID begins with the time, others count in any byte: only the whole spreads well. */
 static size_t hash(const struct uuid *id)
 {
     uint64_t high;
@@ -20,8 +28,7 @@ static size_t hash(const struct uuid *id)
 
     memcpy(&high, id->bytes, sizeof(high));
     memcpy(&low, id->bytes + sizeof(high), sizeof(low));
-    high = (high ^ (low * 0x9e3779b97f4a7c15ULL)) * 0xbf58476d1ce4e5b9ULL;
-    return (size_t)(high ^ (high >> 32));
+    return (size_t)mix(high + mix(low));
 }
 
 /* Where id is, or the free slot where it belongs. */
