@@ -124,6 +124,7 @@ def lint_cppcheck(build):
             "--enable=warning,performance,portability",
             "--inline-suppr",
             "--suppress=missingIncludeSystem",
+            "--suppress=*:/usr/include/*",
             "--suppress=normalCheckLevelMaxBranches",
             "--suppress=unmatchedSuppression",
             "--suppress=internalAstError",  # cppcheck 2.10 can't read `a ? (struct x){0} : b`
