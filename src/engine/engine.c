@@ -188,6 +188,69 @@ static void note_guard_switch(struct engine *engine)
     }
 }
 
+struct own_journal {
+    struct reader *reader;
+    struct uuid origin;
+    struct sha256 hash; /* of the change that was asked for */
+};
+
+static int take_hash(void *arg, const struct change *change, struct err *err)
+{
+    (void)err;
+    ((struct own_journal *)arg)->hash = change->hash;
+    return 0;
+}
+
+/* Does this vault have a change of ours that the journal has not, or has as another? */
+static int is_behind(struct engine *engine, struct own_journal *own, const char *vault,
+                     bool *ret_behind, struct err *err)
+{
+    struct sha256 hash;
+    uint64_t seq = 0;
+
+    *ret_behind = false;
+    if (sync_cursor_get(engine->log, vault, &own->origin, &seq, &hash, err) != 0) {
+        return -(int)err->code;
+    }
+    if (seq == 0) {
+        return 0;
+    }
+    int rc = read_change(own->reader, &own->origin, seq, take_hash, own, err);
+    *ret_behind = rc == -ERR_NOT_FOUND || (rc == 0 && !sha256_eq(&hash, &own->hash));
+    return rc == -ERR_NOT_FOUND ? 0 : rc;
+}
+
+/*
+ * An older copy of the ledger was put in place: its next changes would get numbers that the vaults
+ * have given to others. So it goes on as a new installation, and what it lost can be recovered. A
+ * crash never looks like this: a vault gets only what is durable here.
+ */
+static int note_ledger_went_back(struct engine *engine, struct err *err)
+{
+    struct own_journal own = {.origin = ledger_origin(engine->ledger)};
+    const char *vault = NULL;
+    bool behind = false;
+
+    int rc = read_begin(engine->ledger, &own.reader, err);
+    for (size_t i = 0; rc == 0 && !behind && i < engine->config.vault_count; i++) {
+        vault = engine->config.vaults[i].name;
+        rc = is_behind(engine, &own, vault, &behind, err);
+    }
+    read_end(own.reader);
+    if (rc != 0 || !behind) {
+        return rc;
+    }
+    if (ledger_renew_origin(engine->ledger, err) != 0) {
+        return -(int)err->code;
+    }
+    AUTO(free_ptr)
+    char *what = xprintf("The ledger went back in time: it lacks changes that vault %s has "
+                         "acknowledged. Nothing is lost there; to bring it back: holdfast recover",
+                         vault);
+    raise_alert(engine, "ledger_went_back", "ledger", what);
+    return 0;
+}
+
 static int open_ledger(struct engine *engine, const char *who, struct err *err)
 {
     struct ledger_options options = {
@@ -221,6 +284,7 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     if (open_ledger(engine, options->who ? options->who : "holdfast", err) != 0 ||
         recover_clean(engine->home, err) != 0 ||
         sync_log_open(engine->home, engine->env, &engine->log, err) != 0 ||
+        note_ledger_went_back(engine, err) != 0 ||
         index_start(engine->ledger, &engine->index, err) != 0 ||
         tracker_open(engine->ledger, engine->config.daemon.session_idle_ms, &engine->tracker,
                      err) != 0) {

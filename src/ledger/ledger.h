@@ -134,6 +134,13 @@ int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count
                  struct written *ret_written, struct err *err) MUST_CHECK;
 void written_done(struct written *written, size_t count); /* frees the messages */
 
+/*
+ * Go on as a new installation: what is journaled from now on begins a chain of its own. For a
+ * ledger that went back in time, whose next numbers are taken in a vault. Only right after
+ * ledger_open, while nobody else knows it.
+ */
+int ledger_renew_origin(struct ledger *ledger, struct err *err) MUST_CHECK;
+
 /* This installation. */
 struct uuid ledger_origin(const struct ledger *ledger);
 const char *ledger_home(const struct ledger *ledger);
