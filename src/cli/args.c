@@ -181,5 +181,6 @@ int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv)
     } else {
         print_document(op, document);
     }
-    return 0;
+    /* verify: the question was answered, and the answer is that it is damaged */
+    return json_is_false(json_object_get(document, "ok")) ? 1 : 0;
 }
