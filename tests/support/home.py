@@ -61,7 +61,7 @@ class Home:
         if isinstance(input, str):
             input = input.encode()
         process = subprocess.run(
-            [binary(), "--home", str(self.path), *args],
+            self.command(*args),
             input=b"" if input is None else input,
             capture_output=True,
             timeout=CALL_TIMEOUT_S,
@@ -75,6 +75,9 @@ class Home:
         if check:
             assert result.status == 0, f"{args}: status {result.status}\n{result.out[-2000:]}\n{result.err[-2000:]}"
         return result
+
+    def command(self, *args: str) -> list[str]:
+        return [binary(), "--home", str(self.path), *args]
 
     def json(self, *args: str, **kwargs):
         return self.call("--json", *args, **kwargs).json()
