@@ -67,18 +67,28 @@ struct replicator_status {
     uint64_t failures;  /* in a row */
     char error[256];    /* the last failure's text, "" when well */
 };
+/* Cheap: it reads nothing but memory. Heads and queue are those of the last commit that the thread
+ * has seen. */
 void replicator_status(struct replicator *replicator, struct replicator_status *ret);
 
-/* Wait until everything that was in the journal at the call is acknowledged. ERR_UNAVAILABLE when
- * the vault fails meanwhile, ERR_TIMEOUT, ERR_PAUSED. */
+/*
+ * Try now, compare the vault's heads, and wait until everything that was in the journal at the call
+ * is acknowledged (or a dead letter). ERR_UNAVAILABLE when that attempt fails, ERR_TIMEOUT,
+ * ERR_PAUSED, ERR_CANCELLED.
+ */
 int replicator_drain(struct replicator *replicator, struct deadline deadline, struct err *err)
     MUST_CHECK;
 
-/* Wait until (this origin, seq) is acknowledged: for ack = vault. */
+/*
+ * Wait until (this origin, seq) is acknowledged: for ack = vault. ERR_UNAVAILABLE at once while the
+ * vault is down (nobody hurries it for one change), ERR_INVALID when the vault can't take this
+ * change, else as above.
+ */
 int replicator_wait_for(struct replicator *replicator, uint64_t seq, struct deadline deadline,
                         struct err *err) MUST_CHECK;
 
-/* Try all dead letters of this vault again; how many it took. */
+/* Try all dead letters of this vault again; how many it took. ERR_UNAVAILABLE while it is down,
+ * ERR_PAUSED. */
 int replicator_replay(struct replicator *replicator, uint64_t *ret_replayed, struct err *err)
     MUST_CHECK;
 

@@ -7,7 +7,8 @@
  * damaged or missing sync.db is put aside and made anew: everything in it but the history of
  * attempts can be derived.
  *
- * Thread: any; one connection behind one mutex.
+ * Thread: any; one connection behind one mutex, which is held while a callback is given a row: it
+ * must ask the log nothing.
  */
 #ifndef HOLDFAST_REPLICATE_SYNC_LOG_H
 #define HOLDFAST_REPLICATE_SYNC_LOG_H

@@ -91,15 +91,17 @@ struct vault_ops {
      * own. */
     int (*append)(struct vault *vault, const struct vault_batch *batch, struct deadline deadline,
                   struct err *err);
-    /* Heap array of all origins' heads, by origin. */
+    /* Heap array of all origins' heads, by origin. It fails for the vault as a whole only: an
+     * origin whose copy is damaged is listed with seq 0, and hash_at and append say what is wrong
+     * with it. */
     int (*head)(struct vault *vault, struct vault_head **ret_heads, size_t *ret_count,
                 struct deadline deadline, struct err *err);
     /* The hash it holds of (origin, seq): for comparing with what it acknowledged. ERR_NOT_FOUND.
      */
     int (*hash_at)(struct vault *vault, const struct uuid *origin, uint64_t seq, struct sha256 *ret,
                    struct deadline deadline, struct err *err);
-    /* By origin, then seq. A non-zero return of each ends the scan and is returned. ERR_CORRUPT
-     * names the place of the damage. */
+    /* By origin, then seq; gaps that are not filled are passed over. A non-zero return of each ends
+     * the scan and is returned. ERR_CORRUPT names the place of the damage. */
     int (*scan)(struct vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
                 void *arg, struct deadline deadline, struct err *err);
     /* An origin's copy here is damaged, rolled back or altered: put it aside under another name

@@ -182,12 +182,26 @@ static inline void rig_drain(struct rig *rig)
     assert_ok(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err);
 }
 
+/* For whoever looks for why a test failed. */
+static inline void rig_tell(struct rig *rig)
+{
+    struct replicator_status status = rig_status(rig);
+
+    print_error("acked %llu, head %llu, queue %llu, dead %llu, failures %llu, connected %d: %s\n",
+                (unsigned long long)status.acked_seq, (unsigned long long)status.head_seq,
+                (unsigned long long)status.queue, (unsigned long long)status.dead,
+                (unsigned long long)status.failures, (int)status.connected, status.error);
+    print_error("troubles %d (%s), damages %d (%s)\n", rig->troubles, rig->trouble, rig->damages,
+                rig->damage);
+}
+
 /* Wait until a condition holds, which it should at once. */
 #define rig_until(condition)                                                                       \
     do {                                                                                           \
         struct deadline rig_deadline = deadline_in(RIG_WAIT_MS);                                   \
         while (!(condition)) {                                                                     \
             if (deadline_left_ms(rig_deadline) == 0) {                                             \
+                rig_tell(rig);                                                                     \
                 fail_msg("waited in vain for %s", #condition);                                     \
             }                                                                                      \
             (void)usleep(500);                                                                     \

@@ -295,8 +295,8 @@ static void a_full_disk_is_an_outage_that_ends_by_itself(void **state)
     assert_int_equal(rig_status(rig).dead, 0);
     assert_int_equal(unlink(ballast), 0);
     env_fake_advance_ms(&rig->env, BACKOFF_MAX_MS * 2);
-    rig_remember(rig, "wakes it"); /* the backoff's end does as well, by a real clock */
-    rig_until(rig_status(rig).queue == 0 && rig_status(rig).connected);
+    uint64_t last = rig_remember(rig, "wakes it"); /* by a real clock, the backoff's end does */
+    rig_until(rig_status(rig).acked_seq == last);
     assert_int_equal(read_vault(rig, true), 602);
     rig_stop(rig);
     assert_int_equal(umount(target), 0);
