@@ -15,7 +15,7 @@ from support.home import Home, new_id
 
 LONG = bool(os.environ.get("HOLDFAST_LONG"))
 ALLOCATIONS = 100_000 if LONG else 30  # how many of an operation's fail, evenly spread
-SAMPLES = 40  # of the calls of a recovery and of a first start; long: all
+SAMPLES = 25  # of the calls of a recovery and of a first start; long: all
 CHECK_EVERY = 25
 LOG_BYTES = 4744 * 1024  # STORE_LOG_BYTES of src/ledger/store.h
 FAULTS = {

@@ -207,7 +207,7 @@ def visit(recording, wanted: list[int], folder: pathlib.Path, lying=()) -> list[
     return found
 
 
-@pytest.mark.timeout(7200 if LONG else 120)
+@pytest.mark.timeout(7200 if LONG else 280)
 @pytest.mark.parametrize("part", range(PARTS))  # side by side
 def test_acknowledged_memories_survive_a_power_failure(plain, recording, fast_path, part):
     log = recording[0].read_bytes()
