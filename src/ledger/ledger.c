@@ -2,7 +2,6 @@
 #include "ledger/ledger.h"
 
 #include <errno.h>
-#include <limits.h>
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -116,14 +115,14 @@ static void keep(struct ledger *ledger)
     right_take(ledger);
     if (ledger->stopped.code == ERR_NONE) {
         (void)pthread_mutex_unlock(&ledger->mutex);
-        int left = keep_log(ledger->store, &err) < 0 ? INT_MAX : store_log_pages(ledger->store);
-        if (left == INT_MAX) {
+        bool failed = keep_log(ledger->store, &err) < 0;
+        int left = store_log_pages(ledger->store);
+        if (failed) {
             ledger_stop(ledger, &err);
         }
         (void)pthread_mutex_lock(&ledger->mutex);
-        /* What readers hold up is tried again when there is as much more of it, not at each commit.
-         */
-        ledger->keeper_pages = left < CHECKPOINT_PAGES ? CHECKPOINT_PAGES : left + CHECKPOINT_PAGES;
+        /* What readers hold up is tried again when there is as much more, not at each commit. */
+        ledger->keeper_pages = CHECKPOINT_PAGES + (left < CHECKPOINT_PAGES ? 0 : left);
     }
     ledger->keeper_due = false;
     right_give(ledger);

@@ -77,8 +77,8 @@ uint64_t store_rows_written(
     const struct store *store); /* since it was opened, also those rolled back */
 
 /*
- * Live only: bring SQLite's log into the file, as far as readers let it; whole: wait for them, and
- * empty the log. What readers hold up is no error.
+ * Live only: bring SQLite's log into the file, as far as readers let it; whole: empty it as well.
+ * What readers hold up is no error, and not waited for.
  */
 int store_checkpoint(struct store *store, bool whole, struct err *err) MUST_CHECK;
 int store_log_pages(const struct store *store); /* of 4 KiB, that the last commit left in the log */

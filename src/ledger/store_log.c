@@ -40,9 +40,12 @@ int store_checkpoint(struct store *store, bool whole, struct err *err)
     if (FAULT("ledger.checkpoint", EIO)) {
         return conn_error(&store->conn, SQLITE_IOERR_FSYNC, err);
     }
+    (void)sqlite3_busy_timeout(store->conn.db,
+                               0); /* writers wait meanwhile: don't wait for readers */
     int rc = sqlite3_wal_checkpoint_v2(
         store->conn.db, NULL, whole ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
         &pages, &done);
+    (void)sqlite3_busy_timeout(store->conn.db, CONN_BUSY_MS);
     CRASH_POINT("ledger.checkpoint.after");
     if (rc == SQLITE_BUSY) {
         return 0; /* readers hold it up; the log stays, and a later one takes it */

@@ -25,32 +25,35 @@ static int read_member(struct scan *scan, struct times *times, struct err *err)
     return time != NULL ? scan_time(scan, time, err) : scan_value(scan, &value, err);
 }
 
-int times_of_body(const struct change *change, struct times *ret, struct err *err)
+static int read_members(struct scan *scan, struct times *times, struct err *err)
 {
-    struct scan scan = {.start = change->body.ptr,
-                        .at = change->body.ptr,
-                        .end = change->body.ptr + change->body.len};
-    struct times times = {
-        .created_us = change->at_us, .updated_us = change->at_us, .deleted_us = TIME_NONE};
+    int result = scan_expect(scan, STR("{"), err);
 
-    int result = scan_expect(&scan, STR("{"), err);
-    if (result == 0 && scan_is(&scan, STR("}"))) {
-        *ret = times;
+    if (result == 0 && scan_is(scan, STR("}"))) {
         return 0;
     }
     do {
         if (result == 0) {
-            result = read_member(&scan, &times, err);
+            result = read_member(scan, times, err);
         }
-    } while (result == 0 && scan_is(&scan, STR(",")));
-    if (result == 0) {
-        result = scan_expect(&scan, STR("}"), err);
+    } while (result == 0 && scan_is(scan, STR(",")));
+    return result < 0 ? result : scan_expect(scan, STR("}"), err);
+}
+
+int times_of_body(const struct change *change, struct times *ret, struct err *err)
+{
+    struct str body = change->body;
+    struct scan scan = {.start = body.ptr, .at = body.ptr, .end = body.ptr + body.len};
+    struct times times = {
+        .created_us = change->at_us, .updated_us = change->at_us, .deleted_us = TIME_NONE};
+
+    int result = read_members(&scan, &times, err);
+    if (result < 0) {
+        return result;
     }
-    if (result == 0 && change->op == OP_DELETE && times.deleted_us == TIME_NONE) {
-        times.deleted_us = change->at_us; /* a tombstone that says nothing else */
+    if (change->op == OP_DELETE && times.deleted_us == TIME_NONE) {
+        times.deleted_us = change->at_us;
     }
-    if (result == 0) {
-        *ret = times;
-    }
-    return result;
+    *ret = times;
+    return 0;
 }
