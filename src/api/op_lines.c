@@ -62,6 +62,7 @@ static struct memory *batch_next(struct batch *batch)
         batch->written = xrealloc(batch->written, batch->capacity * sizeof(*batch->written));
         batch->numbers = xrealloc(batch->numbers, batch->capacity * sizeof(*batch->numbers));
     }
+    batch->written[batch->count] = (struct written){.code = ERR_NONE}; /* not written yet */
     return &batch->memories[batch->count];
 }
 
@@ -110,7 +111,6 @@ static void *write_batch(void *arg)
     struct import *import = arg;
     struct batch *batch = import->writing;
 
-    memset(batch->written, 0, batch->count * sizeof(*batch->written));
     import->thread_rc = ledger_write(import->call->engine->ledger, batch->drafts, batch->count,
                                      import->atomic, batch->written, &import->thread_err);
     return NULL;
