@@ -36,7 +36,7 @@ class Saboteur:
 
     def __init__(self, home: Home, shim: pathlib.Path):
         self.home, self.shim = home, shim
-        self.count_file = home.folder.parent / f"count-{os.getpid()}"
+        self.count_file = home.folder / "count"
 
     def run(self, call: str, number: int, nth: int, *args: str):
         env = {
