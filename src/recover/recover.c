@@ -1,11 +1,9 @@
 #include "recover/recover.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <time.h>
 
 #include "base/fault.h"
-#include "base/file.h"
 #include "recover/activate.h"
 #include "recover/spans.h"
 
@@ -162,9 +160,6 @@ struct run {
     struct reader *after;  /* the staged one, or the live one too */
     struct head *heads;    /* of before */
     size_t head_count;
-    bool has_index;
-    bool indexing;
-    pthread_t indexer;
     struct recover_report report;
 };
 
@@ -177,46 +172,8 @@ static void close_readers(struct run *run)
     run->before = run->after = NULL;
 }
 
-/* Full text over what is staged, on a thread of its own. The index is derived: what fails here is
- * built later. */
-static void *build_index(void *arg)
-{
-    struct run *run = arg;
-    struct index_builder *builder = NULL;
-    struct err err = ERR_INIT;
-
-    int result = index_builder_start(run->stage.folder, &builder, &err);
-    if (result == 0) {
-        result = index_builder_run(builder, &err);
-    }
-    index_builder_free(builder);
-    if (result < 0) {
-        AUTO(free_ptr) char *path = path_join(run->stage.folder, "index.db");
-        (void)remove(path); /* unfinished, if it is there at all */
-    }
-    return NULL;
-}
-
-static void start_index(struct run *run)
-{
-    bool wanted = run->context->index != NULL && !run->has_index && !run->request->dry_run &&
-                  !plan_filtered(run->request); /* most of it would be taken out again */
-
-    run->indexing = wanted && pthread_create(&run->indexer, NULL, build_index, run) == 0;
-}
-
-static void finish_index(struct run *run)
-{
-    if (run->indexing) {
-        tell(run->context, "index", 0, 0);
-        (void)pthread_join(run->indexer, NULL); /* it is bounded by what is staged */
-        run->indexing = false;
-    }
-}
-
 static void run_done(struct run *run)
 {
-    finish_index(run);
     close_readers(run);
     stage_close(&run->stage);
     stage_parts_done(&run->parts);
@@ -228,15 +185,13 @@ static void run_done(struct run *run)
 
 static int stage_missing(struct run *run, struct err *err)
 {
-    struct idset *touched = &run->plan.touched;
-
     if (run->parts.count == 0) {
         run->after = run->before;
         return 0;
     }
     tell(run->context, "copy", 0, 0);
-    int result = stage_build(&run->stage, run->context, run->before, &run->parts, touched,
-                             &run->has_index, err);
+    int result =
+        stage_build(&run->stage, run->context, run->before, &run->parts, &run->plan.touched, err);
     if (result < 0) {
         return err_context(err, "%s", run->context->vault_spec);
     }
@@ -246,7 +201,6 @@ static int stage_missing(struct run *run, struct err *err)
     }
     spans_sort(&run->plan.imported);
     run->report.changes_imported = run->parts.total;
-    start_index(run);
     return read_folder(run->stage.folder, &run->after, err);
 }
 
@@ -344,7 +298,6 @@ static int make_it_so(struct run *run, struct err *err)
         .head_count = run->head_count,
     };
 
-    finish_index(run);
     int result = check_cancel(context, err);
     if (result < 0) {
         return result;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -59,7 +60,10 @@ static int make_folder(struct stage *stage, struct env *env, struct err *err)
 
     uuid_format(&id, name);
     stage->folder = path_join(stage->root, name);
-    int result = file_mkdirs(stage->folder, 0700, err);
+    /* Its name need not last before the exchange, which makes both names durable. */
+    int result = mkdir(stage->folder, 0700) == 0
+                     ? 0
+                     : err_errno(err, ERR_IO, errno, "making the folder %s", stage->folder);
     CRASH_POINT("recover.stage.made");
     return result;
 }
@@ -100,30 +104,24 @@ static int import_live(struct store *store, struct reader *reader, const struct 
 }
 
 /* The index is derived: without a copy it is built anew. */
-static bool copy_index(const char *live, const char *folder)
+static void copy_index(const char *live, const char *folder)
 {
     AUTO(free_ptr) char *from = path_join(live, "index.db");
     AUTO(free_ptr) char *to = path_join(folder, "index.db");
     struct err ignored = ERR_INIT;
 
-    if (!file_exists(from)) {
-        return false;
-    }
-    if (copy_database(live, folder, "index.db", &ignored) < 0) {
+    if (file_exists(from) && copy_database(live, folder, "index.db", &ignored) < 0) {
         (void)unlink(to); /* it may not be there */
-        return false;
     }
-    return true;
 }
 
-static int copy_live(struct stage *stage, const struct recover_context *context,
-                     bool *ret_has_index, struct err *err)
+static int copy_live(struct stage *stage, const struct recover_context *context, struct err *err)
 {
     AUTO(free_ptr) char *live = path_join(ledger_home(context->ledger), LIVE_FOLDER);
 
     int result = copy_database(live, stage->folder, "ledger.db", err);
     if (result == 0 && context->index != NULL) {
-        *ret_has_index = copy_index(live, stage->folder);
+        copy_index(live, stage->folder);
     }
     CRASH_POINT("recover.stage.copied");
     return result;
@@ -292,27 +290,26 @@ static int fill(struct store *store, const struct recover_context *context, stru
 }
 
 int stage_build(struct stage *stage, const struct recover_context *context, struct reader *reader,
-                const struct stage_parts *parts, struct idset *touched, bool *ret_has_index,
-                struct err *err)
+                const struct stage_parts *parts, struct idset *touched, struct err *err)
 {
     struct env *env = ledger_env(context->ledger);
     struct ledger_counts counts = {0};
     struct store *store = NULL;
 
-    *ret_has_index = false;
     int result = read_counts(reader, &counts, err);
     if (result == 0) {
         result = make_folder(stage, env, err);
     }
     bool anew = counts.changes * COPY_RATIO <= parts->total;
     if (result == 0 && !anew) {
-        result = copy_live(stage, context, ret_has_index, err);
+        result = copy_live(stage, context, err);
     }
     if (result == 0) {
         result = store_open(stage->folder, STORE_BULK, env, &store, err);
     }
     if (result == 0) {
-        result = fill(store, context, reader, parts, touched, anew, err);
+        bool lookups = counts.memories + counts.deleted > 0; /* else nothing of it was here */
+        result = fill(store, context, reader, parts, lookups ? touched : NULL, anew, err);
     }
     store_close(store);
     return result < 0 ? err_context(err, "staging") : 0;

@@ -45,13 +45,12 @@ void stage_parts_done(struct stage_parts *parts);
 
 /*
  * Build the folder: what reader sees of the live ledger, then the parts, then sealed. A ledger much
- * smaller than what comes is imported like the rest, a larger one is copied with its index
- * (*ret_has_index). touched (may be NULL) receives the ids of the memories that the parts speak of.
- * ERR_CORRUPT and ERR_UNAVAILABLE for what is wrong with the vault.
+ * smaller than what comes is imported like the rest, a larger one is copied with its full-text
+ * index. touched receives the ids of the memories that the parts speak of, unless the ledger has
+ * none at all. ERR_CORRUPT and ERR_UNAVAILABLE for what is wrong with the vault.
  */
 int stage_build(struct stage *stage, const struct recover_context *context, struct reader *reader,
-                const struct stage_parts *parts, struct idset *touched, bool *ret_has_index,
-                struct err *err) MUST_CHECK;
+                const struct stage_parts *parts, struct idset *touched, struct err *err) MUST_CHECK;
 
 /* Exchange the staged folder with the live one; both names are durable when it returns 0.
  * *ret_exchanged says how far it came. */
