@@ -79,7 +79,7 @@ def start_group(command, stage, env):
         )
 
 
-def execute(command, stage, timeout=600, **more_env):
+def execute(command, stage, timeout=2400, **more_env):
     """Returns (exit status, problems): the problems are what the status does not tell."""
     env = os.environ | sanitizer_env(stage) | {k: str(v) for k, v in more_env.items()}
     mark = f"{os.getpid()}-{stage.name}"

@@ -23,8 +23,7 @@ struct batch {
 struct import {
     const struct op_call *call;
     struct op_reply *reply;
-    char *project;       /* of lines that name none */
-    struct uuid session; /* of lines that do not speak of one; nil until needed */
+    char *project; /* of lines that name none */
     bool atomic;
     bool quiet;
     uint64_t imported, unchanged, failed, held;
@@ -175,14 +174,11 @@ static int line_parse(struct import *import, struct str line, struct memory *ret
         }
         ret->project_id = rc == 0 ? xstrdup(import->project) : NULL;
     }
-    /* Left out means "mine"; null means that it has none. */
+    /* Left out means "mine" in that project; null means that it has none. */
     if (rc == 0 && !json_object_get(object, "session_id") &&
         json_object_get(object, "id") == NULL) {
-        if (uuid_is_nil(&import->session)) {
-            rc = tracker_current(import->call->engine->tracker, &import->call->caller->agent,
-                                 ret->project_id, &import->session, err);
-        }
-        ret->session_id = import->session;
+        rc = tracker_current(import->call->engine->tracker, &import->call->caller->agent,
+                             ret->project_id, &ret->session_id, err);
     }
     if (rc != 0) {
         memory_done(ret);
@@ -232,8 +228,6 @@ static int import_lines(struct import *import, struct err *err)
     return rc;
 }
 
-/* A session is the caller's in one project; lines that name another project and no session have
- * none of their own. */
 int op_remember_lines(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct import import = {.call = call,

@@ -39,3 +39,12 @@ def test_a_linked_folder_keeps_its_project(home, tmp_path):
     root.rename(tmp_path / "moved")
     assert home.json("project", cwd=tmp_path / "moved")["project_id"] == "chosen"
     assert home.call("project", "link", "", cwd=tmp_path / "moved", check=False).status == 2
+
+
+def test_an_import_over_several_projects_has_a_session_in_each(home):
+    home.remember_many(["a"], project="one")
+    lines = "".join('{"content":"note","project_id":"%s"}\n' % p for p in ("one", "two", "three"))
+    home.json("import", "-", input=lines)
+    assert {s["project_id"] for s in home.lines("session", "list", "--all-projects")} == {"one", "two", "three"}
+    for project in ("one", "two", "three"):
+        assert all(s["project_id"] == project for s in home.lines("session", "list", "--project", project))
