@@ -1,110 +1,8 @@
 /* The replicator against a vault that does as it is told. */
-#include "replicate/fake_vault.h"
-#include "replicate/rig.h"
+#include "replicate/fake_rig.h"
 #include "vault/chain.h"
 
-#include "base/fault.h"
 #include "ledger/store.h"
-
-static int set_up(void **state)
-{
-    fake_reset();
-    *state = rig_new(&fake_ops);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fault_set(NULL);
-    rig_free(*state);
-    fake_reset();
-    return 0;
-}
-
-/* ---- what the vault has ---- */
-
-static size_t vault_count(const struct uuid *origin)
-{
-    fake_lock();
-    const struct fake_chain *chain = fake_chain_of(origin, false);
-    size_t count = chain == NULL ? 0 : chain->count;
-    fake_unlock();
-    return count;
-}
-
-static size_t vault_has(struct rig *rig)
-{
-    struct uuid origin = ledger_origin(rig->ledger);
-
-    return vault_count(&origin);
-}
-
-static bool vault_has_text(struct rig *rig, const char *text)
-{
-    struct uuid origin = ledger_origin(rig->ledger);
-    bool found = false;
-
-    fake_lock();
-    const struct fake_chain *chain = fake_chain_of(&origin, false);
-    for (size_t i = 0; chain != NULL && i < chain->count; i++) {
-        found = found ||
-                (chain->items[i].record != NULL && strstr(chain->items[i].record, text) != NULL);
-    }
-    fake_unlock();
-    return found;
-}
-
-static int compare_change(void *arg, const struct change *change, struct err *err)
-{
-    const struct fake_chain *chain = arg;
-    const struct fake_item *item = &chain->items[change->seq - 1];
-
-    (void)err;
-    assert_true(change->seq <= chain->count);
-    assert_non_null(item->record);
-    assert_true(str_eq_c(change->record, item->record));
-    assert_true(sha256_eq(&change->hash, &item->hash));
-    return 0;
-}
-
-/* Every change of the journal is in the vault, as it is. */
-static void assert_same(struct rig *rig)
-{
-    struct uuid origin = ledger_origin(rig->ledger);
-    struct reader *reader = NULL;
-    struct err err = ERR_INIT;
-
-    assert_ok(read_begin(rig->ledger, &reader, &err), &err);
-    fake_lock();
-    struct fake_chain *chain = fake_chain_of(&origin, false);
-    assert_non_null(chain);
-    assert_ok(read_changes(reader, &origin, 0, SIZE_MAX, compare_change, chain, &err), &err);
-    fake_unlock();
-    read_end(reader);
-}
-
-static size_t opens(void)
-{
-    fake_lock();
-    size_t count = fake_place.opens;
-    fake_unlock();
-    return count;
-}
-
-static size_t appends(void)
-{
-    fake_lock();
-    size_t count = fake_place.appends;
-    fake_unlock();
-    return count;
-}
-
-#define FAKE_SET(field, value)                                                                     \
-    do {                                                                                           \
-        fake_lock();                                                                               \
-        fake_place.field = (value);                                                                \
-        fake_unlock();                                                                             \
-    } while (0)
 
 /* ---- sending ---- */
 
@@ -415,217 +313,6 @@ static void a_replay_that_can_not_be_is_answered(void **state)
                    "told to fail");
 }
 
-/* ---- a vault that is not what it was ---- */
-
-static void filled_with(struct rig *rig, size_t count)
-{
-    rig_remember_many(rig, count);
-    rig_start(rig);
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 0);
-}
-
-static struct fake_chain *own_chain(struct rig *rig)
-{
-    struct uuid origin = ledger_origin(rig->ledger);
-
-    return fake_chain_of(&origin, false);
-}
-
-static void an_emptied_vault_is_told_and_filled_again(void **state)
-{
-    struct rig *rig = *state;
-
-    filled_with(rig, 150);
-    fake_lock();
-    fake_empty_chain(own_chain(rig), 0);
-    fake_unlock();
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1);
-    assert_true(strstr(rig->damage, "emptied") != NULL && strstr(rig->damage, "151") != NULL);
-    assert_int_equal(vault_has(rig), 151);
-    assert_same(rig);
-    assert_int_equal(fake_place.asides, 0);
-    assert_int_equal(rig_events(rig, "refilled").count, 1);
-    assert_int_equal(rig_events(rig, "damaged").count, 1);
-}
-
-static void it_is_noticed_by_the_clock_alone(void **state)
-{
-    struct rig *rig = *state;
-
-    filled_with(rig, 20);
-    fake_lock();
-    fake_empty_chain(own_chain(rig), 0);
-    fake_unlock();
-    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
-    rig_remember(rig, "wakes it");
-    rig_until(rig_damages(rig) == 1);
-    rig_drain(rig);
-    assert_same(rig);
-}
-
-static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
-{
-    struct rig *rig = *state;
-
-    filled_with(rig, 150);
-    size_t before = fake_place.taken;
-    fake_lock();
-    fake_empty_chain(own_chain(rig), 100);
-    fake_unlock();
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1);
-    assert_true(strstr(rig->damage, "rolled back") != NULL && strstr(rig->damage, "100") != NULL);
-    assert_int_equal(fake_place.taken - before, 51);
-    assert_int_equal(fake_place.asides, 0);
-    assert_same(rig);
-}
-
-static void an_append_finds_the_vault_rolled_back(void **state)
-{
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
-
-    filled_with(rig, 50);
-    fake_lock();
-    fake_empty_chain(own_chain(rig), 10);
-    fake_unlock();
-    uint64_t seq = rig_remember(rig, "more");
-    assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
-    rig_until(rig_damages(rig) == 1);
-    rig_drain(rig);
-    assert_true(strstr(rig->damage, "rolled back") != NULL);
-    assert_int_equal(fake_place.asides, 0);
-    assert_same(rig);
-}
-
-static void an_altered_vault_is_put_aside_and_filled_again(void **state)
-{
-    struct rig *rig = *state;
-
-    filled_with(rig, 50);
-    fake_lock();
-    own_chain(rig)->items[50].hash.bytes[0] ^= 1;
-    fake_unlock();
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1);
-    assert_true(strstr(rig->damage, "altered") != NULL);
-    assert_int_equal(fake_place.asides, 1);
-    assert_same(rig);
-}
-
-static void a_vault_rolled_back_to_other_content_is_put_aside(void **state)
-{
-    struct rig *rig = *state;
-
-    filled_with(rig, 50);
-    fake_lock();
-    fake_empty_chain(own_chain(rig), 20);
-    own_chain(rig)->items[19].hash.bytes[7] ^= 1;
-    fake_unlock();
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1);
-    assert_int_equal(fake_place.asides, 1);
-    assert_same(rig);
-}
-
-/* Somebody else wrote on our chain: a copy of this home that goes on elsewhere. */
-static void a_fork_is_put_aside(void **state)
-{
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
-    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"elsewhere\"}")};
-
-    filled_with(rig, 50);
-    fake_lock();
-    memset(item.hash.bytes, 0x55, sizeof(item.hash.bytes));
-    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
-    fake_unlock();
-    rig_remember(rig, "ours");
-    rig_drain(rig);
-    assert_true(rig_damages(rig) >= 1);
-    assert_int_equal(fake_place.asides, 1);
-    assert_same(rig);
-    assert_false(vault_has_text(rig, "elsewhere"));
-}
-
-/* The ledger was put back to an older state: the vault knows more of this installation than itself.
- */
-static void a_ledger_behind_its_vault_is_told(void **state)
-{
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
-    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"the future\"}")};
-
-    filled_with(rig, 50);
-    fake_lock();
-    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
-    fake_unlock();
-    rig_drain(rig);
-    rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1); /* once */
-    assert_true(strstr(rig->damage, "ledger was rolled back") != NULL);
-    assert_int_equal(fake_place.asides, 0);
-    assert_int_equal(vault_has(rig), 52);
-}
-
-static void damage_again_and_again_is_no_loop(void **state)
-{
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
-
-    filled_with(rig, 5);
-    FAKE_SET(always_corrupt, true);
-    rig_remember(rig, "more");
-    rig_until(rig_status(rig).failures == 1);
-    assert_int_equal(fake_place.asides, 1);
-    size_t before = appends();
-    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
-                   ERR_UNAVAILABLE, "damaged again");
-    assert_int_equal(appends(), before);
-    assert_int_equal(rig_status(rig).failures, 2);
-    assert_int_equal(fake_place.asides, 1);
-    FAKE_SET(always_corrupt, false);
-    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
-    rig_drain(rig);
-    assert_same(rig);
-}
-
-static void another_vault_in_its_place_is_never_written(void **state)
-{
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
-
-    filled_with(rig, 5);
-    rig_stop(rig);
-    fake_lock();
-    memset(fake_place.identity.bytes, 0x22, sizeof(fake_place.identity.bytes));
-    fake_empty_chain(own_chain(rig), 0);
-    fake_unlock();
-    rig_start(rig);
-    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
-                   ERR_UNAVAILABLE, "not the vault");
-    rig_until(rig_damages(rig) == 1);
-    assert_false(rig_status(rig).connected);
-    assert_int_equal(vault_has(rig), 0);
-    size_t before = opens();
-    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2);
-    uint64_t seq = rig_remember(rig, "more");
-    rig_until(rig_status(rig).head_seq == seq);
-    assert_int_equal(opens(), before);
-    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2 + 1);
-    rig_remember(rig, "more");
-    rig_until(opens() == before + 1);
-    assert_int_equal(rig_damages(rig), 1); /* told once */
-    fake_lock();
-    memset(fake_place.identity.bytes, 0x11, sizeof(fake_place.identity.bytes));
-    fake_unlock();
-    rig_until(rig_status(rig).failures > 0);
-    rig_drain(rig);
-    assert_same(rig);
-}
-
 /* ---- the sync log ---- */
 
 static void a_lost_sync_log_is_made_up_for_by_the_vault(void **state)
@@ -780,42 +467,30 @@ static void a_spec_of_no_driver_is_refused(void **state)
                    "file:");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest replicator[] = {
-        TEST(what_waits_is_sent_in_order),
-        TEST(a_commit_is_sent_without_being_asked),
-        TEST(ten_thousand_that_wait_are_drained),
-        TEST(a_restart_goes_on_where_it_was),
-        TEST(an_answer_that_was_lost_makes_no_double),
-        TEST(changes_of_other_origins_are_sent),
+        FAKE_TEST(what_waits_is_sent_in_order),
+        FAKE_TEST(a_commit_is_sent_without_being_asked),
+        FAKE_TEST(ten_thousand_that_wait_are_drained),
+        FAKE_TEST(a_restart_goes_on_where_it_was),
+        FAKE_TEST(an_answer_that_was_lost_makes_no_double),
+        FAKE_TEST(changes_of_other_origins_are_sent),
+        FAKE_TEST(an_outage_is_tried_again_after_longer_and_longer),
+        FAKE_TEST(no_outage_makes_a_dead_letter),
+        FAKE_TEST(one_bad_change_blocks_no_other),
+        FAKE_TEST(many_bad_changes_are_each_put_apart),
+        FAKE_TEST(a_dead_letter_is_listed_and_counts_not_as_acknowledged),
+        FAKE_TEST(a_replay_that_can_not_be_is_answered),
+        FAKE_TEST(a_lost_sync_log_is_made_up_for_by_the_vault),
+        FAKE_TEST(a_sync_log_that_fails_stops_nothing),
+        FAKE_TEST(a_pause_holds_everything_until_it_ends),
+        FAKE_TEST(a_vault_that_hangs_does_not_hold_up_the_end),
+        FAKE_TEST(a_vault_that_is_down_is_an_answer),
+        FAKE_TEST(a_stop_answers_those_who_wait),
+        FAKE_TEST(an_idle_replicator_asks_the_vault_only_when_it_is_time),
+        FAKE_TEST(a_spec_of_no_driver_is_refused),
         cmocka_unit_test(backoff_doubles_to_five_minutes_with_jitter),
-        TEST(an_outage_is_tried_again_after_longer_and_longer),
-        TEST(no_outage_makes_a_dead_letter),
-        TEST(one_bad_change_blocks_no_other),
-        TEST(many_bad_changes_are_each_put_apart),
-        TEST(a_dead_letter_is_listed_and_counts_not_as_acknowledged),
-        TEST(a_replay_that_can_not_be_is_answered),
-        TEST(an_emptied_vault_is_told_and_filled_again),
-        TEST(it_is_noticed_by_the_clock_alone),
-        TEST(a_vault_rolled_back_is_told_and_filled_from_there),
-        TEST(an_append_finds_the_vault_rolled_back),
-        TEST(an_altered_vault_is_put_aside_and_filled_again),
-        TEST(a_vault_rolled_back_to_other_content_is_put_aside),
-        TEST(a_fork_is_put_aside),
-        TEST(a_ledger_behind_its_vault_is_told),
-        TEST(damage_again_and_again_is_no_loop),
-        TEST(another_vault_in_its_place_is_never_written),
-        TEST(a_lost_sync_log_is_made_up_for_by_the_vault),
-        TEST(a_sync_log_that_fails_stops_nothing),
-        TEST(a_pause_holds_everything_until_it_ends),
-        TEST(a_vault_that_hangs_does_not_hold_up_the_end),
-        TEST(a_vault_that_is_down_is_an_answer),
-        TEST(a_stop_answers_those_who_wait),
-        TEST(an_idle_replicator_asks_the_vault_only_when_it_is_time),
-        TEST(a_spec_of_no_driver_is_refused),
     };
 
     return cmocka_run_group_tests(replicator, NULL, NULL);

@@ -3,6 +3,8 @@
 
 #include <sys/mount.h>
 
+#include "base/fault.h"
+
 #define LAG_SAMPLES 200
 
 static char *vault_of(struct rig *rig)
@@ -302,6 +304,36 @@ static void a_full_disk_is_an_outage_that_ends_by_itself(void **state)
     assert_int_equal(umount(target), 0);
 }
 
+/* Each call to the disk and to sync.db fails in turn, once and for some time: all arrives, once,
+ * and nobody is alarmed. */
+static void whatever_fails_everything_arrives(void **state)
+{
+    static const char *const FAULTS[] = {"file.write",     "file.fsync", "vault.open", "vault.read",
+                                         "vault.truncate", "sync.sql",   "vault.mkdir"};
+    struct rig *rig = *state;
+    uint64_t last = 0;
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; i < sizeof(FAULTS) / sizeof(FAULTS[0]); i++) {
+        for (int nth = 1; nth <= 16; nth++) {
+            AUTO(free_ptr)
+            char *fault = xprintf("%s:%d%s", FAULTS[i], nth, nth % 4 == 0 ? "+" : "");
+            replicator_stop(rig->replicator);
+            rig->replicator = NULL;
+            last = rig_remember_many(rig, 7);
+            fault_set(fault);
+            rig_start(rig);
+            int rc = replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err);
+            fault_set(NULL);
+            assert_true(rc == 0 || err.code == ERR_UNAVAILABLE);
+            rig_drain(rig);
+            assert_int_equal(rig_status(rig).dead, 0);
+        }
+    }
+    assert_int_equal(read_vault(rig, true), last);
+    assert_int_equal(rig_damages(rig), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -316,6 +348,7 @@ int main(void)
         TEST(an_altered_vault_is_told_and_put_aside_and_filled_again),
         TEST(another_vault_in_its_place_is_left_alone),
         TEST(two_installations_share_a_vault),
+        TEST(whatever_fails_everything_arrives),
         TEST(a_full_disk_is_an_outage_that_ends_by_itself),
     };
 

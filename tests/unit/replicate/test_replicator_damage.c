@@ -1,0 +1,214 @@
+/* A vault that is not what it was: told, and filled again. */
+#include "replicate/fake_rig.h"
+
+static void an_emptied_vault_is_told_and_filled_again(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 150);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "emptied") != NULL && strstr(rig->damage, "151") != NULL);
+    assert_int_equal(vault_has(rig), 151);
+    assert_same(rig);
+    assert_int_equal(fake_place.asides, 0);
+    assert_int_equal(rig_events(rig, "refilled").count, 1);
+    assert_int_equal(rig_events(rig, "damaged").count, 1);
+}
+
+static void it_is_noticed_by_the_clock_alone(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 20);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
+    rig_remember(rig, "wakes it");
+    rig_until(rig_damages(rig) == 1);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 150);
+    size_t before = fake_place.taken;
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 100);
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "rolled back") != NULL && strstr(rig->damage, "100") != NULL);
+    assert_int_equal(fake_place.taken - before, 51);
+    assert_int_equal(fake_place.asides, 0);
+    assert_same(rig);
+}
+
+static void an_append_finds_the_vault_rolled_back(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 50);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 10);
+    fake_unlock();
+    uint64_t seq = rig_remember(rig, "more");
+    assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+    rig_until(rig_damages(rig) == 1);
+    rig_drain(rig);
+    assert_true(strstr(rig->damage, "rolled back") != NULL);
+    assert_int_equal(fake_place.asides, 0);
+    assert_same(rig);
+}
+
+static void an_altered_vault_is_put_aside_and_filled_again(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    fake_lock();
+    own_chain(rig)->items[50].hash.bytes[0] ^= 1;
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_true(strstr(rig->damage, "altered") != NULL);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+}
+
+static void a_vault_rolled_back_to_other_content_is_put_aside(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    fake_lock();
+    fake_empty_chain(own_chain(rig), 20);
+    own_chain(rig)->items[19].hash.bytes[7] ^= 1;
+    fake_unlock();
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+}
+
+/* Somebody else wrote on our chain: a copy of this home that goes on elsewhere. */
+static void a_fork_is_put_aside(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"elsewhere\"}")};
+
+    filled_with(rig, 50);
+    fake_lock();
+    memset(item.hash.bytes, 0x55, sizeof(item.hash.bytes));
+    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
+    fake_unlock();
+    rig_remember(rig, "ours");
+    rig_drain(rig);
+    assert_true(rig_damages(rig) >= 1);
+    assert_int_equal(fake_place.asides, 1);
+    assert_same(rig);
+    assert_false(vault_has_text(rig, "elsewhere"));
+}
+
+/* The ledger was put back to an older state: the vault knows more of this installation than itself.
+ */
+static void a_ledger_behind_its_vault_is_told(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"the future\"}")};
+
+    filled_with(rig, 50);
+    fake_lock();
+    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
+    fake_unlock();
+    rig_drain(rig);
+    rig_drain(rig);
+    assert_int_equal(rig_damages(rig), 1); /* once */
+    assert_true(strstr(rig->damage, "ledger was rolled back") != NULL);
+    assert_int_equal(fake_place.asides, 0);
+    assert_int_equal(vault_has(rig), 52);
+}
+
+static void damage_again_and_again_is_no_loop(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 5);
+    FAKE_SET(always_corrupt, true);
+    rig_remember(rig, "more");
+    rig_until(rig_status(rig).failures == 1);
+    assert_int_equal(fake_place.asides, 1);
+    size_t before = appends();
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "damaged again");
+    assert_int_equal(appends(), before);
+    assert_int_equal(rig_status(rig).failures, 2);
+    assert_int_equal(fake_place.asides, 1);
+    FAKE_SET(always_corrupt, false);
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+static void another_vault_in_its_place_is_never_written(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    filled_with(rig, 5);
+    rig_stop(rig);
+    fake_lock();
+    memset(fake_place.identity.bytes, 0x22, sizeof(fake_place.identity.bytes));
+    fake_empty_chain(own_chain(rig), 0);
+    fake_unlock();
+    rig_start(rig);
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "not the vault");
+    rig_until(rig_damages(rig) == 1);
+    assert_false(rig_status(rig).connected);
+    assert_int_equal(vault_has(rig), 0);
+    size_t before = opens();
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2);
+    uint64_t seq = rig_remember(rig, "more");
+    rig_until(rig_status(rig).head_seq == seq);
+    assert_int_equal(opens(), before);
+    env_fake_advance_ms(&rig->env, REPLICATOR_CHECK_MS / 2 + 1);
+    rig_remember(rig, "more");
+    rig_until(opens() == before + 1);
+    assert_int_equal(rig_damages(rig), 1); /* told once */
+    fake_lock();
+    memset(fake_place.identity.bytes, 0x11, sizeof(fake_place.identity.bytes));
+    fake_unlock();
+    rig_until(rig_status(rig).failures > 0);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest replicator_damage[] = {
+        FAKE_TEST(an_emptied_vault_is_told_and_filled_again),
+        FAKE_TEST(it_is_noticed_by_the_clock_alone),
+        FAKE_TEST(a_vault_rolled_back_is_told_and_filled_from_there),
+        FAKE_TEST(an_append_finds_the_vault_rolled_back),
+        FAKE_TEST(an_altered_vault_is_put_aside_and_filled_again),
+        FAKE_TEST(a_vault_rolled_back_to_other_content_is_put_aside),
+        FAKE_TEST(a_fork_is_put_aside),
+        FAKE_TEST(a_ledger_behind_its_vault_is_told),
+        FAKE_TEST(damage_again_and_again_is_no_loop),
+        FAKE_TEST(another_vault_in_its_place_is_never_written),
+    };
+
+    return cmocka_run_group_tests(replicator_damage, NULL, NULL);
+}
