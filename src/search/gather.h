@@ -46,22 +46,28 @@ struct gathered {
     struct frequency frequencies[QUERY_TERMS_MAX];
 };
 
-/* Blocks to look at: sorted; NULL for all. */
-struct block_set {
-    const int64_t *blocks;
+/* Blocks or places to look at: sorted; items NULL for all. */
+struct number_set {
+    int64_t *items; /* heap */
     size_t count;
 };
 
-bool block_set_has(const struct block_set *set, int64_t block);
+void number_set_done(struct number_set *set);
+bool number_set_has(const struct number_set *set, int64_t number);
 
 /* An index_file to search in, able to gather. */
 struct gatherer;
 int gatherer_new(struct index_file *file, struct gatherer **ret, struct err *err) MUST_CHECK;
 void gatherer_free(struct gatherer *gatherer); /* before the file is closed */
 
-/* Within a transaction of the file. query and set are borrowed; query must outlive *ret. */
-int gather(struct gatherer *gatherer, const struct query_terms *query, const struct block_set *set,
-           struct gathered *ret, struct err *err) MUST_CHECK;
+/* Within a transaction of the file. query and blocks are borrowed; query must outlive *ret. */
+int gather(struct gatherer *gatherer, const struct query_terms *query,
+           const struct number_set *blocks, struct gathered *ret, struct err *err) MUST_CHECK;
 void gathered_done(struct gathered *gathered);
+
+/* The places of all memories whose tags have the words of each of these, in that order: no memory
+ * with these tags is missing, some more may be there. Within a transaction. */
+int gather_tagged(struct gatherer *gatherer, struct words *words, const char *const *tags,
+                  size_t count, struct number_set *ret, struct err *err) MUST_CHECK;
 
 #endif

@@ -54,13 +54,6 @@ struct totals {
     int64_t session_words;
 };
 
-struct cursor {
-    int64_t no; /* from 1 */
-    struct uuid origin;
-    uint64_t seq;
-    struct sha256 hash; /* of the change seq */
-};
-
 enum index_file_mode {
     INDEX_FILE_KEEP, /* WAL, synchronous=NORMAL: made if missing */
     INDEX_FILE_BULK, /* a new file in one go, nothing synced before index_file_seal; an existing one
@@ -75,6 +68,7 @@ struct index_file {
     enum index_file_mode mode;
     struct words_tally tally;
     sqlite3_stmt *statements[INDEX_FILE_STATEMENTS]; /* prepared at first use */
+    int log_pages;                                   /* of SQLite's log, after the last commit */
     struct totals totals;   /* as of begin, kept up to date by put and drop */
     struct doc_chunk chunk; /* the writer's last one; no < 0: none */
     bool chunk_changed;
@@ -126,14 +120,12 @@ int index_file_flush(struct index_file *file, struct err *err)
 int index_file_chunks(struct index_file *file, int64_t first, int64_t last, doc_chunk_fn *each,
                       void *arg, struct err *err) MUST_CHECK;
 
-/* All cursors by number: heap array. */
-int index_file_cursors(struct index_file *file, struct cursor **ret, size_t *ret_count,
-                       struct err *err) MUST_CHECK;
-int index_file_set_cursor(struct index_file *file, const struct cursor *cursor, struct err *err)
-    MUST_CHECK;
-
 /* Bulk: make what was committed durable. The caller syncs the folder. */
 int index_file_seal(struct index_file *file, struct err *err) MUST_CHECK;
+
+/* KEEP: bring SQLite's log into the file if it has so many pages. This is where the disk is waited
+ * for. */
+int index_file_checkpoint(struct index_file *file, int least_pages, struct err *err) MUST_CHECK;
 
 /* Give memory back to the system after a large batch. */
 void index_file_trim(struct index_file *file);

@@ -215,13 +215,13 @@ static float sum_score_take(struct sum *sum, const struct view *view, uint64_t w
 
 static bool passes(const struct rank_filter *filter, const struct doc *doc, int64_t place)
 {
-    struct block_set own = {filter->own_blocks, filter->own_count};
-
-    if (doc->created_us < filter->since_us || doc->created_us >= filter->until_us) {
+    if (doc->created_us < filter->since_us || doc->created_us >= filter->until_us ||
+        !number_set_has(filter->places, place)) {
         return false;
     }
     return !filter->hide_private || !doc->is_private ||
-           (own.count > 0 && block_set_has(&own, place >> PLACE_BLOCK_SHIFT));
+           (filter->own_blocks->count > 0 &&
+            number_set_has(filter->own_blocks, place >> PLACE_BLOCK_SHIFT));
 }
 
 static void add_candidate(struct ranking *ranking, const struct candidate *candidate)

@@ -1,4 +1,5 @@
 /* index_search: from a query to memories. */
+#include "search/feed.h"
 #include "search/index_internal.h"
 #include "search/snippet.h"
 
@@ -97,10 +98,9 @@ struct search {
     struct searcher *searcher;
     struct reader *reader;
     struct query_terms terms;
-    int64_t *blocks; /* where the filter's project and session are */
-    size_t block_count;
-    int64_t *own_blocks; /* of the asking project */
-    size_t own_count;
+    struct number_set blocks;     /* where the filter's project and session are */
+    struct number_set own_blocks; /* of the asking project */
+    struct number_set tagged;     /* places that may have the filter's tags */
     struct ranking ranking;
     struct search_hit *hits;
     size_t count;
@@ -123,8 +123,9 @@ void search_hits_free(struct search_hit *hits, size_t count)
 static void search_done(struct search *search)
 {
     query_terms_done(&search->terms);
-    free(search->blocks);
-    free(search->own_blocks);
+    number_set_done(&search->blocks);
+    number_set_done(&search->own_blocks);
+    number_set_done(&search->tagged);
     ranking_done(&search->ranking);
     search_hits_free(search->hits, search->count);
 }
@@ -138,14 +139,20 @@ static int compare_blocks(const void *a, const void *b)
 }
 
 static int sorted_blocks(struct reader *reader, const char *project_id,
-                         const struct uuid *session_id, int64_t **ret, size_t *ret_count,
-                         struct err *err)
+                         const struct uuid *session_id, struct number_set *ret, struct err *err)
 {
-    int result = read_blocks(reader, project_id, session_id, ret, ret_count, err);
-    if (result == 0 && *ret_count > 1) {
-        qsort(*ret, *ret_count, sizeof(**ret), compare_blocks);
+    int result = read_blocks(reader, project_id, session_id, &ret->items, &ret->count, err);
+    if (result == 0 && ret->count > 1) {
+        qsort(ret->items, ret->count, sizeof(*ret->items), compare_blocks);
     }
     return result;
+}
+
+/* A project may see what is private to it: a filter for it needs no second look. */
+static bool hides_private(const struct memory_filter *filter)
+{
+    return filter->asking_project != NULL &&
+           (filter->project_id == NULL || strcmp(filter->asking_project, filter->project_id) != 0);
 }
 
 static int find_blocks(struct search *search, struct err *err)
@@ -155,14 +162,24 @@ static int find_blocks(struct search *search, struct err *err)
     int result = 0;
 
     if (filter->project_id != NULL || session != NULL) {
-        result = sorted_blocks(search->reader, filter->project_id, session, &search->blocks,
-                               &search->block_count, err);
+        result = sorted_blocks(search->reader, filter->project_id, session, &search->blocks, err);
     }
-    if (result == 0 && filter->asking_project != NULL) {
-        result = sorted_blocks(search->reader, filter->asking_project, NULL, &search->own_blocks,
-                               &search->own_count, err);
+    if (result == 0 && hides_private(filter)) {
+        result =
+            sorted_blocks(search->reader, filter->asking_project, NULL, &search->own_blocks, err);
     }
     return result;
+}
+
+static int gather_all(struct search *search, struct gathered *ret, struct err *err)
+{
+    const struct memory_filter *filter = &search->query->filter;
+    struct searcher *searcher = search->searcher;
+
+    int result = gather_tagged(searcher->gatherer, searcher->words, filter->tags, filter->tag_count,
+                               &search->tagged, err);
+    return result < 0 ? result
+                      : gather(searcher->gatherer, &search->terms, &search->blocks, ret, err);
 }
 
 /* All candidates, as far as the index knows. The file's transaction is open. */
@@ -170,20 +187,19 @@ static int rank(struct search *search, struct err *err)
 {
     const struct memory_filter *filter = &search->query->filter;
     bool some = filter->project_id != NULL || !uuid_is_nil(&filter->session_id);
-    struct block_set set = {search->blocks, search->block_count};
     struct gathered gathered;
     struct rank_filter rank_filter = {
         .since_us = filter->since_us, /* TIME_NONE is the least there is */
         .until_us = filter->until_us == TIME_NONE ? INT64_MAX : filter->until_us,
-        .hide_private = filter->asking_project != NULL,
-        .own_blocks = search->own_blocks,
-        .own_count = search->own_count,
+        .places = &search->tagged,
+        .hide_private = hides_private(filter),
+        .own_blocks = &search->own_blocks,
     };
 
-    if (some && search->block_count == 0) {
+    if (some && search->blocks.count == 0) {
         return 0; /* no such project or session */
     }
-    int result = gather(search->searcher->gatherer, &search->terms, &set, &gathered, err);
+    int result = gather_all(search, &gathered, err);
     if (result < 0) {
         return result;
     }
@@ -194,11 +210,27 @@ static int rank(struct search *search, struct err *err)
 
 /* ---- fetching ---- */
 
+/* What the index says of it is still so: it has a term, unless it was found by its neighbours'. */
+static bool still_has_term(struct search *search, const struct candidate *candidate,
+                           const struct search_hit *hit, bool in_content)
+{
+    AUTO(buf_done) struct buf tags = BUF_INIT(FEED_TAGS_MAX);
+    struct err err;
+
+    if (in_content || candidate->turn <= 0) {
+        return true;
+    }
+    return feed_tags(&hit->memory, &tags, &err) == 0 &&
+           snippet_has_term(search->searcher->words, &search->terms, buf_str(&tags));
+}
+
 /* *ret_fits: the memory at the candidate's place passes the filter; then *ret is the caller's. */
 static int fetch(struct search *search, const struct candidate *candidate, struct search_hit *ret,
                  bool *ret_fits, struct err *err)
 {
     struct search_hit hit = {.score = (double)candidate->score};
+    struct memory_filter filter = search->query->filter;
+    bool in_content;
 
     *ret_fits = false;
     memory_init(&hit.memory);
@@ -206,15 +238,20 @@ static int fetch(struct search *search, const struct candidate *candidate, struc
     if (result == -ERR_NOT_FOUND) {
         return 0; /* it moved or went since it was indexed */
     }
-    struct memory_filter filter = search->query->filter;
     filter.with_deleted =
         false; /* what is deleted is not indexed: show it never rather than for a moment */
     if (result < 0 || !memory_filter_match(&filter, &hit.memory)) {
-        memory_done(&hit.memory);
+        hit_done(&hit);
         return result;
     }
-    *ret = hit;
-    *ret_fits = true;
+    struct str content = {hit.memory.content, hit.memory.content_len};
+    hit.snippet = snippet_make(search->searcher->words, &search->terms, content, &in_content);
+    *ret_fits = still_has_term(search, candidate, &hit, in_content);
+    if (*ret_fits) {
+        *ret = hit;
+    } else {
+        hit_done(&hit);
+    }
     return 0;
 }
 
@@ -267,11 +304,6 @@ static int fetch_best(struct search *search, struct err *err)
     }
     while (search->count > limit) {
         hit_done(&search->hits[--search->count]);
-    }
-    for (size_t i = 0; result == 0 && i < search->count; i++) {
-        const struct memory *memory = &search->hits[i].memory;
-        search->hits[i].snippet = snippet_make(search->searcher->words, &search->terms,
-                                               (struct str){memory->content, memory->content_len});
     }
     return result;
 }

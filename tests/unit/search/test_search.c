@@ -226,6 +226,28 @@ static void a_filter_that_few_pass_still_finds_them(void **state)
     assert_answer_for(*state, &query, "a needle in a haystack of other words");
 }
 
+static void a_tag_is_matched_as_it_is_written(void **state)
+{
+    struct search_query query = {.text = "apple", .limit = 10, .filter = MEMORY_FILTER_INIT};
+    const char *tags[] = {"Red Fruit", "🍎"};
+
+    query.filter.tags = tags;
+    keep(*state, "apple one", (struct about){.tag = "Red Fruit"});
+    keep(*state, "apple two", (struct about){.tag = "red fruit"});
+    keep(*state, "apple three", (struct about){.tag = "🍎"});
+    query.filter.tag_count = 1;
+    assert_answer_for(*state, &query, "apple one");
+    query.filter.tag_count = 2;
+    assert_answer_for(*state, &query, "");
+    query.filter.tags = &tags[1];
+    query.filter.tag_count = 1;
+    assert_answer_for(*state, &query, "apple three");
+    tags[1] = "unknown tag";
+    assert_answer_for(*state, &query, "");
+    tags[1] = "\"red\" OR fruit";
+    assert_answer_for(*state, &query, "");
+}
+
 static void no_more_than_the_limit_come(void **state)
 {
     struct search_query query = {.text = "many", .limit = 3, .filter = MEMORY_FILTER_INIT};
@@ -286,6 +308,7 @@ int main(void)
         TEST(a_filter_lets_through_what_it_names_and_nothing_else),
         TEST(what_is_private_never_shows_in_another_project),
         TEST(a_filter_that_few_pass_still_finds_them),
+        TEST(a_tag_is_matched_as_it_is_written),
         TEST(no_more_than_the_limit_come),
         TEST(a_limit_or_a_query_out_of_bounds_is_refused),
     };
