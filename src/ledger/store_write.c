@@ -60,8 +60,10 @@ static void answer_unchanged(const struct store *store, int64_t key, const struc
 {
     const struct head *origin = origins_head(&store->origins, key_origin_no(key));
 
+    if (origin != NULL) { /* a damaged row may name one that does not exist; verify tells */
+        ret->origin = origin->origin;
+    }
     ret->id = *id;
-    ret->origin = origin == NULL ? (struct uuid){{0}} : origin->origin;
     ret->seq = key_seq(key);
     ret->version = version;
     ret->unchanged = true;

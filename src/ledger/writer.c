@@ -159,9 +159,9 @@ static int journal_decisions(struct batch *batch, const struct decision *decisio
         struct effect effect;
         bool has_effect;
         result = store_write(batch->ledger->store, &draft, &written, &effect, &has_effect, err);
-        if (result == 0) {
-            mark_held(batch, &decisions[i]);
-        }
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        mark_held(batch, &decisions[i]);
     }
     return result;
 }
