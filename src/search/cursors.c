@@ -1,5 +1,7 @@
 #include "search/cursors.h"
 
+#include "search/index_statements.h"
+
 #define KEY_SEQ_MASK (((uint64_t)1 << DOC_KEY_SEQ_BITS) - 1)
 
 void cursors_done(struct cursors *cursors)
@@ -10,12 +12,56 @@ void cursors_done(struct cursors *cursors)
     }
 }
 
+static int cursor_read(struct index_file *file, sqlite3_stmt *row, struct cursor *ret,
+                       struct err *err)
+{
+    const void *origin = sqlite3_column_blob(row, 1);
+    const void *hash = sqlite3_column_blob(row, 3);
+
+    if (sqlite3_column_bytes(row, 1) != (int)sizeof(ret->origin) ||
+        sqlite3_column_bytes(row, 3) != (int)sizeof(ret->hash)) {
+        return err_set(err, ERR_CORRUPT, "%s: a cursor that is none", file->conn.path);
+    }
+    ret->no = sqlite3_column_int64(row, 0);
+    ret->seq = (uint64_t)sqlite3_column_int64(row, 2);
+    memcpy(&ret->origin, origin, sizeof(ret->origin));
+    memcpy(&ret->hash, hash, sizeof(ret->hash));
+    return 0;
+}
+
+static int read_all(struct index_file *file, struct cursor **ret, size_t *ret_count,
+                    struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    struct cursor *cursors = NULL;
+    size_t count = 0;
+    int rc;
+
+    int result = index_file_statement(file, INDEX_CURSORS, &statement, err);
+    while (result == 0 && (rc = sqlite3_step(statement)) != SQLITE_DONE) {
+        if (rc != SQLITE_ROW) {
+            result = conn_error(&file->conn, rc, err);
+            break;
+        }
+        cursors = xrealloc(cursors, (count + 1) * sizeof(*cursors));
+        result = cursor_read(file, statement, &cursors[count++], err);
+    }
+    (void)sqlite3_reset(statement); /* repeats the error of the step */
+    if (result < 0) {
+        free(cursors);
+        return result;
+    }
+    *ret = cursors;
+    *ret_count = count;
+    return 0;
+}
+
 int cursors_load(struct cursors *cursors, struct index_file *file, struct err *err)
 {
     struct cursor *items = NULL;
     size_t count = 0;
 
-    int result = index_file_cursors(file, &items, &count, err);
+    int result = read_all(file, &items, &count, err);
     for (size_t i = 0; result == 0 && i < count; i++) {
         if (items[i].no != (int64_t)i + 1) {
             result = err_set(err, ERR_CORRUPT, "index: cursor %zu has number %lld", i + 1,
@@ -76,6 +122,11 @@ uint64_t cursors_key(const struct cursors *cursors, const struct uuid *origin, u
     return cursor == NULL ? 0 : (uint64_t)cursor->no << DOC_KEY_SEQ_BITS | (seq & KEY_SEQ_MASK);
 }
 
+uint64_t cursors_seq(uint64_t key)
+{
+    return key & KEY_SEQ_MASK;
+}
+
 const struct uuid *cursors_origin(const struct cursors *cursors, uint64_t key)
 {
     uint64_t no = key >> DOC_KEY_SEQ_BITS;
@@ -95,6 +146,21 @@ uint64_t cursors_behind(const struct cursors *cursors, const struct head *heads,
     return behind;
 }
 
+static int set_cursor(struct index_file *file, const struct cursor *cursor, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+
+    int result = index_file_statement(file, INDEX_CURSOR_PUT, &statement, err);
+    if (result < 0) {
+        return result;
+    }
+    (void)sqlite3_bind_int64(statement, 1, cursor->no);
+    (void)sqlite3_bind_blob(statement, 2, &cursor->origin, sizeof(cursor->origin), SQLITE_STATIC);
+    (void)sqlite3_bind_int64(statement, 3, (int64_t)cursor->seq);
+    (void)sqlite3_bind_blob(statement, 4, &cursor->hash, sizeof(cursor->hash), SQLITE_STATIC);
+    return index_file_run(file, statement, err);
+}
+
 int cursors_save(const struct cursors *cursors, const struct cursors *before,
                  struct index_file *file, struct err *err)
 {
@@ -102,7 +168,7 @@ int cursors_save(const struct cursors *cursors, const struct cursors *before,
         if (i < before->count && before->items[i].seq == cursors->items[i].seq) {
             continue;
         }
-        int result = index_file_set_cursor(file, &cursors->items[i], err);
+        int result = set_cursor(file, &cursors->items[i], err);
         if (result < 0) {
             return result;
         }

@@ -5,8 +5,16 @@
 #ifndef HOLDFAST_SEARCH_CURSORS_H
 #define HOLDFAST_SEARCH_CURSORS_H
 
+#include "base/hash.h"
 #include "ledger/read.h"
 #include "search/index_file.h"
+
+struct cursor {
+    int64_t no; /* from 1 */
+    struct uuid origin;
+    uint64_t seq;
+    struct sha256 hash; /* of the change seq */
+};
 
 struct cursors {
     struct cursor *items; /* heap; number i + 1 is at i */
@@ -28,6 +36,7 @@ struct cursor *cursors_get(struct cursors *cursors,
 /* The key of a change, and back. Origins are known. */
 uint64_t cursors_key(const struct cursors *cursors, const struct uuid *origin,
                      uint64_t seq); /* 0: unknown */
+uint64_t cursors_seq(uint64_t key);
 const struct uuid *cursors_origin(const struct cursors *cursors,
                                   uint64_t key); /* NULL: no such number */
 

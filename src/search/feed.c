@@ -4,9 +4,6 @@
 #include "ledger/read_index.h"
 #include "model/limits.h"
 
-/* Every tag and a space: what a memory's tags can have. */
-#define TAGS_TEXT_MAX ((size_t)MEMORY_TAGS_MAX * (MEMORY_TAG_MAX_BYTES + 1))
-
 /* What is to be done at one place. */
 struct op {
     int64_t place;
@@ -39,7 +36,7 @@ static void batch_done(struct batch *batch)
 
 /* ---- texts ---- */
 
-static int add_tags(const struct memory *memory, struct buf *text, struct err *err)
+int feed_tags(const struct memory *memory, struct buf *text, struct err *err)
 {
     for (size_t i = 0; i < memory->tag_count; i++) {
         int result = i == 0 ? 0 : buf_add_c(text, " ", err);
@@ -92,7 +89,7 @@ static int add_put(struct batch *batch, const struct memory *memory,
     int result = buf_add_str(&batch->text, content_of(memory), err);
     op->content_len = batch->text.len - op->text;
     if (result == 0) {
-        result = add_tags(memory, &batch->text, err);
+        result = feed_tags(memory, &batch->text, err);
     }
     op->tags_len = batch->text.len - op->text - op->content_len;
     return result;
@@ -186,41 +183,47 @@ static int compare_ops(const void *a, const void *b)
 struct taking_out {
     struct index_file *file;
     int64_t place;
+    char id[UUID_TEXT_MAX]; /* whose it was */
 };
 
 static int take_out(void *arg, const struct change *change, struct err *err)
 {
-    AUTO(buf_done) struct buf tags = BUF_INIT(TAGS_TEXT_MAX);
+    AUTO(buf_done) struct buf tags = BUF_INIT(FEED_TAGS_MAX);
     AUTO(memory_done) struct memory memory;
-    const struct taking_out *to = arg;
+    struct taking_out *to = arg;
 
     memory_init(&memory);
+    (void)snprintf(to->id, sizeof(to->id), "%s", change->id);
     int result = memory_read_body(change->body, &memory, err);
     if (result == 0) {
-        result = add_tags(&memory, &tags, err);
+        result = feed_tags(&memory, &tags, err);
     }
     return result < 0
                ? result
                : index_file_drop(to->file, to->place, content_of(&memory), buf_str(&tags), err);
 }
 
-/* Drop what is at the place, with the text of the change that put it there. */
-static int drop(struct batch *batch, int64_t place, uint64_t key, struct err *err)
+/* Drop what is at the place, with the text of the change that put it there. *ret_own: it was the
+ * memory `id`. */
+static int drop(struct batch *batch, int64_t place, uint64_t key, const struct uuid *id,
+                bool *ret_own, struct err *err)
 {
     const struct uuid *origin = cursors_origin(batch->cursors, key);
-    struct taking_out to = {batch->file, place};
+    struct taking_out to = {.file = batch->file, .place = place};
+    char text[UUID_TEXT_MAX];
 
     if (origin == NULL) {
         return err_set(err, ERR_CORRUPT, "index: place %lld was put by an unknown origin",
                        (long long)place);
     }
-    int result = read_change(batch->reader, origin, key & (((uint64_t)1 << DOC_KEY_SEQ_BITS) - 1),
-                             take_out, &to, err);
-    return result == -ERR_NOT_FOUND
-               ? err_set(err, ERR_CORRUPT,
-                         "index: place %lld was put by a change that is not there",
-                         (long long)place)
-               : result;
+    int result = read_change(batch->reader, origin, cursors_seq(key), take_out, &to, err);
+    if (result == -ERR_NOT_FOUND) {
+        return err_set(err, ERR_CORRUPT, "index: place %lld was put by a change that is not there",
+                       (long long)place);
+    }
+    uuid_format(id, text);
+    *ret_own = result == 0 && strcmp(text, to.id) == 0;
+    return result;
 }
 
 /* ---- memories that moved to another session or project ---- */
@@ -289,30 +292,27 @@ static int find_key(void *arg, const struct doc_chunk *chunk)
 
 static int drop_past(struct past *past, const struct op *op, struct err *err)
 {
-    int64_t here = op->place >> PLACE_BLOCK_SHIFT;
+    struct index_file *file = past->batch->file;
+    int result = index_file_flush(file, err);
 
-    for (size_t i = 0; i < past->block_count; i++) {
+    for (size_t i = 0; i < past->block_count && result == 0; i++) {
         int64_t first = past->blocks[i] * INDEX_CHUNKS_PER_BLOCK;
+        bool own;
         past->found_place = -1;
-        if (past->blocks[i] == here) {
-            continue; /* a block has a memory once, and that place was looked at */
+        result =
+            index_file_chunks(file, first, first + INDEX_CHUNKS_PER_BLOCK - 1, find_key, past, err);
+        if (result > 0) {
+            result = drop(past->batch, past->found_place, past->found_key, &op->id, &own, err);
         }
-        int result = index_file_flush(past->batch->file, err);
         if (result == 0) {
-            result = index_file_chunks(past->batch->file, first, first + INDEX_CHUNKS_PER_BLOCK - 1,
-                                       find_key, past, err);
-        }
-        if (result >= 0 && past->found_place >= 0) {
-            result = drop(past->batch, past->found_place, past->found_key, err);
-        }
-        if (result < 0) {
-            return result;
+            result = index_file_flush(file, err);
         }
     }
-    return 0;
+    return result;
 }
 
-/* Nothing is at the memory's place though it was changed before: it may still be where it was. */
+/* Nothing of it is at the memory's place though it was changed before: it may still be where it
+ * was. */
 static int drop_elsewhere(struct batch *batch, const struct op *op, struct err *err)
 {
     struct past past = {.batch = batch};
@@ -329,14 +329,16 @@ static int drop_elsewhere(struct batch *batch, const struct op *op, struct err *
 static int apply(struct batch *batch, const struct op *op, struct err *err)
 {
     struct doc there;
+    bool own = false;
 
     int result = index_file_doc(batch->file, op->place, &there, err);
     if (result < 0 || (there.key == op->doc.key && there.key != 0)) {
         return result;
     }
     if (there.key != 0) {
-        result = drop(batch, op->place, there.key, err);
-    } else if (op->version != 1) {
+        result = drop(batch, op->place, there.key, &op->id, &own, err);
+    }
+    if (result == 0 && !own && op->version != 1) {
         result = drop_elsewhere(batch, op, err);
     }
     if (result < 0 || op->doc.key == 0) {
@@ -445,7 +447,7 @@ int feed_batch(struct index_file *file, struct reader *reader, struct cursors *c
         .file = file,
         .reader = reader,
         .cursors = &after,
-        .text = BUF_INIT(FEED_TEXT_BYTES + CHANGE_RECORD_MAX + TAGS_TEXT_MAX),
+        .text = BUF_INIT(FEED_TEXT_BYTES + CHANGE_RECORD_MAX + FEED_TAGS_MAX),
     };
 
     ranges_init(&batch.decided);
@@ -479,7 +481,7 @@ static int fill_one(void *arg, const struct memory *memory, const struct memory_
     struct doc doc = doc_of(memory, cursors_key(filling->cursors, &state->origin, state->seq));
 
     buf_reset(&filling->tags);
-    int result = add_tags(memory, &filling->tags, err);
+    int result = feed_tags(memory, &filling->tags, err);
     if (result == 0) {
         result = index_file_put(filling->file, state->place, &doc, content_of(memory),
                                 buf_str(&filling->tags), err);
@@ -497,7 +499,7 @@ int feed_fill(struct index_file *file, struct reader *reader, const struct curso
 {
     struct filling filling = {.file = file,
                               .cursors = cursors,
-                              .tags = BUF_INIT(TAGS_TEXT_MAX),
+                              .tags = BUF_INIT(FEED_TAGS_MAX),
                               .left = limit,
                               .next = *from};
 

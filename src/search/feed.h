@@ -34,6 +34,11 @@ int feed_batch(struct index_file *file, struct reader *reader, struct cursors *c
 int feed_fill(struct index_file *file, struct reader *reader, const struct cursors *cursors,
               int64_t *from, size_t limit, bool *ret_end, struct err *err) MUST_CHECK;
 
+/* What is indexed as a memory's tags: append it. */
+#define FEED_TAGS_MAX                                                                              \
+    ((size_t)MEMORY_TAGS_MAX * (MEMORY_TAG_MAX_BYTES + 1)) /* bytes; a space behind each */
+int feed_tags(const struct memory *memory, struct buf *text, struct err *err) MUST_CHECK;
+
 /* Cursors at the heads of the reader's snapshot. */
 int feed_heads(struct reader *reader, struct cursors *ret, struct err *err) MUST_CHECK;
 

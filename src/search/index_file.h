@@ -54,13 +54,6 @@ struct totals {
     int64_t session_words;
 };
 
-struct cursor {
-    int64_t no; /* from 1 */
-    struct uuid origin;
-    uint64_t seq;
-    struct sha256 hash; /* of the change seq */
-};
-
 enum index_file_mode {
     INDEX_FILE_KEEP, /* WAL, synchronous=NORMAL: made if missing */
     INDEX_FILE_BULK, /* a new file in one go, nothing synced before index_file_seal; an existing one
@@ -125,12 +118,6 @@ int index_file_flush(struct index_file *file, struct err *err)
     MUST_CHECK; /* so that the next one sees what put and drop did */
 int index_file_chunks(struct index_file *file, int64_t first, int64_t last, doc_chunk_fn *each,
                       void *arg, struct err *err) MUST_CHECK;
-
-/* All cursors by number: heap array. */
-int index_file_cursors(struct index_file *file, struct cursor **ret, size_t *ret_count,
-                       struct err *err) MUST_CHECK;
-int index_file_set_cursor(struct index_file *file, const struct cursor *cursor, struct err *err)
-    MUST_CHECK;
 
 /* Bulk: make what was committed durable. The caller syncs the folder. */
 int index_file_seal(struct index_file *file, struct err *err) MUST_CHECK;

@@ -1,4 +1,5 @@
 /* index_search: from a query to memories. */
+#include "search/feed.h"
 #include "search/index_internal.h"
 #include "search/snippet.h"
 
@@ -148,6 +149,13 @@ static int sorted_blocks(struct reader *reader, const char *project_id,
     return result;
 }
 
+/* A project may see what is private to it: a filter for it needs no second look. */
+static bool hides_private(const struct memory_filter *filter)
+{
+    return filter->asking_project != NULL &&
+           (filter->project_id == NULL || strcmp(filter->asking_project, filter->project_id) != 0);
+}
+
 static int find_blocks(struct search *search, struct err *err)
 {
     const struct memory_filter *filter = &search->query->filter;
@@ -158,7 +166,7 @@ static int find_blocks(struct search *search, struct err *err)
         result = sorted_blocks(search->reader, filter->project_id, session, &search->blocks,
                                &search->block_count, err);
     }
-    if (result == 0 && filter->asking_project != NULL) {
+    if (result == 0 && hides_private(filter)) {
         result = sorted_blocks(search->reader, filter->asking_project, NULL, &search->own_blocks,
                                &search->own_count, err);
     }
@@ -175,7 +183,7 @@ static int rank(struct search *search, struct err *err)
     struct rank_filter rank_filter = {
         .since_us = filter->since_us, /* TIME_NONE is the least there is */
         .until_us = filter->until_us == TIME_NONE ? INT64_MAX : filter->until_us,
-        .hide_private = filter->asking_project != NULL,
+        .hide_private = hides_private(filter),
         .own_blocks = search->own_blocks,
         .own_count = search->own_count,
     };
@@ -194,11 +202,27 @@ static int rank(struct search *search, struct err *err)
 
 /* ---- fetching ---- */
 
+/* What the index says of it is still so: it has a term, unless it was found by its neighbours'. */
+static bool still_has_term(struct search *search, const struct candidate *candidate,
+                           const struct search_hit *hit, bool in_content)
+{
+    AUTO(buf_done) struct buf tags = BUF_INIT(FEED_TAGS_MAX);
+    struct err err;
+
+    if (in_content || candidate->turn <= 0) {
+        return true;
+    }
+    return feed_tags(&hit->memory, &tags, &err) == 0 &&
+           snippet_has_term(search->searcher->words, &search->terms, buf_str(&tags));
+}
+
 /* *ret_fits: the memory at the candidate's place passes the filter; then *ret is the caller's. */
 static int fetch(struct search *search, const struct candidate *candidate, struct search_hit *ret,
                  bool *ret_fits, struct err *err)
 {
     struct search_hit hit = {.score = (double)candidate->score};
+    struct memory_filter filter = search->query->filter;
+    bool in_content;
 
     *ret_fits = false;
     memory_init(&hit.memory);
@@ -206,15 +230,20 @@ static int fetch(struct search *search, const struct candidate *candidate, struc
     if (result == -ERR_NOT_FOUND) {
         return 0; /* it moved or went since it was indexed */
     }
-    struct memory_filter filter = search->query->filter;
     filter.with_deleted =
         false; /* what is deleted is not indexed: show it never rather than for a moment */
     if (result < 0 || !memory_filter_match(&filter, &hit.memory)) {
-        memory_done(&hit.memory);
+        hit_done(&hit);
         return result;
     }
-    *ret = hit;
-    *ret_fits = true;
+    struct str content = {hit.memory.content, hit.memory.content_len};
+    hit.snippet = snippet_make(search->searcher->words, &search->terms, content, &in_content);
+    *ret_fits = still_has_term(search, candidate, &hit, in_content);
+    if (*ret_fits) {
+        *ret = hit;
+    } else {
+        hit_done(&hit);
+    }
     return 0;
 }
 
@@ -267,11 +296,6 @@ static int fetch_best(struct search *search, struct err *err)
     }
     while (search->count > limit) {
         hit_done(&search->hits[--search->count]);
-    }
-    for (size_t i = 0; result == 0 && i < search->count; i++) {
-        const struct memory *memory = &search->hits[i].memory;
-        search->hits[i].snippet = snippet_make(search->searcher->words, &search->terms,
-                                               (struct str){memory->content, memory->content_len});
     }
     return result;
 }

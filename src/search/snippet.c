@@ -9,32 +9,34 @@
 #define SNIPPET_WORD_BYTES 96  /* a word found that is longer is cut */
 #define SNIPPET_BREAK_BYTES 24 /* how far back an end is moved to a space */
 
-#define PHRASE_WORDS_MAX 32 /* of a phrase: longer ones are marked by their first words */
+#define PHRASE_WORDS_MAX                                                                           \
+    64 /* of a phrase, one bit each: of a longer one only so many are looked for */
 
 #define DOTS "\xe2\x80\xa6" /* … */
+
+_Static_assert(QUERY_TERMS_MAX <= 64, "a bit for each term");
 
 /* The stems of one term. */
 struct pattern {
     struct str words[PHRASE_WORDS_MAX];
     size_t count;
+    uint64_t reached; /* bit i: the words up to the last one match the first i + 1 */
+    uint64_t before;  /* the same, up to the place before the last one */
+    uint64_t here;    /* the words of the phrase that are at the last place */
 };
-
-_Static_assert(QUERY_TERMS_MAX <= 64, "a bit for each term");
 
 struct found {
     size_t start;
     size_t end;
-    uint64_t terms;
+    uint64_t terms; /* bit i: term i */
 };
 
 struct finder {
     struct pattern patterns[QUERY_TERMS_MAX];
-    size_t count;
-    size_t progress[QUERY_TERMS_MAX]; /* words of a phrase that the last words were */
-    size_t starts[QUERY_TERMS_MAX]
-                 [PHRASE_WORDS_MAX]; /* where the last words began; of phrases only */
-    uint64_t by_first_byte[256];     /* terms of one word by their first byte */
+    uint64_t by_first_byte[256]; /* terms of one word */
     uint64_t phrases;
+    size_t starts[PHRASE_WORDS_MAX]; /* of the last places, by place number modulo */
+    size_t places;
     struct found *found;
     size_t found_count;
     size_t capacity;
@@ -54,9 +56,10 @@ static void pattern_cut(struct pattern *pattern, struct str stems)
     }
 }
 
-static void finder_init(struct finder *finder, const struct query_terms *query)
+static struct finder *finder_new(const struct query_terms *query)
 {
-    finder->count = query->count;
+    struct finder *finder = xcalloc(1, sizeof(*finder));
+
     for (size_t i = 0; i < query->count; i++) {
         struct pattern *pattern = &finder->patterns[i];
         uint64_t bit = (uint64_t)1 << i;
@@ -67,6 +70,13 @@ static void finder_init(struct finder *finder, const struct query_terms *query)
             finder->phrases |= bit;
         }
     }
+    return finder;
+}
+
+static void finder_free(struct finder *finder)
+{
+    free(finder->found);
+    free(finder);
 }
 
 /* Words come in ascending order of their ends, phrases may reach back: what overlaps becomes one.
@@ -86,26 +96,22 @@ static void add_found(struct finder *finder, size_t start, size_t end, uint64_t 
     finder->found[finder->found_count++] = (struct found){start, end, terms};
 }
 
-/*
- * The word continues the phrase, begins it anew, or breaks it. "a a b" in "a a a b" goes unseen,
- * which costs a mark and nothing else.
- */
+/* Follow a phrase by one word, as FTS5 does: the parts of an identifier all stand at its place. */
 static void follow_phrase(struct finder *finder, size_t term, const struct word *word)
 {
-    const struct pattern *pattern = &finder->patterns[term];
-    size_t *progress = &finder->progress[term];
+    struct pattern *pattern = &finder->patterns[term];
 
-    if (!str_eq(word->text, pattern->words[*progress])) {
-        *progress = 0;
-        if (!str_eq(word->text, pattern->words[0])) {
-            return;
-        }
+    if (!word->same_place) {
+        pattern->before = pattern->reached;
+        pattern->here = 0;
     }
-    finder->starts[term][*progress] = word->start;
-    *progress += 1;
-    if (*progress == pattern->count) {
-        add_found(finder, finder->starts[term][0], word->end, (uint64_t)1 << term);
-        *progress = 0;
+    for (size_t i = 0; i < pattern->count; i++) {
+        pattern->here |= str_eq(word->text, pattern->words[i]) ? (uint64_t)1 << i : 0;
+    }
+    pattern->reached = (pattern->before << 1 | 1) & pattern->here;
+    if ((pattern->reached >> (pattern->count - 1) & 1) != 0) {
+        size_t first = finder->starts[(finder->places - pattern->count) % PHRASE_WORDS_MAX];
+        add_found(finder, first, word->end, (uint64_t)1 << term);
     }
 }
 
@@ -114,8 +120,11 @@ static int take_word(void *arg, const struct word *word)
     struct finder *finder = arg;
     uint64_t single =
         word->text.len == 0 ? 0 : finder->by_first_byte[(unsigned char)word->text.ptr[0]];
-    uint64_t phrases = word->same_place ? 0 : finder->phrases;
+    uint64_t phrases = finder->phrases;
 
+    if (!word->same_place) {
+        finder->starts[finder->places++ % PHRASE_WORDS_MAX] = word->start;
+    }
     while (single != 0) {
         size_t term = (size_t)__builtin_ctzll(single);
         if (str_eq(word->text, finder->patterns[term].words[0])) {
@@ -128,6 +137,16 @@ static int take_word(void *arg, const struct word *word)
         phrases &= phrases - 1;
     }
     return 0;
+}
+
+bool snippet_has_term(struct words *words, const struct query_terms *query, struct str text)
+{
+    struct finder *finder = finder_new(query);
+
+    (void)words_each_stemmed(words, text, take_word, finder); /* nothing ends it early */
+    bool has = finder->found_count > 0;
+    finder_free(finder);
+    return has;
 }
 
 /* ---- choosing the part ---- */
@@ -285,13 +304,13 @@ static char *write_part(const struct finder *finder, struct str content, size_t 
     return buf_take(&out);
 }
 
-char *snippet_make(struct words *words, const struct query_terms *query, struct str content)
+char *snippet_make(struct words *words, const struct query_terms *query, struct str content,
+                   bool *ret_found)
 {
-    struct finder *finder = xcalloc(1, sizeof(*finder));
+    struct finder *finder = finder_new(query);
     size_t start = 0;
     size_t next = 0;
 
-    finder_init(finder, query);
     (void)words_each_stemmed(words, content, take_word, finder); /* nothing ends it early */
     if (finder->found_count > 0 && content.len > SNIPPET_SPAN_BYTES) {
         next = best_first(finder);
@@ -304,7 +323,7 @@ char *snippet_make(struct words *words, const struct query_terms *query, struct 
         }
     }
     char *snippet = write_part(finder, content, start, next);
-    free(finder->found);
-    free(finder);
+    *ret_found = finder->found_count > 0;
+    finder_free(finder);
     return snippet;
 }

@@ -11,8 +11,15 @@
 
 #include "search/query.h"
 
-/* At most SNIPPET_MAX_BYTES (index.h) of valid UTF-8 when content is; heap, the caller's. Without
- * any term in it: its beginning. */
-char *snippet_make(struct words *words, const struct query_terms *query, struct str content);
+/*
+ * At most SNIPPET_MAX_BYTES (index.h) of valid UTF-8 when content is; heap, the caller's. Without
+ * any term in it
+ * (*ret_found false): its beginning.
+ */
+char *snippet_make(struct words *words, const struct query_terms *query, struct str content,
+                   bool *ret_found);
+
+/* Does the text have one of the terms? The same as FTS5 would answer. */
+bool snippet_has_term(struct words *words, const struct query_terms *query, struct str text);
 
 #endif
