@@ -434,9 +434,9 @@ static int file_check(struct vault *base, struct vault_health *ret, struct deadl
 
 /* ---- for tests ---- */
 
-void vault_file_set_segment_max(struct vault *base, uint64_t bytes)
+void vault_file_set_segment_max(struct vault *vault, uint64_t bytes)
 {
-    of(base)->segment_max = bytes;
+    of(vault)->segment_max = bytes;
 }
 
 const struct vault_ops vault_file_ops = {
