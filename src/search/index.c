@@ -14,6 +14,9 @@
 #define TRIM_BATCH 1000      /* changes in a batch after which memory is given back */
 #define FILL_SLICE                                                                                 \
     32768 /* memories in one transaction of a rebuild: what is there can be searched meanwhile */
+#define LOG_PAGES_IDLE                                                                             \
+    1000 /* of SQLite's log (4 MiB) that are brought into the file when nothing else is to do */
+#define LOG_PAGES_MAX 16384 /* and at once: 64 MiB */
 #define RETRY_FIRST_MS 1000 /* after a failure, doubling */
 #define RETRY_LAST_MS 60000
 
@@ -155,7 +158,7 @@ static int fill_slice(struct index *index, struct cursors *cursors, int64_t *fro
         index_file_rollback(index->file);
     }
     read_end(reader);
-    return result;
+    return result < 0 ? result : index_file_checkpoint(index->file, LOG_PAGES_MAX, err);
 }
 
 static bool asked_to_leave(struct index *index)
@@ -239,6 +242,10 @@ static int step(struct index *index, struct err *err)
     if (result == -ERR_CORRUPT) { /* rebuild it; should the ledger be the damaged one, that fails */
         index_suspect(index, index->generation);
         return 1;
+    }
+    if (result == 0) {
+        result =
+            index_file_checkpoint(index->file, changes > 0 ? LOG_PAGES_MAX : LOG_PAGES_IDLE, err);
     }
     if (result < 0) {
         return result;

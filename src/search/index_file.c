@@ -127,6 +127,17 @@ static int check(struct index_file *file, struct err *err)
     return 0;
 }
 
+/* SQLite's call after each commit, instead of a checkpoint. */
+static int note_log(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct index_file *file = arg;
+
+    (void)db;
+    (void)name;
+    file->log_pages = pages;
+    return SQLITE_OK;
+}
+
 static int prepare(struct index_file *file, struct err *err)
 {
     static const char *const pragmas[] = {
@@ -149,6 +160,7 @@ static int prepare(struct index_file *file, struct err *err)
     if (result == 0) {
         result = conn_exec(&file->conn, pragmas[file->mode], err);
     }
+    (void)sqlite3_wal_hook(file->conn.db, note_log, file);
     return result == 0 && fresh ? make_tables(&file->conn, err) : result;
 }
 
@@ -162,6 +174,19 @@ static int check_regular(const char *path, struct err *err)
                : err_set(err, ERR_CORRUPT, "%s: not a file", path);
 }
 
+/*
+ * SQLite would let everybody read a new file. One that exists is not opened: closing it would drop
+ * the locks that other connections of this process have on it.
+ */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        (void)close(fd); /* nothing was written */
+    }
+}
+
 int index_file_open(const char *folder, enum index_file_mode mode, struct index_file **ret,
                     struct err *err)
 {
@@ -173,6 +198,9 @@ int index_file_open(const char *folder, enum index_file_mode mode, struct index_
     file->mode = mode;
     file->chunk.no = -1;
     int result = check_regular(path, err);
+    if (result == 0 && mode != INDEX_FILE_SEARCH) {
+        make_private(path); /* what fails here fails in SQLite, too */
+    }
     if (result == 0) {
         result = conn_open(&file->conn, path, flags, err);
     }
@@ -326,6 +354,19 @@ int index_file_seal(struct index_file *file, struct err *err)
         return err_errno(err, ERR_IO, errno, "opening %s", path);
     }
     return file_sync(fd, path, err);
+}
+
+int index_file_checkpoint(struct index_file *file, int least_pages, struct err *err)
+{
+    if (file->log_pages < least_pages) {
+        return 0;
+    }
+    int rc = sqlite3_wal_checkpoint_v2(file->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
+        return conn_error(&file->conn, rc, err);
+    }
+    file->log_pages = 0; /* what a reader held up is in the count again after the next commit */
+    return 0;
 }
 
 void index_file_trim(struct index_file *file)

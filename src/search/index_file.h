@@ -68,6 +68,7 @@ struct index_file {
     enum index_file_mode mode;
     struct words_tally tally;
     sqlite3_stmt *statements[INDEX_FILE_STATEMENTS]; /* prepared at first use */
+    int log_pages;                                   /* of SQLite's log, after the last commit */
     struct totals totals;   /* as of begin, kept up to date by put and drop */
     struct doc_chunk chunk; /* the writer's last one; no < 0: none */
     bool chunk_changed;
@@ -121,6 +122,10 @@ int index_file_chunks(struct index_file *file, int64_t first, int64_t last, doc_
 
 /* Bulk: make what was committed durable. The caller syncs the folder. */
 int index_file_seal(struct index_file *file, struct err *err) MUST_CHECK;
+
+/* KEEP: bring SQLite's log into the file if it has so many pages. This is where the disk is waited
+ * for. */
+int index_file_checkpoint(struct index_file *file, int least_pages, struct err *err) MUST_CHECK;
 
 /* Give memory back to the system after a large batch. */
 void index_file_trim(struct index_file *file);
