@@ -379,7 +379,7 @@ static int is_simple(struct verify *verify, const struct memory_row *row, bool *
 /* Prove one row of the projection. 1: it is bad. */
 static int check_row_of_memory(struct verify *verify, struct query *query, struct err *err)
 {
-    bool simple;
+    bool simple = false;
     struct memory_row row = {
         .place = query_get_i64(query, 0),
         .key = query_get_i64(query, 1),
