@@ -17,6 +17,7 @@ struct batch {
     size_t count;
     bool judged;
     bool journaled;
+    bool stopped; /* the ledger stopped at it */
     uint64_t commits;
 };
 
@@ -278,6 +279,7 @@ static void commit_batch(struct batch *batch)
     batch->journaled = false;
     if (ledger_stops_at(err.code)) {
         ledger_stop(batch->ledger, &err);
+        batch->stopped = true;
     } else if (batch->count > 1 && err.code != ERR_FULL && err.code != ERR_BUSY) {
         commit_one_by_one(batch);
         return;
@@ -294,9 +296,13 @@ static void commit_one_by_one(struct batch *batch)
         struct request *next = request->next;
         struct batch single = {
             .ledger = batch->ledger, .first = request, .last = request, .count = 1};
+        if (batch->stopped) {
+            break; /* answer_batch tells the rest */
+        }
         request->next = NULL;
         commit_batch(&single);
         batch->journaled |= single.journaled;
+        batch->stopped |= single.stopped;
         batch->commits += single.commits;
         request->next = next;
         request = next;
