@@ -183,7 +183,7 @@ static int compare_ops(const void *a, const void *b)
 struct taking_out {
     struct index_file *file;
     int64_t place;
-    char id[UUID_TEXT_MAX]; /* whose it was */
+    char id[CHANGE_ID_MAX_BYTES + 1]; /* whose it was */
 };
 
 static int take_out(void *arg, const struct change *change, struct err *err)
@@ -193,7 +193,7 @@ static int take_out(void *arg, const struct change *change, struct err *err)
     struct taking_out *to = arg;
 
     memory_init(&memory);
-    (void)snprintf(to->id, sizeof(to->id), "%s", change->id);
+    memcpy(to->id, change->id, sizeof(to->id));
     int result = memory_read_body(change->body, &memory, err);
     if (result == 0) {
         result = feed_tags(&memory, &tags, err);
