@@ -125,6 +125,9 @@ static int injected(const struct conn *conn, struct err *err)
     if (FAULT("ledger.sql", EIO)) {
         return err_set(err, ERR_IO, "%s: SQLite: disk I/O error (injected)", conn->path);
     }
+    if (FAULT("ledger.sql.odd", EINVAL)) {
+        return err_set(err, ERR_INTERNAL, "%s: SQLite: odd (injected)", conn->path);
+    }
     if (FAULT("ledger.sql.full", ENOSPC)) {
         return err_set(err, ERR_FULL, "%s: the disk or a quota is full (injected)", conn->path);
     }

@@ -8,6 +8,9 @@
 #include "base/fault.h"
 #include "ledger/store_internal.h"
 
+#define DECISION_LOOK_MAX                                                                          \
+    100000 /* changes that are looked at for their project; of more it is not said */
+
 struct alert_row {
     int64_t no; /* 0: not there yet */
     int64_t state;
@@ -124,11 +127,37 @@ static int collect(struct store *store, enum sql sql, const int64_t *numbers, in
 
 /* ---- changes that are still to come ---- */
 
+/* Kept in the order of first_key. */
+static size_t expected_position(const struct store *store, int64_t first_key)
+{
+    size_t low = 0;
+    size_t high = store->expected_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (store->expected[middle].first_key < first_key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 static void note_expected(struct store *store, const struct expected *expected)
 {
-    store->expected =
-        xrealloc(store->expected, (store->expected_count + 1) * sizeof(*store->expected));
-    store->expected[store->expected_count++] = *expected;
+    size_t at = expected_position(store, expected->first_key);
+
+    if (store->expected_count == store->expected_capacity) {
+        store->expected_capacity =
+            store->expected_capacity == 0 ? 16 : store->expected_capacity * 2;
+        store->expected =
+            xrealloc(store->expected, store->expected_capacity * sizeof(*store->expected));
+    }
+    memmove(&store->expected[at + 1], &store->expected[at],
+            (store->expected_count - at) * sizeof(*expected));
+    store->expected[at] = *expected;
+    store->expected_count++;
 }
 
 int held_load(struct store *store, struct err *err)
@@ -180,7 +209,24 @@ static int drop_expected(struct store *store, size_t index, struct err *err)
     query_i64(&query, 1, store->expected[index].no);
     int result = query_run(&query, err);
     if (result == 0) {
-        store->expected[index] = store->expected[--store->expected_count];
+        store->expected_count--;
+        memmove(&store->expected[index], &store->expected[index + 1],
+                (store->expected_count - index) * sizeof(*store->expected));
+    }
+    return result;
+}
+
+/* What e expects outside of first..last. */
+static int expect_rest(struct store *store, const struct expected *e, int64_t first, int64_t last,
+                       struct err *err)
+{
+    int result = 0;
+
+    if (e->first_key < first) {
+        result = add_expected(store, e->first_key, first - 1, e->alert, err);
+    }
+    if (result == 0 && e->last_key > last) {
+        result = add_expected(store, last + 1, e->last_key, e->alert, err);
     }
     return result;
 }
@@ -189,44 +235,44 @@ static int drop_expected(struct store *store, size_t index, struct err *err)
 static int cut_expected(struct store *store, int64_t alert, int64_t first, int64_t last,
                         struct err *err)
 {
-    for (size_t i = store->expected_count; i-- > 0;) {
+    int result = 0;
+
+    for (size_t i = 0; i < store->expected_count && result == 0;) {
         struct expected e = store->expected[i];
         if (e.alert != alert || e.last_key < first || e.first_key > last) {
+            i++;
             continue;
         }
-        int result = drop_expected(store, i, err);
-        if (result == 0 && e.first_key < first) {
-            result = add_expected(store, e.first_key, first - 1, alert, err);
-        }
-        if (result == 0 && e.last_key > last) {
-            result = add_expected(store, last + 1, e.last_key, alert, err);
-        }
-        if (result < 0) {
-            return result;
+        result = drop_expected(store, i, err);
+        if (result == 0) {
+            result = expect_rest(store, &e, first, last, err); /* comes again, and is passed over */
         }
     }
-    return 0;
+    return result;
 }
 
 int held_on_arrival(struct store *store, int64_t key, bool *ret_held, struct err *err)
 {
+    size_t i =
+        store->expected_count == 0 ? 0 : expected_position(store, key_of(key_origin_no(key), 0));
+    int result = 0;
+
+    /* Changes of one origin come in order, so that what ended before this one is gone, and all that
+     * began has it. */
     *ret_held = false;
-    for (size_t i = store->expected_count; i-- > 0;) {
+    while (i < store->expected_count && store->expected[i].first_key <= key && result == 0) {
         struct expected e = store->expected[i];
-        if (key < e.first_key || key > e.last_key) {
-            continue;
+        if (key <= e.last_key) {
+            *ret_held = true;
+            result = add_held(store, key, e.alert, err);
         }
-        int result = add_held(store, key, e.alert, err);
-        if (result == 0 &&
-            key == e.last_key) { /* changes of one origin come in order: it was the last */
+        if (result == 0 && key >= e.last_key) {
             result = drop_expected(store, i, err);
+        } else {
+            i++;
         }
-        if (result < 0) {
-            return result;
-        }
-        *ret_held = true;
     }
-    return 0;
+    return result;
 }
 
 /* ---- a decision ---- */
@@ -234,11 +280,18 @@ int held_on_arrival(struct store *store, int64_t key, bool *ret_held, struct err
 static int hold_range(struct store *store, int64_t alert, int64_t first, int64_t last, int64_t head,
                       struct keys *touched, struct err *err)
 {
-    int result = 0;
+    AUTO(query_end) struct query query = {.conn = NULL};
+    int64_t here = last < head ? last : head;
 
-    for (int64_t key = first; key <= last && key <= head && result == 0; key++) {
+    for (int64_t key = first; key <= here; key++) {
         keys_add(touched, key);
-        result = add_held(store, key, alert, err);
+    }
+    int result = query_start(&store->conn, SQL_HELD_ADD_RANGE, &query, err);
+    if (result == 0) {
+        query_i64(&query, 1, alert);
+        query_i64(&query, 2, first);
+        query_i64(&query, 3, here);
+        result = query_run(&query, err);
     }
     if (result == 0 && last > head) {
         result = add_expected(store, first > head ? first : head + 1, last, alert, err);
@@ -246,13 +299,15 @@ static int hold_range(struct store *store, int64_t alert, int64_t first, int64_t
     return result;
 }
 
+/* Only what the alert held looks different afterwards: a recovery accepts a million changes that
+ * nobody held. */
 static int release_range(struct store *store, int64_t alert, int64_t first, int64_t last,
                          int64_t head, struct keys *touched, struct err *err)
 {
     const int64_t numbers[] = {alert, first, last};
 
     (void)head;
-    int result = collect(store, SQL_HELD_IN_RANGE, numbers, 3, touched, err);
+    int result = collect(store, SQL_HELD_OF_ALERT_RANGE, numbers, 3, touched, err);
     if (result == 0) {
         result = drop_held(store, alert, first, last, err);
     }
@@ -626,8 +681,8 @@ int decision_project(struct store *store, const struct decision *decision,
     const char *project = NULL;
 
     ret[0] = '\0';
-    if (rule_is_recovery(decision->rule)) {
-        return 0; /* it may speak of a million changes, and is nobody's alert */
+    if (ranges_total(&decision->ranges) > DECISION_LOOK_MAX) {
+        return 0;
     }
     for (size_t i = 0; i < decision->ranges.count; i++) {
         const struct range *range = &decision->ranges.items[i];

@@ -338,6 +338,7 @@ int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *
         (void)pthread_mutex_unlock(&ledger->mutex);
         return result;
     }
+    ledger->callers++;
     right_take(ledger);
     if (ledger->stopped.code != ERR_NONE) {
         result = err_copy(err, &ledger->stopped);
@@ -355,6 +356,7 @@ int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *
     for (size_t i = 0; i < ledger->subscriber_count; i++) {
         wake_signal(ledger->subscribers[i]); /* the journal may be another one now */
     }
+    ledger->callers--;
     right_give(ledger);
     (void)pthread_mutex_unlock(&ledger->mutex);
     return result;

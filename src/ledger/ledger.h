@@ -1,18 +1,20 @@
 /*
- * ledger - the one durable truth on this machine: journal and projection in one SQLite file,
- * written by one thread.
+ * ledger - the one durable truth on this machine: journal and projection in one SQLite file, with
+ * one writer at a time.
  *
- * Any thread may ask for a write; the writer thread takes all requests that wait and commits them
- * as one transaction (group commit), so that one fsync serves many. A request is answered when it
- * is on disk. Reads go through readers (ledger/read.h), each with its own connection.
+ * Any thread may ask for a write. The first that finds nobody writing takes all requests that wait
+ * and commits them as one transaction (group commit), so that one fsync serves many and a lone
+ * caller pays for no change of thread. A request is answered when it is on disk. Reads go through
+ * readers (ledger/read.h), each with its own connection.
  *
  * The home is locked while a ledger is open on it: a second engine is refused and told who holds
  * it. A failed fsync or a damaged file stops the ledger for good (ERR_IO, ERR_CORRUPT): it is never
  * retried on the same descriptor; the engine ends the process and the next start recovers from
- * SQLite's own log.
+ * SQLite's own log. docs/ledger.md says how it is made.
  *
  * Thread: everything here may be called from any thread but ledger_close. The judge is called on
- * the writer thread.
+ * the thread that writes just then, never on two at once; neither it nor a pause may write
+ * (ERR_INTERNAL).
  */
 #ifndef HOLDFAST_LEDGER_LEDGER_H
 #define HOLDFAST_LEDGER_LEDGER_H
@@ -159,7 +161,7 @@ int ledger_health(struct ledger *ledger, struct err *err) MUST_CHECK;
 int ledger_check_store(struct ledger *ledger, struct err *err) MUST_CHECK;
 
 /*
- * Run fn on the writer thread between two transactions, with no write under way: for what must see
+ * Run fn on this thread between two transactions, with no write under way: for what must see
  * the ledger stand still (the activation of a recovery). fn gets the folder that is live now, and
  * may have replaced it when it returns 0 with *ret_exchanged set: the ledger then opens it anew,
  * readers follow at their next use.

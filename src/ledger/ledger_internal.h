@@ -64,7 +64,7 @@ struct ledger {
     pthread_t writer;
     bool pausing;          /* ledger_with_writer_paused is under way */
     unsigned right_wanted; /* by keeper, pause and close: they go before the queue */
-    size_t callers;        /* threads within ledger_write */
+    size_t callers;        /* threads within ledger_write or a pause */
     bool closing;
     struct err stopped;
     struct wake **subscribers;

@@ -6,7 +6,7 @@
 #include "ledger/reader.h"
 
 static const char reader_pragmas[] = "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA "
-                                     "cache_size=-2048; PRAGMA temp_store=MEMORY;";
+                                     "cache_size=-1024; PRAGMA temp_store=MEMORY;";
 
 /* ---- connections ---- */
 

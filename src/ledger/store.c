@@ -17,7 +17,7 @@
 
 static const char live_pragmas[] =
     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-    "PRAGMA journal_size_limit=8388608; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;"
+    "PRAGMA journal_size_limit=8388608; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096;"
     "PRAGMA recursive_triggers=ON; PRAGMA secure_delete=OFF;";
 
 static const char bulk_pragmas[] =
@@ -157,9 +157,10 @@ void store_close(struct store *store)
 
 struct uuid store_origin(const struct store *store)
 {
+    static const struct uuid nil;
     const struct head *own = origins_head(&store->origins, store->origins.own);
 
-    return own == NULL ? (struct uuid){{0}} : own->origin;
+    return own == NULL ? nil : own->origin;
 }
 
 int store_set_origin(struct store *store, const struct uuid *origin, struct err *err)
@@ -184,8 +185,12 @@ uint64_t store_head(struct store *store, const struct uuid *origin, struct sha25
 {
     const struct head *head = origins_head(&store->origins, origins_find(&store->origins, origin));
 
-    *ret_hash = head == NULL ? (struct sha256){{0}} : head->hash;
-    return head == NULL ? 0 : head->seq;
+    if (head == NULL) {
+        *ret_hash = (struct sha256){{0}};
+        return 0;
+    }
+    *ret_hash = head->hash;
+    return head->seq;
 }
 
 uint64_t store_live(struct store *store, const char *project_id)

@@ -1,5 +1,5 @@
 /*
- * store - one write connection on a ledger.db: begin, apply, commit. The ledger's writer thread
+ * store - one write connection on a ledger.db: begin, apply, commit. The thread that writes
  * owns the live one; a recovery owns the one it is staging.
  *
  * Tables (schema.c is the truth): journal (key = origin number << 40 | seq; record; hash;

@@ -35,6 +35,7 @@ struct store {
     bool ids_in_map;
     struct expected *expected;
     size_t expected_count;
+    size_t expected_capacity;
     bool broken;     /* bulk: a transaction failed, and nothing can undo it */
     struct buf body; /* reused from change to change, as the next two */
     struct buf memory_body;
@@ -51,10 +52,6 @@ struct store {
  * moves. */
 int journal_append(struct store *store, const struct change *change, int64_t earlier_key,
                    struct err *err) MUST_CHECK;
-
-/* Bring journal and projection to what the change says. times: of a memory's body, else NULL. */
-int apply_change(struct store *store, const struct change *change, const struct times *times,
-                 struct err *err) MUST_CHECK;
 
 /* Fill in what a change of ours has: origin, seq, at, prev, record, hash. The body is set. */
 int own_change_finish(struct store *store, struct change *change, struct err *err) MUST_CHECK;

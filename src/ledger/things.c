@@ -141,6 +141,7 @@ int thing_recompute(struct store *store, enum change_kind kind, const char *id, 
 {
     struct thing_row row;
 
+    blocks_forget(&store->blocks); /* a cached one says that its project and session are there */
     int result = thing_find(store, kind, id, &row, err);
     return result < 0 || !row.found ? result : recompute_from(store, row.last_key, err);
 }

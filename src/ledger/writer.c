@@ -17,6 +17,7 @@ struct batch {
     size_t count;
     bool judged;
     bool journaled;
+    bool stopped; /* the ledger stopped at it */
     uint64_t commits;
 };
 
@@ -159,9 +160,9 @@ static int journal_decisions(struct batch *batch, const struct decision *decisio
         struct effect effect;
         bool has_effect;
         result = store_write(batch->ledger->store, &draft, &written, &effect, &has_effect, err);
-        if (result == 0) {
-            mark_held(batch, &decisions[i]);
-        }
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        mark_held(batch, &decisions[i]);
     }
     return result;
 }
@@ -278,6 +279,7 @@ static void commit_batch(struct batch *batch)
     batch->journaled = false;
     if (ledger_stops_at(err.code)) {
         ledger_stop(batch->ledger, &err);
+        batch->stopped = true;
     } else if (batch->count > 1 && err.code != ERR_FULL && err.code != ERR_BUSY) {
         commit_one_by_one(batch);
         return;
@@ -294,9 +296,13 @@ static void commit_one_by_one(struct batch *batch)
         struct request *next = request->next;
         struct batch single = {
             .ledger = batch->ledger, .first = request, .last = request, .count = 1};
+        if (batch->stopped) {
+            break; /* answer_batch tells the rest */
+        }
         request->next = NULL;
         commit_batch(&single);
         batch->journaled |= single.journaled;
+        batch->stopped |= single.stopped;
         batch->commits += single.commits;
         request->next = next;
         request = next;

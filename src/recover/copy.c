@@ -1,6 +1,7 @@
 #include "recover/copy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 
 #include "base/fault.h"
@@ -22,6 +23,14 @@ static int run_backup(struct conn *from, struct conn *to, struct err *err)
     return conn_error(to, rc == SQLITE_DONE ? finished : rc, err);
 }
 
+/* Nobody else needs to read what is remembered; SQLite would go by the umask. */
+static int make_file(const char *path, struct err *err)
+{
+    AUTO(close_fd) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    return fd >= 0 ? 0 : err_errno(err, ERR_IO, errno, "making %s", path);
+}
+
 int copy_database(const char *from_folder, const char *to_folder, const char *name, struct err *err)
 {
     AUTO(free_ptr) char *from_path = path_join(from_folder, name);
@@ -31,7 +40,10 @@ int copy_database(const char *from_folder, const char *to_folder, const char *na
 
     int result = conn_open(&from, from_path, SQLITE_OPEN_READONLY, err);
     if (result == 0) {
-        result = conn_open(&to, to_path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+        result = make_file(to_path, err);
+    }
+    if (result == 0) {
+        result = conn_open(&to, to_path, SQLITE_OPEN_READWRITE, err);
     }
     if (result == 0) { /* a copy that was cut short is thrown away as a whole */
         result = conn_exec(&to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF", err);

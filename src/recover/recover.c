@@ -207,18 +207,18 @@ static int stage_missing(struct run *run, struct err *err)
 /* Nothing is missing: every change that was live, and every one that the vault has more. */
 static int check_counts(struct run *run, struct err *err)
 {
-    struct ledger_counts before;
-    struct ledger_counts after;
+    struct ledger_counts before = {.changes = 0};
+    struct ledger_counts after = {.changes = 0};
 
     int result = read_counts(run->before, &before, err);
     if (result == 0) {
         result = read_counts(run->after, &after, err);
     }
-    if (result == 0 && after.changes < before.changes + run->parts.total) {
+    uint64_t expected = before.changes + run->parts.total;
+    if (result == 0 && after.changes < expected) {
         result = err_set(err, ERR_CORRUPT,
                          "%llu changes were staged where %llu are expected; nothing was activated",
-                         (unsigned long long)after.changes,
-                         (unsigned long long)(before.changes + run->parts.total));
+                         (unsigned long long)after.changes, (unsigned long long)expected);
     }
     return result;
 }

@@ -84,8 +84,10 @@ static int undo_locked(struct ledger *ledger, const struct uuid *id, const char 
         return result;
     }
     const struct past_recovery *item = find(&past, id);
-    result = item == NULL ? not_found(id, err) : undo(ledger, item, source, err);
-    if (result == 0) {
+    if (item == NULL) {
+        result = not_found(id, err);
+    } else {
+        result = undo(ledger, item, source, err);
         report->id = item->id;
         report->recovered_count = item->memories;
     }

@@ -366,6 +366,7 @@ static struct replicator *replicator_new(const struct replicator_options *option
     r->backoff_initial_ms = or_default(options->backoff_initial_ms, BACKOFF_INITIAL_MS);
     r->backoff_max_ms = or_default(options->backoff_max_ms, BACKOFF_MAX_MS);
     r->check_ms = or_default(options->check_ms, REPLICATOR_CHECK_MS);
+    r->paused = options->paused;
     r->ledger = options->ledger;
     r->log = options->log;
     r->env = ledger_env(options->ledger);

@@ -36,6 +36,7 @@ struct replicator_options {
     int64_t backoff_initial_ms;
     int64_t backoff_max_ms;
     int64_t check_ms;
+    bool paused;           /* from the start, until replicator_pause(false) */
     struct ledger *ledger; /* borrowed, all of these */
     struct sync_log *log;
     void *arg;

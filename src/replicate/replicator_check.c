@@ -148,18 +148,10 @@ static void rewind_cursor(struct replicator *r, struct cursor *cursor, uint64_t 
 
 /* ---- what can be wrong ---- */
 
-__attribute__((format(printf, 3, 4))) static void tell(struct replicator *r,
-                                                       const struct cursor *cursor,
-                                                       const char *format, ...)
+static void tell(struct replicator *r, const struct cursor *cursor, const struct err *what)
 {
-    char what[ERR_MESSAGE_MAX];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(what, sizeof(what), format, args); /* cut, if need be */
-    va_end(args);
-    replicator_note(r, "damaged", cursor, cursor->acked, 0, r->env->now_us(r->env), what);
-    r->on_damage(r->arg, r->name, what);
+    replicator_note(r, "damaged", cursor, cursor->acked, 0, r->env->now_us(r->env), what->message);
+    r->on_damage(r->arg, r->name, what->message);
 }
 
 /* A copy that goes bad again and again (its disk, or our own journal) is not put aside in a loop.
@@ -179,21 +171,24 @@ static int check_frequency(struct replicator *r, struct cursor *cursor, const ch
     return 0;
 }
 
-/* what may be err's own message. */
-static int found_damaged(struct replicator *r, struct cursor *cursor, const char *what,
+/* reason may be err's own message. */
+static int found_damaged(struct replicator *r, struct cursor *cursor, const char *reason,
                          struct err *err)
 {
+    struct err what = ERR_INIT;
     static const struct sha256 ZERO;
-    AUTO(free_ptr) char *why = xstrdup(what);
+    AUTO(free_ptr) char *why = xstrdup(reason);
 
     int rc = check_frequency(r, cursor, why, err);
     if (rc < 0) {
         return rc;
     }
-    tell(r, cursor,
-         "the copy in vault %s is damaged or altered: %s; it is put aside there and filled again "
-         "from the ledger",
-         r->name, why);
+    (void)err_set(
+        &what, ERR_CORRUPT,
+        "the copy in vault %s is damaged or altered: %s; it is put aside there and filled again "
+        "from the ledger",
+        r->name, why);
+    tell(r, cursor, &what);
     rc = r->ops->set_aside(r->vault, &cursor->origin, replicator_deadline(), err);
     if (rc == 0) {
         rewind_cursor(r, cursor, 0, &ZERO);
@@ -203,22 +198,28 @@ static int found_damaged(struct replicator *r, struct cursor *cursor, const char
 
 static void found_emptied(struct replicator *r, struct cursor *cursor)
 {
+    struct err what = ERR_INIT;
     static const struct sha256 ZERO;
 
-    tell(r, cursor,
-         "vault %s was emptied: it had acknowledged %llu changes and holds none of them; it is "
-         "filled again from the ledger",
-         r->name, (unsigned long long)cursor->acked);
+    (void)err_set(
+        &what, ERR_CORRUPT,
+        "vault %s was emptied: it had acknowledged %llu changes and holds none of them; it is "
+        "filled again from the ledger",
+        r->name, (unsigned long long)cursor->acked);
+    tell(r, cursor, &what);
     rewind_cursor(r, cursor, 0, &ZERO);
 }
 
 static void found_rolled_back(struct replicator *r, struct cursor *cursor,
                               const struct vault_head *head)
 {
-    tell(r, cursor,
-         "vault %s was rolled back: it had acknowledged %llu changes and holds %llu; it is filled "
-         "again from the ledger",
-         r->name, (unsigned long long)cursor->acked, (unsigned long long)head->seq);
+    struct err what = ERR_INIT;
+    (void)err_set(
+        &what, ERR_CORRUPT,
+        "vault %s was rolled back: it had acknowledged %llu changes and holds %llu; it is filled "
+        "again from the ledger",
+        r->name, (unsigned long long)cursor->acked, (unsigned long long)head->seq);
+    tell(r, cursor, &what);
     rewind_cursor(r, cursor, head->seq, &head->hash);
 }
 
@@ -226,12 +227,15 @@ static void found_rolled_back(struct replicator *r, struct cursor *cursor,
  * in time. */
 static void found_ahead(struct replicator *r, struct cursor *cursor, uint64_t there)
 {
+    struct err what = ERR_INIT;
     if (!cursor->told_behind && uuid_eq(&cursor->origin, &r->origin)) {
         cursor->told_behind = true;
-        tell(r, cursor,
-             "the ledger was rolled back: vault %s holds %llu changes of this installation, the "
-             "ledger %llu; recover from the vault before more is written",
-             r->name, (unsigned long long)there, (unsigned long long)cursor->head);
+        (void)err_set(
+            &what, ERR_CORRUPT,
+            "the ledger was rolled back: vault %s holds %llu changes of this installation, the "
+            "ledger %llu; recover from the vault before more is written",
+            r->name, (unsigned long long)there, (unsigned long long)cursor->head);
+        tell(r, cursor, &what);
     }
 }
 

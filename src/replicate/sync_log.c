@@ -9,6 +9,7 @@
 #define SCHEMA_VERSION 1
 #define BUSY_MS 1000    /* nobody else should have it open; a person's sqlite3 may */
 #define ASIDE_TRIES 100 /* names of one moment */
+#define ANSWER_MAX 200  /* with NUL; of a PRAGMA */
 
 static const char *const texts[SYNC_SQL_COUNT] = {
 #define SYNC_SQL(name, text) [SYNC_SQL_##name] = (text),
@@ -156,7 +157,7 @@ static int exec(struct sync_log *log, const char *sql, struct err *err)
 }
 
 /* The first column of the first row of a question. */
-static int ask(struct sync_log *log, const char *sql, char **ret, struct err *err)
+static int ask(struct sync_log *log, const char *sql, char ret_text[ANSWER_MAX], struct err *err)
 {
     sqlite3_stmt *statement = NULL;
 
@@ -171,10 +172,8 @@ static int ask(struct sync_log *log, const char *sql, char **ret, struct err *er
     }
     const char *text = (const char *)sqlite3_column_text(statement, 0);
     int result = text == NULL ? sync_error(log, SQLITE_NOMEM, err) : 0;
-    if (result == 0) {
-        *ret = xstrdup(text);
-    }
-    (void)sqlite3_finalize(statement); /* a row was there */
+    (void)snprintf(ret_text, ANSWER_MAX, "%s", text == NULL ? "" : text); /* cut, if need be */
+    (void)sqlite3_finalize(statement);                                    /* a row was there */
     return result;
 }
 
@@ -194,26 +193,27 @@ static int make_schema(struct sync_log *log, struct err *err)
 /* It opens, is whole, and is of a version that is known. ERR_CORRUPT: make it anew. */
 static int check(struct sync_log *log, struct err *err)
 {
-    AUTO(free_ptr) char *version = NULL;
-    AUTO(free_ptr) char *whole = NULL;
+    char version[ANSWER_MAX];
+    char whole[ANSWER_MAX];
 
     int rc = exec(log,
                   "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
                   "PRAGMA cache_size=-512",
                   err);
     if (rc == 0) {
-        rc = ask(log, "PRAGMA user_version", &version, err);
+        rc = ask(log, "PRAGMA user_version", version, err);
     }
-    if (rc == 0 && strcmp(version, "0") == 0) {
+    if (rc < 0) {
+        return rc;
+    }
+    if (strcmp(version, "0") == 0) {
         return make_schema(log, err);
     }
-    if (rc == 0) {
-        rc = ask(log, "PRAGMA quick_check(1)", &whole, err);
-    }
-    if (rc == 0 && strcmp(version, "1") != 0) {
+    if (strcmp(version, "1") != 0) {
         return err_set(err, ERR_CORRUPT, "%s has the schema version %s; %d is known", log->path,
                        version, SCHEMA_VERSION);
     }
+    rc = ask(log, "PRAGMA quick_check(1)", whole, err);
     if (rc == 0 && strcmp(whole, "ok") != 0) {
         return err_set(err, ERR_CORRUPT, "%s is damaged: %s", log->path, whole);
     }

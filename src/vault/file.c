@@ -297,6 +297,20 @@ static int file_scan(struct vault *base, const struct vault_filter *filter, vaul
     return rc;
 }
 
+/* Rename to a name that is not there yet; EEXIST. Some file systems know no such flag, but none
+ * puts a folder over a full one. */
+static int rename_new(int folder, const char *from, const char *to)
+{
+    if (FAULT("vault.rename", EIO)) {
+        return -1;
+    }
+    int rc = renameat2(folder, from, folder, to, RENAME_NOREPLACE);
+    if (rc != 0 && (errno == EINVAL || errno == ENOSYS)) {
+        rc = renameat(folder, from, folder, to);
+    }
+    return rc;
+}
+
 static int rename_aside(struct file_vault *vault, const struct file_place *place,
                         const struct file_origin *origin, struct err *err)
 {
@@ -307,15 +321,14 @@ static int rename_aside(struct file_vault *vault, const struct file_place *place
         AUTO(free_ptr)
         char *name = i == 1 ? xprintf("%s.aside-%s", origin->name, when)
                             : xprintf("%s.aside-%s-%d", origin->name, when, i);
-        if (!FAULT("vault.rename", EIO) &&
-            renameat2(place->origins, origin->name, place->origins, name, RENAME_NOREPLACE) == 0) {
+        if (rename_new(place->origins, origin->name, name) == 0) {
             CRASH_POINT("vault.aside.renamed");
             return file_sync_fd(place->origins, vault->path, err);
         }
         if (errno == ENOENT) {
             return 0; /* nothing there: nothing to put aside */
         }
-        if (errno != EEXIST) {
+        if (errno != EEXIST && errno != ENOTEMPTY) {
             break;
         }
     }
@@ -434,9 +447,9 @@ static int file_check(struct vault *base, struct vault_health *ret, struct deadl
 
 /* ---- for tests ---- */
 
-void vault_file_set_segment_max(struct vault *base, uint64_t bytes)
+void vault_file_set_segment_max(struct vault *vault, uint64_t bytes)
 {
-    of(base)->segment_max = bytes;
+    of(vault)->segment_max = bytes;
 }
 
 const struct vault_ops vault_file_ops = {

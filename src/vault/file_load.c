@@ -1,4 +1,5 @@
 /* An origin's files -> struct file_origin, reading as little as can be trusted. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -195,7 +196,7 @@ static int prove_last(struct walk *walk, uint64_t before, struct err *err)
     }
     if (prove(walk, &proved, err) < 0) {
         return err_context(err, "%s: record %llu", walk->reader.path,
-                           (unsigned long long)(walk->segment->last - walk->segment->first + 1));
+                           (unsigned long long)walk->segment->last + 1 - walk->segment->first);
     }
     walk->segment->hash = proved.hash;
     return 0;
@@ -287,8 +288,10 @@ static bool is_there_after_all(const struct file_load *load, uint64_t first)
 /* A segment goes on where the one before it ended. ERR_BUSY: look again. */
 static int check_place(const struct file_load *load, size_t i, struct err *err)
 {
-    const struct file_segment *segment = &load->origin->segments[i];
-    const struct file_segment *before = i == 0 ? NULL : segment - 1;
+    const struct file_segment *segments = load->origin->segments;
+    assert(segments != NULL && i < load->origin->segment_count);
+    const struct file_segment *segment = &segments[i];
+    const struct file_segment *before = i == 0 ? NULL : &segments[i - 1];
     uint64_t due = before == NULL ? 1 : before->last + 1;
     static const struct sha256 ZERO;
     const struct sha256 *prev = before == NULL ? &ZERO : &before->hash;
@@ -319,7 +322,9 @@ static int load_segments(const struct file_load *load, struct err *err)
         struct file_segment *segment = &origin->segments[i];
         bool tail = i + 1 == origin->segment_count;
         segment->last = segment->first - 1;
-        segment->hash = i == 0 ? (struct sha256){0} : segment[-1].hash;
+        if (i > 0) {
+            segment->hash = origin->segments[i - 1].hash;
+        }
         rc = tail && !segment->sealed ? walk_segment(load, segment, true, 0, err)
                                       : load_whole_segment(load, segment, err);
         if (rc == 0) {
@@ -446,8 +451,10 @@ static void take_head(struct file_origin *origin)
 {
     size_t count = origin->segment_count;
 
-    origin->seq = count == 0 ? 0 : origin->segments[count - 1].last;
-    origin->hash = count == 0 ? (struct sha256){0} : origin->segments[count - 1].hash;
+    if (count > 0) {
+        origin->seq = origin->segments[count - 1].last;
+        origin->hash = origin->segments[count - 1].hash;
+    }
 }
 
 int file_load_all(const struct file_load *load, struct err *err)

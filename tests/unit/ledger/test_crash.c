@@ -6,6 +6,8 @@
  */
 #include "ledger/chain.h"
 
+#ifdef HOLDFAST_FAULTS
+
 #include <fcntl.h>
 #include <signal.h>
 
@@ -384,3 +386,12 @@ int main(void)
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+#else /* a build without crash points */
+
+int main(void)
+{
+    return 0;
+}
+
+#endif

@@ -123,6 +123,38 @@ static void callers_that_wait_share_a_commit(void **state)
     assert_verifies(home);
 }
 
+/* A transaction that serves many fails for a reason that only one of them has. */
+static void what_breaks_a_batch_is_tried_one_by_one(void **state)
+{
+#ifdef HOLDFAST_FAULTS
+    struct home *home = *state;
+    struct worker workers[THREADS];
+    struct worker slow_one = {.home = home, .rounds = 3};
+
+    for (unsigned i = 0; i < slow_one.rounds; i++) {
+        put(home, id_of(i), "to be deleted");
+    }
+    home_close(home);
+    home->judge = &slow_judge;
+    home_open(home);
+    assert_int_equal(pthread_create(&slow_one.thread, NULL, delete_slowly, &slow_one), 0);
+    (void)usleep(5000);
+    fault_set("ledger.sql.odd:150");
+    for (unsigned i = 0; i < THREADS; i++) {
+        start(&workers[i], home, i + 1, 1, 1);
+    }
+    size_t refused = join(workers, THREADS);
+    assert_int_equal(join(&slow_one, 1), 0);
+    fault_set(NULL);
+    assert_true(refused <= 1); /* when it met a batch of one */
+    assert_int_equal(counts_of(home).memories, THREADS - refused);
+    assert_verifies(home);
+#else
+    (void)state;
+    skip();
+#endif
+}
+
 static void nobody_is_forgotten_in_the_queue(void **state)
 {
     struct home *home = *state;
@@ -324,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(callers_that_wait_share_a_commit),
+        TEST(what_breaks_a_batch_is_tried_one_by_one),
         TEST(nobody_is_forgotten_in_the_queue),
         TEST(a_full_queue_makes_callers_wait_at_the_door),
         TEST(the_log_is_brought_into_the_file),

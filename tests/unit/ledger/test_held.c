@@ -247,6 +247,30 @@ static void a_held_session_or_project_falls_back_too(void **state)
     assert_verifies(home);
 }
 
+static void a_held_project_and_session_are_announced_again(void **state)
+{
+    AUTO(memory_done) struct memory memory = memory_of("brought in by mistake");
+    AUTO(session_done) struct session session;
+    struct home *home = *state;
+    struct reader *reader;
+    struct err err = ERR_INIT;
+
+    memory.session_id = id_of(5);
+    struct written first = put_memory(home, &memory); /* 3, behind its project and session */
+    decide(home, id_of(900), DECISION_UNDONE, 1, first.seq);
+    assert_int_equal(counts_of(home).projects, 0);
+    assert_int_equal(put_memory(home, &memory).seq, 7); /* 5 and 6: they are announced again */
+    assert_int_equal(counts_of(home).projects, 1);
+    assert_int_equal(counts_of(home).sessions, 1);
+    session_init(&session);
+    assert_ok(read_begin(home->ledger, &reader, &err), &err);
+    assert_ok(read_session(reader, &memory.session_id, &session, &err), &err);
+    read_end(reader);
+    assert_int_equal(session.version, 2);
+    assert_int_equal(put_memory(home, &memory).seq, 8);
+    assert_verifies(home);
+}
+
 static void wrong_ranges_are_refused_and_leave_nothing(void **state)
 {
     AUTO(decision_done) struct decision decision;
@@ -304,6 +328,86 @@ static void what_is_released_before_it_comes_is_not_held(void **state)
     assert_content(*state, id_of(5), NULL);
     assert_content(*state, id_of(6), "x");
     assert_verifies(*state);
+}
+
+/* As many ranges as a decision may have, none of them here yet. */
+static void many_ranges_may_be_expected(void **state)
+{
+    AUTO(decision_done) struct decision decision;
+    struct draft draft = {
+        .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "test"};
+    struct home *home = *state;
+    struct written written;
+    struct err err = ERR_INIT;
+
+    decision_init(&decision);
+    decision.alert = id_of(900);
+    decision.rule = xstrdup("r");
+    decision.actor = xstrdup("a");
+    decision.summary = xstrdup("s");
+    decision.person = xstrdup("");
+    decision.started_us = HOME_NOW_US;
+    for (uint64_t i = RANGES_MAX; i > 0; i--) {
+        ranges_add(&decision.ranges, &a.origin, i * 2);
+    }
+    assert_int_equal(decision.ranges.count, RANGES_MAX);
+    assert_ok(write_draft(home, &draft, &written, &err), &err);
+    assert_written(&written);
+    home_close(home);
+    home_open(home);
+    for (unsigned i = 1; i <= 8; i++) {
+        import(home, chain_memory(&a, PUT(id_of(i), "x", 1)));
+        assert_content(home, id_of(i), i % 2 == 0 ? NULL : "x");
+    }
+    decision.kind = DECISION_ACCEPTED;
+    assert_ok(write_draft(home, &draft, &written, &err), &err);
+    assert_written(&written);
+    assert_int_equal(home->ledger->store->expected_count, 0);
+    for (unsigned i = 1; i <= 8; i++) {
+        assert_content(home, id_of(i), "x");
+    }
+    import(home, chain_memory(&a, PUT(id_of(9), "x", 1)));
+    import(home, chain_memory(&a, PUT(id_of(10), "x", 1)));
+    assert_content(home, id_of(10), "x");
+    assert_verifies(home);
+}
+
+/* Nobody held them: the decision is on record, and nothing else happens. */
+static void accepting_what_was_not_held_is_quick(void **state)
+{
+    struct home *home = *state;
+    uint64_t rows;
+
+    for (unsigned i = 0; i < 200; i++) {
+        put(home, id_of(i), "x");
+    }
+    rows = store_rows_written(home->ledger->store);
+    decide(home, id_of(900), DECISION_ACCEPTED, 1, 201);
+    assert_true(store_rows_written(home->ledger->store) - rows < 10);
+    assert_int_equal(counts_of(home).memories, 200);
+}
+
+static void a_held_task_falls_back_too(void **state)
+{
+    struct change change = {
+        .kind = KIND_TASK, .op = OP_PUT, .id = "T-1", .version = 1, .at_us = HOME_NOW_US};
+    struct thing_row row;
+    struct home *home = *state;
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < 2; i++) {
+        buf_reset(&a.body);
+        assert_ok(buf_add_c(&a.body, "{}", &err), &err);
+        import(home, chain_next(&a, change));
+        change.version++;
+    }
+    import(home, chain_decision(&b, id_of(900), 1, DECISION_HELD, a.origin, 2, 2));
+    assert_ok(thing_find(home->ledger->store, KIND_TASK, "T-1", &row, &err), &err);
+    assert_int_equal(row.version, 1);
+    assert_int_equal(key_seq(row.last_key), 2);
+    import(home, chain_decision(&b, id_of(900), 2, DECISION_ACCEPTED, a.origin, 2, 2));
+    assert_ok(thing_find(home->ledger->store, KIND_TASK, "T-1", &row, &err), &err);
+    assert_int_equal(row.version, 2);
 }
 
 static void late_decisions_count_in_the_order_of_their_versions(void **state)
@@ -591,6 +695,10 @@ int main(void)
         TEST(new_versions_go_above_held_ones),
         TEST(two_alerts_must_both_let_go),
         TEST(a_held_session_or_project_falls_back_too),
+        TEST(a_held_project_and_session_are_announced_again),
+        TEST(many_ranges_may_be_expected),
+        TEST(accepting_what_was_not_held_is_quick),
+        TEST(a_held_task_falls_back_too),
         TEST(wrong_ranges_are_refused_and_leave_nothing),
         TEST(a_decision_may_come_before_what_it_holds),
         TEST(what_is_released_before_it_comes_is_not_held),

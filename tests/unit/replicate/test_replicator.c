@@ -382,6 +382,20 @@ static void a_pause_holds_everything_until_it_ends(void **state)
     assert_same(rig);
 }
 
+static void one_that_starts_paused_asks_nothing_of_the_vault(void **state)
+{
+    struct rig *rig = *state;
+
+    uint64_t seq = rig_remember(rig, "waits");
+    rig->options.paused = true;
+    rig_start(rig);
+    rig_until(rig_status(rig).head_seq == seq);
+    assert_int_equal(opens(), 0);
+    replicator_pause(rig->replicator, false);
+    rig_drain(rig);
+    assert_same(rig);
+}
+
 static void a_vault_that_hangs_does_not_hold_up_the_end(void **state)
 {
     struct rig *rig = *state;
@@ -485,6 +499,7 @@ int main(void)
         FAKE_TEST(a_lost_sync_log_is_made_up_for_by_the_vault),
         FAKE_TEST(a_sync_log_that_fails_stops_nothing),
         FAKE_TEST(a_pause_holds_everything_until_it_ends),
+        FAKE_TEST(one_that_starts_paused_asks_nothing_of_the_vault),
         FAKE_TEST(a_vault_that_hangs_does_not_hold_up_the_end),
         FAKE_TEST(a_vault_that_is_down_is_an_answer),
         FAKE_TEST(a_stop_answers_those_who_wait),

@@ -601,7 +601,7 @@ static void calls_end_by_their_deadline(void **state)
 
 #define CONTRACT(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
-int driver_contract_run(const struct contract_subject *driver)
+int driver_contract_run(const struct contract_subject *tested)
 {
     const struct CMUnitTest driver_contract[] = {
         CONTRACT(a_new_vault_is_empty_and_has_an_identity),
@@ -629,6 +629,6 @@ int driver_contract_run(const struct contract_subject *driver)
         CONTRACT(calls_end_by_their_deadline),
     };
 
-    subject = driver;
+    subject = tested;
     return cmocka_run_group_tests(driver_contract, NULL, NULL);
 }

@@ -19,6 +19,6 @@ struct contract_subject {
 };
 
 /* As cmocka_run_group_tests: the number of tests that failed. */
-int driver_contract_run(const struct contract_subject *subject);
+int driver_contract_run(const struct contract_subject *tested);
 
 #endif

@@ -88,7 +88,7 @@ static struct outcome run_writer(const char *folder, const char *crash_at, const
 {
     struct outcome outcome = {.acked = 0};
     int ends[2];
-    unsigned long long seq;
+    char line[64];
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid_t pid = fork();
@@ -110,8 +110,8 @@ static struct outcome run_writer(const char *folder, const char *crash_at, const
     }
     FILE *said = fdopen(ends[0], "r");
     assert_non_null(said);
-    while (fscanf(said, "%llu", &seq) == 1) {
-        outcome.acked = seq;
+    while (fgets(line, sizeof(line), said) != NULL) {
+        outcome.acked = strtoull(line, NULL, 10);
     }
     (void)fclose(said);
     assert_int_equal(waitpid(pid, &outcome.status, 0), pid);

@@ -279,6 +279,30 @@ static void an_empty_sector_far_from_the_end_is_damage(void **state)
     buf_done(&content);
 }
 
+/* Neither eats memory: a line has a limit, compressed or not. */
+static void a_line_without_end_is_damage(void **state)
+{
+    struct box *box = *state;
+    AUTO(free_ptr) char *plain = box_file(box, BOX_SEGMENT_1);
+    AUTO(free_ptr) char *sealed = box_file(box, BOX_SEGMENT_1 ".zst");
+    AUTO(free_ptr) char *bytes = xmalloc((size_t)32 << 20);
+    AUTO(free_ptr) char *command = xprintf("zstd -q --rm %s -o %s", plain, sealed);
+    struct err err = ERR_INIT;
+    uint64_t seen;
+
+    chain_grow(&box->chain, 1, 10);
+    box_append(box, 1, 1);
+    memset(bytes, 'a', (size_t)32 << 20);
+    place_write(plain, (struct str){bytes, (size_t)32 << 20});
+    box_reopen(box);
+    assert_refused(box_try_scan(box, &seen, &err), &err, ERR_CORRUPT, BOX_SEGMENT_1 ": record 1");
+    if (system("command -v zstd >/dev/null") == 0) {
+        assert_int_equal(system(command), 0);
+        box_reopen(box);
+        assert_refused(box_try_scan(box, &seen, &err), &err, ERR_CORRUPT, ".zst: record 1");
+    }
+}
+
 /* ---- flipped bytes ---- */
 
 /* Reads all of a vault that was damaged; 0 when that went well and gave what was sent. */
@@ -542,6 +566,7 @@ int main(void)
         BOX_TEST(a_power_failure_in_the_middle_of_an_append_loses_nothing_acknowledged),
         BOX_TEST(zeros_elsewhere_are_damage),
         BOX_TEST(an_empty_sector_far_from_the_end_is_damage),
+        BOX_TEST(a_line_without_end_is_damage),
         BOX_TEST(a_flipped_byte_names_its_file_and_record),
         BOX_TEST(a_flipped_byte_of_a_last_gap_is_found),
         BOX_TEST(a_flipped_byte_of_a_late_change_is_found),
