@@ -286,7 +286,7 @@ static int make_plan(struct run *run, struct err *err)
     return result;
 }
 
-static int make_it_so(struct run *run, struct err *err)
+static int activate_plan(struct run *run, struct err *err)
 {
     const struct recover_context *context = run->context;
     struct err ignored = ERR_INIT;
@@ -320,7 +320,7 @@ static int run_all(struct run *run, struct err *err)
     }
     close_readers(run);
     if (result == 0 && !run->request->dry_run && plan_has_work(&run->plan)) {
-        result = make_it_so(run, err);
+        result = activate_plan(run, err);
     }
     return result;
 }

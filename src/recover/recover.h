@@ -63,8 +63,7 @@ typedef void recover_progress_fn(void *arg, const char *step, uint64_t done, uin
 struct recover_context {
     struct ledger *ledger;
     struct index *index; /* reopened after activation; may be NULL */
-    struct vault
-        *vault; /* opened (may be read-only); NULL with at_us: from the own journal alone */
+    struct vault *vault; /* opened, may be read-only; NULL with at_us: the own journal alone */
     const char *vault_spec;
     recover_progress_fn *progress;
     void *progress_arg;
@@ -72,20 +71,24 @@ struct recover_context {
 };
 
 /*
- * Plan, and unless dry_run stage, validate and activate. A vault that can't be read is
+ * Stage, validate, plan, and unless dry_run activate. A vault that can't be read is
  * ERR_UNAVAILABLE, damage is ERR_CORRUPT: both leave the live ledger as it was. Running it twice
  * recovers 0 the second time.
  */
 int recover_run(const struct recover_context *context, const struct recover_request *request,
                 struct recover_report *ret, struct err *err) MUST_CHECK;
 
-/* Take the last recovery (or the given one) out of the current view. ERR_NOT_FOUND when there is
- * none. */
+/*
+ * Take the last recovery that was not undone (or the given one) out of the current view.
+ * ret->recovered_count is how many memories it had brought. ERR_NOT_FOUND when there is none.
+ */
 int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source,
                  struct recover_report *ret, struct err *err) MUST_CHECK;
 
-/* Remove what a recovery that died left in home/staging. Called by the engine before it opens the
- * ledger. */
+/*
+ * Remove what a recovery that died left in home/staging; one that is alive keeps its things. Called
+ * by the engine before it opens the ledger.
+ */
 int recover_clean(const char *home, struct err *err) MUST_CHECK;
 
 #endif
