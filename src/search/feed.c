@@ -12,7 +12,7 @@ struct op {
     size_t content_len;
     size_t tags_len;
     struct uuid id;
-    uint64_t version; /* 1: it was nowhere before */
+    uint64_t version; /* 1: this is its first change, and it was nowhere before; 0: not known */
 };
 
 struct batch {
@@ -132,6 +132,9 @@ static int add_memory(struct batch *batch, const struct change *change, struct e
         return result;
     }
     bool in_hand = where.seq == change->seq && uuid_eq(&where.origin, &change->origin);
+    if (!in_hand) {
+        where.version = 0; /* whichever change made it so, it may have been elsewhere before */
+    }
     return add_current(batch, &id, &where, in_hand ? change : NULL, err);
 }
 
@@ -228,17 +231,28 @@ static int drop(struct batch *batch, int64_t place, uint64_t key, const struct u
 
 /* ---- memories that moved to another session or project ---- */
 
-/* Where a memory's earlier changes said it was. */
+/* Where a memory's changes say it is or was. */
 struct past {
     struct batch *batch;
+    int64_t here; /* its place now */
     uint64_t *keys;
     size_t count;
     size_t capacity;
+    char *project; /* of the first change */
+    struct uuid session;
+    bool moved; /* others have another project or session */
     int64_t *blocks;
     size_t block_count;
-    int64_t found_place; /* -1: none yet */
+    int64_t found_place;
     uint64_t found_key;
 };
+
+static void past_done(struct past *past)
+{
+    free(past->keys);
+    free(past->project);
+    free(past->blocks);
+}
 
 static bool has_block(const struct past *past, int64_t block)
 {
@@ -263,6 +277,12 @@ static int add_past(void *arg, const struct change *change, const struct memory 
         past->keys = xrealloc(past->keys, past->capacity * sizeof(*past->keys));
     }
     past->keys[past->count++] = cursors_key(past->batch->cursors, &change->origin, change->seq);
+    if (past->project == NULL) {
+        past->project = xstrdup(memory->project_id);
+        past->session = memory->session_id;
+    }
+    past->moved |= strcmp(past->project, memory->project_id) != 0 ||
+                   !uuid_eq(&past->session, &memory->session_id);
     int result = read_blocks(past->batch->reader, memory->project_id, &memory->session_id, &blocks,
                              &count, err);
     for (size_t i = 0; result == 0 && i < count; i++) {
@@ -279,9 +299,10 @@ static int find_key(void *arg, const struct doc_chunk *chunk)
     struct past *past = arg;
 
     for (int i = 0; i < DOCS_PER_CHUNK; i++) {
-        for (size_t j = 0; j < past->count && chunk->docs[i].key != 0; j++) {
+        int64_t place = chunk->no * DOCS_PER_CHUNK + i;
+        for (size_t j = 0; j < past->count && chunk->docs[i].key != 0 && place != past->here; j++) {
             if (chunk->docs[i].key == past->keys[j]) {
-                past->found_place = chunk->no * DOCS_PER_CHUNK + i;
+                past->found_place = place;
                 past->found_key = past->keys[j];
                 return 1;
             }
@@ -298,7 +319,6 @@ static int drop_past(struct past *past, const struct op *op, struct err *err)
     for (size_t i = 0; i < past->block_count && result == 0; i++) {
         int64_t first = past->blocks[i] * INDEX_CHUNKS_PER_BLOCK;
         bool own;
-        past->found_place = -1;
         result =
             index_file_chunks(file, first, first + INDEX_CHUNKS_PER_BLOCK - 1, find_key, past, err);
         if (result > 0) {
@@ -311,42 +331,38 @@ static int drop_past(struct past *past, const struct op *op, struct err *err)
     return result;
 }
 
-/* Nothing of it is at the memory's place though it was changed before: it may still be where it
- * was. */
+/* A memory that was changed before may be where it was then. Most never move, which their history
+ * tells. */
 static int drop_elsewhere(struct batch *batch, const struct op *op, struct err *err)
 {
-    struct past past = {.batch = batch};
+    AUTO(past_done) struct past past = {.batch = batch, .here = op->place};
 
     int result = read_history(batch->reader, &op->id, add_past, &past, err);
-    if (result == 0) {
-        result = drop_past(&past, op, err);
-    }
-    free(past.keys);
-    free(past.blocks);
-    return result;
+    return result == 0 && past.moved ? drop_past(&past, op, err) : result;
+}
+
+static int put_op(struct batch *batch, const struct op *op, struct err *err)
+{
+    struct str content = {batch->text.data + op->text, op->content_len};
+    struct str tags = {content.ptr + op->content_len, op->tags_len};
+
+    return index_file_put(batch->file, op->place, &op->doc, content, tags, err);
 }
 
 static int apply(struct batch *batch, const struct op *op, struct err *err)
 {
-    struct doc there;
+    struct doc there = {.key = 0};
     bool own = false;
 
     int result = index_file_doc(batch->file, op->place, &there, err);
-    if (result < 0 || (there.key == op->doc.key && there.key != 0)) {
-        return result;
-    }
-    if (there.key != 0) {
+    bool done = there.key != 0 && there.key == op->doc.key;
+    if (result == 0 && !done && there.key != 0) {
         result = drop(batch, op->place, there.key, &op->id, &own, err);
     }
-    if (result == 0 && !own && op->version != 1) {
+    if (result == 0 && (op->version == 0 || (op->version > 1 && !done && !own))) {
         result = drop_elsewhere(batch, op, err);
     }
-    if (result < 0 || op->doc.key == 0) {
-        return result;
-    }
-    const char *text = batch->text.data + op->text;
-    return index_file_put(batch->file, op->place, &op->doc, (struct str){text, op->content_len},
-                          (struct str){text + op->content_len, op->tags_len}, err);
+    return result == 0 && !done && op->doc.key != 0 ? put_op(batch, op, err) : result;
 }
 
 static int apply_all(struct batch *batch, struct err *err)

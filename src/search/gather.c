@@ -134,10 +134,10 @@ int gatherer_new(struct index_file *file, struct gatherer **ret, struct err *err
     static const char tagged[] = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid";
     static const char sql[] =
         "SELECT 1 FROM words WHERE words MATCH ? AND holdfast_gather(words) ORDER BY rowid";
-    struct fts5_api *api;
+    struct fts5_api *api = NULL;
 
     int result = words_fts5_api(&file->conn, &api, err);
-    if (result < 0) {
+    if (result < 0 || api == NULL) {
         return result;
     }
     struct gatherer *gatherer = xcalloc(1, sizeof(*gatherer));

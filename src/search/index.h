@@ -3,10 +3,14 @@
  * deleted at any time.
  *
  * One thread keeps it up to date, in batches, a moment after the commit (never on the way to an
- * acknowledgement). A search first waits, by its deadline, until the index has what was committed
- * before it was asked, so that one reads one's own writes. FTS5 with `porter unicode61
- * remove_diacritics 2`; rowid = the memory's place, so that turn, the two before it and the session
- * are neighbours in every posting list and windows are scored in one pass (docs/search.md).
+ * acknowledgement). FTS5 without contents, `porter holdfast` (words.h); rowid = the memory's place,
+ * so that turn, the two before it and the session are neighbours in every posting list and windows
+ * are scored in one pass (docs/search.md).
+ *
+ * A search first waits, by its deadline, until the index has what was committed before it was
+ * asked, so that one reads one's own writes. At the deadline, or when the index can't go on (a full
+ * disk), it answers with what there is. With nothing to answer from it fails: ERR_TIMEOUT while an
+ * index is made, else with what stops the index.
  *
  * Thread: start and stop by the engine; search from any thread.
  */
@@ -19,19 +23,21 @@ struct index;
 
 #define INDEX_VERSION 1 /* another one on disk is rebuilt */
 
-/* Open or make home/live/index.db and start keeping it. A damaged, foreign or older file is thrown
- * away and rebuilt (it is derived). */
+/* Start keeping home/live/index.db. A damaged, foreign, unfinished or older file, or one of another
+ * ledger, is thrown away and rebuilt (it is derived), now or whenever that shows. Fails only for
+ * want of a thread: what is wrong with the file is told by index_wait. */
 int index_start(struct ledger *ledger, struct index **ret, struct err *err) MUST_CHECK;
 void index_stop(struct index *index);
 
-/* The ledger's folder was exchanged: follow it. Called by the engine after a recovery was
- * activated. */
+/* The ledger's folder was exchanged: follow it. Called after a recovery was activated. Returns when
+ * the new file is open, which may still have to be rebuilt. Fails with what stops the index. */
 int index_reopen(struct index *index, struct err *err) MUST_CHECK;
 
 /* Give back what its connections have cached, as soon as there is nothing to index. */
 void index_trim(struct index *index);
 
-/* Wait until all that is committed now is indexed. ERR_TIMEOUT. */
+/* Wait until all that is committed now is indexed. ERR_TIMEOUT, ERR_CANCELLED (shutdown), or what
+ * stops the index: ERR_FULL, ERR_IO, ... */
 int index_wait(struct index *index, struct deadline deadline, struct err *err) MUST_CHECK;
 uint64_t index_behind(struct index *index); /* changes that are not indexed yet */
 
@@ -43,7 +49,8 @@ struct search_query {
     const char
         *text; /* words, "exact phrases"; everything else is text too: no query is a syntax error */
     size_t limit;                /* 1..SEARCH_LIMIT_MAX */
-    struct memory_filter filter; /* exact: nothing that does not pass is ever returned */
+    struct memory_filter filter; /* exact: nothing that does not pass is ever returned; its words
+                                    still count for its neighbours */
 };
 
 struct search_hit {
@@ -53,14 +60,19 @@ struct search_hit {
     char *snippet; /* heap; words found are between [ and ] */
 };
 
-/* Best first; ties by created_at descending, id. Heap array, search_hits_free. A query without any
- * word that is indexed finds nothing. */
+/*
+ * Best first; ties by created_at descending, id. Heap array, search_hits_free. A query without any
+ * word that is indexed finds nothing. A hit has one of the query's words or stands at most two
+ * behind one that has, in the same session; the latter not when the query is one word or phrases
+ * only. filter.with_deleted is not looked at: what is deleted is never found. ERR_INVALID (limit),
+ * ERR_LIMIT (query), else as said above.
+ */
 int index_search(struct index *index, const struct search_query *query, struct deadline deadline,
                  struct search_hit **ret_hits, size_t *ret_count, struct err *err) MUST_CHECK;
 void search_hits_free(struct search_hit *hits, size_t count);
 
-/* For a recovery: build index.db for a staged ledger in its folder, fed while it is staged, on a
- * thread of its own. */
+/* For a recovery: build index.db for a staged ledger in its folder. One thread at a time; an
+ * unfinished one is known as such and rebuilt later. */
 struct index_builder;
 int index_builder_start(const char *folder, struct index_builder **ret, struct err *err) MUST_CHECK;
 /* After the staged ledger.db is complete and closed: read what is current there and index it. */

@@ -20,16 +20,13 @@ static const char *const texts[INDEX_FILE_STATEMENTS] = {
     [INDEX_DROP] = "INSERT INTO words(words, rowid, content, tags) VALUES('delete', ?, ?, ?)",
     [INDEX_CHUNK_GET] = "SELECT chunk, body FROM docs WHERE chunk = ?",
     [INDEX_CHUNK_RANGE] = "SELECT chunk, body FROM docs WHERE chunk BETWEEN ? AND ? ORDER BY chunk",
-    [INDEX_CHUNK_PUT] =
-        "INSERT INTO docs(chunk, body) VALUES(?, ?) ON CONFLICT(chunk) DO UPDATE SET "
-        "body = excluded.body",
+    [INDEX_CHUNK_PUT] = "INSERT OR REPLACE INTO docs(chunk, body) VALUES(?, ?)",
     [INDEX_CHUNK_DROP] = "DELETE FROM docs WHERE chunk = ?",
     [INDEX_TOTALS] = "SELECT docs, words, blocks, sessions, session_words FROM totals",
     [INDEX_TOTALS_PUT] =
         "UPDATE totals SET docs = ?, words = ?, blocks = ?, sessions = ?, session_words = ?",
     [INDEX_CURSORS] = "SELECT no, origin, seq, hash FROM cursors ORDER BY no",
-    [INDEX_CURSOR_PUT] = "INSERT INTO cursors(no, origin, seq, hash) VALUES(?, ?, ?, ?)"
-                         " ON CONFLICT(no) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+    [INDEX_CURSOR_PUT] = "INSERT OR REPLACE INTO cursors(no, origin, seq, hash) VALUES(?, ?, ?, ?)",
 };
 
 static const char schema[] =

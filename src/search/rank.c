@@ -181,7 +181,10 @@ static int doc_of(struct block_docs *docs, int64_t place, struct doc *ret, struc
     } else {
         chunk = session_chunk(docs, no);
     }
-    *ret = chunk == NULL ? (struct doc){.key = 0} : chunk->docs[place % DOCS_PER_CHUNK];
+    *ret = (struct doc){.key = 0};
+    if (chunk != NULL) {
+        *ret = chunk->docs[place % DOCS_PER_CHUNK];
+    }
     return 0;
 }
 

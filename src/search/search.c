@@ -336,7 +336,7 @@ static int search_ranked(struct index *index, struct search *search, struct err 
 static int search_once(struct index *index, struct search *search, struct err *err)
 {
     int result = searcher_take(index, &search->searcher, err);
-    if (result < 0) {
+    if (result < 0 || search->searcher == NULL) {
         return result;
     }
     query_terms_parse(search->searcher->words, str_of(search->query->text), &search->terms);

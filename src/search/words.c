@@ -310,10 +310,10 @@ int words_fts5_api(struct conn *conn, struct fts5_api **ret, struct err *err)
 int words_register(struct conn *conn, struct words_tally *tally, struct err *err)
 {
     fts5_tokenizer self = {.xCreate = create, .xDelete = destroy, .xTokenize = tokenize};
-    fts5_api *api;
+    fts5_api *api = NULL;
 
     int result = words_fts5_api(conn, &api, err);
-    if (result < 0) {
+    if (result < 0 || api == NULL) {
         return result;
     }
     struct context *context = xcalloc(1, sizeof(*context));
@@ -355,10 +355,10 @@ static int tokenizer_make(fts5_api *api, const char *name, const char *base, str
 
 int words_new(struct conn *conn, struct words **ret, struct err *err)
 {
-    fts5_api *api;
+    fts5_api *api = NULL;
 
     int result = words_fts5_api(conn, &api, err);
-    if (result < 0) {
+    if (result < 0 || api == NULL) {
         return result;
     }
     struct words *words = xcalloc(1, sizeof(*words));
