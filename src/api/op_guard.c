@@ -125,8 +125,8 @@ int op_health(const struct op_call *call, struct op_reply *reply, struct err *er
 
 int op_shutdown(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
+    (void)call; /* the server stops the daemon once this answer has been sent */
     (void)err;
-    wake_cancel(call->shutdown);
     reply->document = json_pack("{s:b}", "stopping", 1);
     return 0;
 }

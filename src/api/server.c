@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/handlers.h"
 #include "api/socket.h"
 #include "base/num.h"
 
@@ -48,15 +49,21 @@ static void request_free(struct request *request)
     free(request);
 }
 
+/* A request is over, its answer sent. The daemon stops only now when it was asked to: not before
+ * whoever asked has been told. */
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
     struct server *server = arg;
+    struct request *request = *state;
 
     (void)connection;
     (void)code;
-    engine_note_call(server->engine);
-    request_free(*state);
+    if (request && request->op && request->op->handler == op_shutdown &&
+        request->refused.code == ERR_NONE) {
+        wake_cancel(server->shutdown);
+    }
+    request_free(request);
     *state = NULL;
 }
 
