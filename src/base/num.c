@@ -1,6 +1,5 @@
 #include "base/num.h"
 
-#include <endian.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -111,46 +110,4 @@ int num_parse_double(struct str s, double min, double max, const char *what, dou
     }
     *ret = value;
     return 0;
-}
-
-uint16_t be16_get(const void *p)
-{
-    uint16_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return htobe16(v);
-}
-
-uint32_t be32_get(const void *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return htobe32(v);
-}
-
-uint64_t be64_get(const void *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return htobe64(v);
-}
-
-void be16_put(void *p, uint16_t v)
-{
-    v = htobe16(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-void be32_put(void *p, uint32_t v)
-{
-    v = htobe32(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-void be64_put(void *p, uint64_t v)
-{
-    v = htobe64(v);
-    memcpy(p, &v, sizeof(v));
 }

@@ -4,6 +4,8 @@
 #ifndef HOLDFAST_BASE_NUM_H
 #define HOLDFAST_BASE_NUM_H
 
+#include <endian.h>
+
 #include "base/buf.h"
 
 /* The whole of s must be a decimal number within [min, max]; ERR_INVALID says what is allowed.
@@ -26,11 +28,47 @@ static inline int num_hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-uint16_t be16_get(const void *p);
-uint32_t be32_get(const void *p);
-uint64_t be64_get(const void *p);
-void be16_put(void *p, uint16_t v);
-void be32_put(void *p, uint32_t v);
-void be64_put(void *p, uint64_t v);
+/* Big-endian numbers at any address; inline, because decoders do little else. */
+static inline uint16_t be16_get(const void *p)
+{
+    uint16_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return be16toh(v);
+}
+
+static inline uint32_t be32_get(const void *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return be32toh(v);
+}
+
+static inline uint64_t be64_get(const void *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return be64toh(v);
+}
+
+static inline void be16_put(void *p, uint16_t v)
+{
+    v = htobe16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void be32_put(void *p, uint32_t v)
+{
+    v = htobe32(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void be64_put(void *p, uint64_t v)
+{
+    v = htobe64(v);
+    memcpy(p, &v, sizeof(v));
+}
 
 #endif
