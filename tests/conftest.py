@@ -1,4 +1,4 @@
-"""What all tests in Python share: homes in temporary folders, whose daemons are stopped at the end."""
+"""What all tests in Python share: homes in temporary folders, whose daemons are stopped at the end; a real Neo4j."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from support import neo4j as neo4j_support  # noqa: E402
+from support.certificates import Certificates  # noqa: E402
+from support.fault_proxy import FaultProxy  # noqa: E402
 from support.home import Home  # noqa: E402
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # not in xdist's workers
+        neo4j_support.make_shared_folder()
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        neo4j_support.end_shared()
 
 
 @pytest.fixture
@@ -30,3 +43,43 @@ def homes(tmp_path):
 @pytest.fixture
 def home(homes):
     return homes()
+
+
+@pytest.fixture
+def neo4j_server():
+    """The session's one real Neo4j: running, empty, and this test's alone."""
+    with neo4j_support.lease() as server:
+        yield server
+
+
+@pytest.fixture
+def neo4j_servers(tmp_path):
+    """Make servers of the test's own: neo4j_servers("a", settings={...}); not started yet."""
+    made: list[neo4j_support.Neo4j] = []
+
+    def make(name: str = "neo4j", **options) -> neo4j_support.Neo4j:
+        made.append(neo4j_support.Neo4j(tmp_path / name, **options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill9()
+
+
+@pytest.fixture
+def fault_proxies():
+    """Make proxies: fault_proxies(port)."""
+    made: list[FaultProxy] = []
+
+    def make(port: int) -> FaultProxy:
+        made.append(FaultProxy(port))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))

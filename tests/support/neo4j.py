@@ -1,0 +1,66 @@
+"""A real Neo4j for tests: one server for all workers of a pytest session, and servers of a test's own.
+
+The shared one is started by the first test that wants it and ended by the session's first process (conftest.py). A test has
+it by the fixture `neo4j_server`: alone (other workers wait), running, and empty. What a test kills, the next one starts again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from neo4j_server import USER, Server
+
+SHARED = "HOLDFAST_TEST_NEO4J"  # the folder of the shared server's home, in the environment of all workers
+
+
+class Neo4j(Server):
+    """A server below a temporary folder; the password it was last given is in password_file."""
+
+    def __init__(self, home: Path, **options):
+        software = os.environ.get("HOLDFAST_NEO4J")
+        assert software, "HOLDFAST_NEO4J is not set: it says where Neo4j's jars are; ./dev test and ./dev pytest set it"
+        super().__init__(Path(software), home, **options)
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        return USER, self.password
+
+    def driver(self, port: int | None = None, **options):
+        """The official driver, on this server or on a proxy's port before it. Close it."""
+        import neo4j
+
+        return neo4j.GraphDatabase.driver(f"bolt://127.0.0.1:{port or self.bolt_port}", auth=self.auth, **options)
+
+    def change_password(self, new: str) -> None:
+        self.query("ALTER CURRENT USER SET PASSWORD FROM $old TO $new", "system", old=self.password, new=new)
+        self.password_file.write_text(new + "\n")
+
+
+def make_shared_folder() -> None:
+    """In the first process, before workers start."""
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="holdfast-neo4j-")
+
+
+def end_shared() -> None:
+    """In the first process, when all workers are done."""
+    folder = Path(os.environ.pop(SHARED))
+    if (folder / "home").exists():
+        Neo4j(folder / "home").kill9()  # its data is not needed any more
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def lease():
+    """The shared server for one test alone."""
+    folder = Path(os.environ[SHARED])
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = Neo4j(folder / "home")
+        server.start()
+        server.empty()
+        yield server
