@@ -228,7 +228,7 @@ static int check_version(const struct bolt_connection *c, const struct bolt_valu
 static int take_hello(struct bolt_connection *c, const struct bolt_value *map, bool manifest,
                       struct bolt_error *error)
 {
-    struct bolt_value hints;
+    struct bolt_value hints = {.type = BOLT_NULL};
     int rc = manifest ? check_version(c, map, error) : 0;
 
     if (rc == 0) {
@@ -237,9 +237,8 @@ static int take_hello(struct bolt_connection *c, const struct bolt_value *map, b
     if (rc == 0) {
         rc = keep(&c->connection_id, &c->info.connection_id, map, "connection_id", error);
     }
-    if (rc == 0 && bolt_map_get(map, "hints", &hints)) {
-        take_hints(c, &hints);
-    }
+    (void)bolt_map_get(map, "hints", &hints); /* older servers have none */
+    take_hints(c, &hints);
     c->info.legacy_times = c->version.major < 5 && !patched_utc(map);
     return rc;
 }

@@ -55,7 +55,8 @@ static const char *const AUTH_CODES[] = {
     "Neo.ClientError.Security.AuthenticationRateLimit",
 };
 
-static void PRINTF(2, 0) format_message(struct bolt_error *error, const char *format, va_list args)
+PRINTF(2, 0)
+static void format_message(struct bolt_error *error, const char *format, va_list args)
 {
     char text[2 * BOLT_MESSAGE_TEXT_MAX];
     int len = vsnprintf(text, sizeof(text), format, args);
@@ -67,8 +68,8 @@ static void PRINTF(2, 0) format_message(struct bolt_error *error, const char *fo
     bolt_error_text(error->message, sizeof(error->message), (struct bolt_string){text, size});
 }
 
-static int PRINTF(3, 0)
-    fail_v(struct bolt_error *error, enum bolt_err kind, const char *format, va_list args)
+PRINTF(3, 0)
+static int fail_v(struct bolt_error *error, enum bolt_err kind, const char *format, va_list args)
 {
     error->kind = kind;
     error->code[0] = '\0';

@@ -203,15 +203,23 @@ int bolt_flush(struct bolt_connection *connection, int64_t deadline_ms, struct b
     return rc < 0 ? rc : connection_flush(connection, deadline_ms, error);
 }
 
+/* With nothing in flight there may be signs of life in the buffer, but no message. */
 bool bolt_is_alive(struct bolt_connection *connection)
 {
+    struct bolt_connection *c = connection;
+    const unsigned char *message = NULL;
+    size_t size = 0;
     struct bolt_error error;
-    bool some = true;
+    bool some = false;
 
-    if (!connection->dead && rx_waiting(&connection->rx) == 0) {
-        (void)read_some(connection, &some, &error); /* it is dead then: that is the answer */
+    if (!c->dead && c->count == 0) {
+        int rc = rx_next(&c->rx, &message, &size, &error);
+        if (rc == 0) {
+            rc = read_some(c, &some, &error); /* marks it dead: that is the answer */
+        }
+        c->dead = c->dead || rc != 0;
     }
-    return !connection->dead;
+    return !c->dead;
 }
 
 int64_t bolt_last_used_ms(const struct bolt_connection *connection)
