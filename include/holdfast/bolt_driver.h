@@ -5,7 +5,7 @@
  * bolt.h is the manual of a connection; this is what stands on it. A driver keeps connections and
  * lends them; with neo4j:// it asks the cluster which of its servers read and which write. A
  * session runs transactions, one after the other, each seeing what those before it wrote
- * (bookmarks). docs/bolt.md is the guide, examples/bolt_query.c a program to copy.
+ * (bookmarks). docs/bolt-driver.md is the guide.
  *
  *   struct bolt_driver_options options = {.connection = {.uri = "neo4j://localhost", .auth = …}};
  *   bolt_driver_open(&options, &driver, &error);
@@ -140,7 +140,8 @@ BOLT_CHECK int bolt_driver_acquire(struct bolt_driver *driver, const struct bolt
 /*
  * Take it back. A RESET ends what was begun on it and rolls it back, within BOLT_RESET_MS, or it is
  * closed. outcome: how its last use failed, NULL if it did not; the driver learns from it: which
- * server does not write, is gone, or wants us to log on again.
+ * server does not write, is gone, or wants us to log on again. After BOLT_ERR_TIMEOUT, _CANCELLED
+ * and _COMMIT_UNKNOWN it is closed at once, so that no deadline is passed.
  */
 BOLT_API void bolt_driver_release(struct bolt_driver *driver, struct bolt_connection *connection,
                                   const struct bolt_error *outcome);

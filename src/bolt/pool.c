@@ -289,6 +289,13 @@ static struct pooled *learn(struct bolt_driver *driver, struct member *member,
     return lost || (traits & BOLT_TRAIT_STALE_AUTH) != 0 ? retire_idle(member) : NULL;
 }
 
+/* Not one that answered nothing by the caller's deadline: it would be waited for past it. */
+static bool worth_a_reset(const struct bolt_error *outcome)
+{
+    return outcome->kind != BOLT_ERR_TIMEOUT && outcome->kind != BOLT_ERR_CANCELLED &&
+           outcome->kind != BOLT_ERR_COMMIT_UNKNOWN;
+}
+
 void bolt_pool_return(struct bolt_driver *driver, struct pooled *pooled, bool clean,
                       const struct bolt_error *outcome)
 {
@@ -296,9 +303,9 @@ void bolt_pool_return(struct bolt_driver *driver, struct pooled *pooled, bool cl
     struct pooled *retired = NULL;
     struct bolt_error dead;
 
-    /* A connection that was cancelled, or whose time was over, may be saved by a RESET. */
     bool good = bolt_is_alive(pooled->connection);
     bool lost = !good && outcome != NULL;
+    good = good && (outcome == NULL || worth_a_reset(outcome));
     if (good && !clean) {
         good = bolt_reset(pooled->connection, bolt_deadline_in(BOLT_RESET_MS), &dead) == 0;
     }

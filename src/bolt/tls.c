@@ -313,7 +313,8 @@ static int set_name(struct tls *tls, struct bolt_error *error)
                        : SSL_set1_host(tls->ssl, host);
 
     if (done == 1 && !address) {
-        done = (int)SSL_set_tlsext_host_name(tls->ssl, host);
+        /* OpenSSL's macro casts to void *, but doesn't write. */
+        done = (int)SSL_set_tlsext_host_name(tls->ssl, (char *)(uintptr_t)host);
     }
     return done == 1 ? 0 : openssl_failed("naming the host", error);
 }

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from support.bolt_tool import BoltTool
+from support.home import eventually
 
 CREATE = "CREATE (n:N {name: 'one'}) RETURN 1"
 COUNT = "MATCH (n:N) RETURN count(n)"
@@ -116,8 +117,7 @@ def test_a_server_killed_under_load_loses_nothing_that_was_called_done(neo4j_ser
     neo4j_server.query("CREATE CONSTRAINT FOR (n:N) REQUIRE n.id IS UNIQUE")
     tool = tools(neo4j_server)
     tool.send("hammer 4 300 CREATE (n:N {id: $thread * 1000 + $turn}) RETURN 1")
-    while count(neo4j_server) < 50:
-        pass
+    eventually(lambda: count(neo4j_server) >= 50)
     neo4j_server.kill9()
     neo4j_server.restart()
     done, unknown, failed = tool.answer().numbers
@@ -169,8 +169,8 @@ def test_a_connection_that_a_balancer_forgot_is_found_out(neo4j_server, tools, p
     tool = tools(neo4j_server, proxy, idle_check_ms=1)
     assert tool.ask("verify").ok
     proxy.set("drop_on_idle", idle_s=0.05)
-    while proxy.fired == 0:
-        pass
+    eventually(lambda: proxy.fired)
+    proxy.set("pass")  # for new connections; the one that was forgotten stays so
     assert tool.ask(f"write {CREATE}").numbers == [1]  # the work was not even begun on it
     assert tool.stats()["checked"] >= 1 and tool.stats()["opened"] == 2
 
@@ -202,16 +202,16 @@ def test_a_commit_not_answered_by_the_deadline_is_unknown(neo4j_server, tools, p
 @pytest.mark.parametrize("at", range(0, 130, 9))
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_reset_at_any_byte_tells_the_truth(neo4j_server, tools, proxy, at, direction):
-    """Counted from the begin of the connection: handshake, logon, transaction."""
+    """Counted from the begin of the connection: handshake, logon, transaction. The deadline leaves no time for a retry."""
     proxy.set("reset_at_byte", at=at * 10 if direction == "up" else at * 4, direction=direction)
-    answer = tools(neo4j_server, proxy, retry_ms=1).ask(f"write {CREATE}")
+    answer = tools(neo4j_server, proxy, deadline_ms=800).ask(f"write {CREATE}")
     there = count(neo4j_server)
     if answer.ok:
         assert there == 1
     elif answer.kind == "commit_unknown":
         assert there in (0, 1)
     else:
-        assert there == 0 and answer.kind in ("lost", "connect"), answer
+        assert there == 0 and answer.kind in ("lost", "connect", "timeout"), answer
 
 
 # ---- what is no Bolt server, or none that answers ----

@@ -325,6 +325,7 @@ static void a_commit_that_is_not_answered_in_time_is_unknown_too(void **state)
     fake_fault(f->servers[0], BOLT_REQUEST_COMMIT, FAKE_STALL, 1, NULL);
     assert_int_equal(write_once(f, &job, bolt_deadline_in(1500)), -BOLT_ERR_COMMIT_UNKNOWN);
     assert_int_equal(job.calls, 1);
+    assert_int_equal(fake_count(f->servers[0], BOLT_REQUEST_RESET), 0); /* nobody waits for more */
     assert_int_equal(stats(f).lent, 0);
 }
 
