@@ -76,6 +76,7 @@ def test_a_database_that_does_not_exist(neo4j_server, tools):
     assert answer.kind == "server"
 
 
+@pytest.mark.threads
 def test_deadlocks_of_eight_writers_are_tried_again(neo4j_server, tools):
     neo4j_server.query("CREATE (:C {id: 0, n: 0}), (:C {id: 1, n: 0})")
     query = "MATCH (a:C {id: $thread % 2}) SET a.n = a.n + 1 WITH a MATCH (b:C) WHERE b <> a SET b.n = b.n + 1 RETURN 1"
