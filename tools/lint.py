@@ -145,7 +145,7 @@ def lint_cppcheck(build):
 
 
 def lint_shell():
-    scripts = [name for name in ("dev", ".ci/run") if (ROOT / name).exists()]
+    scripts = [name for name in ("dev", ".ci/run", "tools/static_library.sh") if (ROOT / name).exists()]
     done = run(["shellcheck", "--format=gcc", *scripts])
     return done.stdout if done.returncode else ""
 
