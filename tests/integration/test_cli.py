@@ -1,7 +1,10 @@
 """What a person types, against a daemon that starts by itself."""
 
 import json
+import os
+import socket
 import subprocess
+import threading
 
 from support.home import binary, new_id
 
@@ -124,6 +127,33 @@ def test_a_second_engine_is_refused_and_told_who_holds_the_home(home):
     home.call("remember", "x")
     refused = home.call("--no-daemon", "status", check=False)
     assert refused.status == 1 and "pid" in refused.err and str(home.daemon_pid()) in refused.err
+
+
+def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
+    """The kernel takes connections for a process that was killed until it has closed the process's files."""
+    home.json("remember", "kept")
+    home.kill()
+    (home.path / "daemon.sock").unlink(missing_ok=True)
+    folder = os.open(home.path, os.O_PATH)
+    dying = socket.socket(socket.AF_UNIX)
+    dying.bind(f"/proc/self/fd/{folder}/daemon.sock")  # shorter than a socket's address may be
+    os.close(folder)
+    dying.listen()
+    met = []
+
+    def die() -> None:
+        for _ in range(2):  # the look whether somebody listens, and the question
+            met.append(dying.accept()[0])
+        met[1].recv(1)
+        dying.close()
+        for connection in met:
+            connection.close()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    status = home.json("status")
+    thread.join()
+    assert len(met) == 2 and status["memories"] == 1
 
 
 def test_stdout_holds_json_alone(home):
