@@ -469,6 +469,7 @@ static int start_daemon(const struct client *client, struct err *err)
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return err_errno(err, ERR_INTERNAL, errno, "can't make a pipe");
     }
+    (void)fflush(NULL); /* what is printed so far is not printed by a child again */
     pid_t child = fork();
     if (child == 0) {
         if (fork() == 0) { /* the daemon is init's child, so that nobody has to wait for it */

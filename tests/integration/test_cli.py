@@ -6,7 +6,10 @@ import socket
 import subprocess
 import threading
 
+import pytest
 from support.home import binary, new_id
+
+pytestmark = pytest.mark.threads
 
 
 def test_a_memory_is_remembered_found_shown_and_forgotten(home):

@@ -234,12 +234,13 @@ static void the_index_takes_over_from_the_map(void **state)
 static void more_sessions_than_are_cached_are_no_problem(void **state)
 {
     struct place *place = *state;
+    unsigned count = unit_times(BLOCKS_CACHED_MAX + 100);
     struct err err = ERR_INIT;
 
     open_store(place, STORE_BULK);
     begin(place);
     for (unsigned round = 0; round < 2; round++) {
-        for (unsigned i = 0; i < BLOCKS_CACHED_MAX + 100; i++) {
+        for (unsigned i = 0; i < count; i++) {
             take(place, chain_memory(&place->a, PUT(id_of(i * 2 + round), "x", 1,
                                                     .session = id_of(1000000 + i))));
         }
@@ -247,7 +248,7 @@ static void more_sessions_than_are_cached_are_no_problem(void **state)
     commit(place);
     assert_ok(store_seal(place->store, &err), &err);
     close_store(place);
-    assert_int_equal(look(place).memories, 2 * (BLOCKS_CACHED_MAX + 100));
+    assert_int_equal(look(place).memories, 2 * count);
 }
 
 /* ---- marks and rollbacks ---- */
