@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import pytest
-from support.home import binary, new_id
+from support.home import binary, eventually, new_id
 
 pytestmark = pytest.mark.threads
 
@@ -157,6 +157,13 @@ def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
     status = home.json("status")
     thread.join()
     assert len(met) == 2 and status["memories"] == 1
+
+
+def test_an_idle_daemon_gives_back_what_its_caches_hold(homes):
+    home = homes(config="daemon:\n  project: test\n  log_level: debug\n")
+    home.remember_many([f"note {i}" for i in range(20)])
+    eventually(lambda: "event=engine.quiet" in (home.path / "daemon.log").read_text())
+    assert len(home.export()) == 20
 
 
 def test_stdout_holds_json_alone(home):
