@@ -102,3 +102,15 @@ def test_alerts_recovery_and_verification(home, told):
     alerts = told("alerts")
     assert "put it back:  holdfast resolve" in alerts and "it was meant: holdfast resolve" in alerts
     assert "Would recover 0 memories" in told("recover", "--dry-run")
+
+
+def test_the_manual_page_has_every_command_and_option(home):
+    page = home.call("help", "man").out
+    requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
+    assert requests == {".TH", ".SH", ".SS", ".TP", ".B"} and "\t" not in page
+    words = page.replace("\\-", "-")
+    shown = home.call("help").out
+    for verb in re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", shown, re.MULTILINE):
+        assert re.search(rf"^\.SS {verb}\b", words, re.MULTILINE), verb
+    for option in ("--jsonl FILE|-", "--undo", "--at TIME", "--history", "--no-daemon", "--tag TEXT"):
+        assert f".B {option}\n" in words, option
