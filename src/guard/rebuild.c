@@ -146,32 +146,10 @@ static bool is_blank(size_t old_len, const char *content, size_t len)
            (old_len >= BLANK_LEAST_BYTES && len < old_len / 10);
 }
 
-/* The ranges are sorted, and don't touch. */
-static bool is_within(const struct ranges *ranges, const struct change *change)
-{
-    size_t low = 0;
-    size_t high = ranges->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct range *range = &ranges->items[middle];
-        int order = uuid_cmp(&range->origin, &change->origin);
-        if (order == 0 && change->seq >= range->from && change->seq <= range->to) {
-            return true;
-        }
-        if (order < 0 || (order == 0 && range->to < change->seq)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return false;
-}
-
 static bool is_accepted(const struct rebuild *rebuild, const struct change *change)
 {
     for (size_t i = 0; i < rebuild->accepted_count; i++) {
-        if (is_within(&rebuild->accepted[i], change)) {
+        if (ranges_contain(&rebuild->accepted[i], &change->origin, change->seq)) {
             return true;
         }
     }
@@ -209,8 +187,8 @@ static bool is_of_use(const struct past *past, const struct effect *effect)
 {
     const struct rebuild *rebuild = past->rebuild;
     int64_t age_ms = rebuild->now_ms - mono_of(rebuild, effect->at_us);
-    bool takes =
-        effect->kind == EFFECT_DELETE || effect->blanked || effect->new_bytes < effect->old_bytes;
+    bool takes = (effect->kind == EFFECT_DELETE && effect->old_bytes > 0) || effect->blanked ||
+                 effect->new_bytes < effect->old_bytes;
 
     return takes || past->has_effects || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT];
 }
@@ -232,11 +210,11 @@ static void look_at_change(struct past *past, const struct change *change,
     struct rebuild *rebuild = past->rebuild;
     bool deleted = memory->deleted_us != TIME_NONE;
 
-    if (!past->is_there || (past->is_deleted && deleted) || change->at_us < rebuild->cutoff_us) {
+    if (!past->is_there || change->at_us < rebuild->cutoff_us) {
         return;
     }
     if (held) {
-        if (deleted) {
+        if (deleted && !past->is_deleted) {
             window_actor_held(windows_actor(&rebuild->guard->windows, change->source),
                               mono_of(rebuild, change->at_us), 1);
         }

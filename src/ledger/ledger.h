@@ -49,7 +49,8 @@ struct effect {
     bool content_changed;
     bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
                      (of 20 bytes or more) */
-    size_t old_bytes;     /* of content */
+    size_t old_bytes;     /* of content; 0 when the memory was deleted: nothing is lost, but what is
+                             above a deletion is held with it */
     size_t new_bytes;     /* 0 for a deletion */
     uint64_t old_version; /* the highest this memory had, held ones too */
     uint64_t new_version;
@@ -71,7 +72,8 @@ struct judge_view {
 struct ledger_judge {
     void *arg;
     /* Append to ret_decisions (array of capacity JUDGE_DECISIONS_MAX) and count them; the ledger
-     * frees them. 0 or error: then the request fails. */
+     * frees them. Each one's ranges are sorted by origin and seq. 0 or error: then the request
+     * fails. */
     int (*judge)(void *arg, const struct effect *effects, size_t count,
                  const struct judge_view *view, struct decision *ret_decisions, size_t *ret_count,
                  struct err *err);

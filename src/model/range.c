@@ -36,14 +36,29 @@ void ranges_add(struct ranges *ranges, const struct uuid *origin, uint64_t seq)
     ranges->items[ranges->count++] = (struct range){.origin = *origin, .from = seq, .to = seq};
 }
 
-bool ranges_contain(const struct ranges *ranges, const struct uuid *origin, uint64_t seq)
+size_t ranges_find(const struct ranges *sorted, const struct uuid *origin, uint64_t seq)
 {
-    for (size_t i = 0; i < ranges->count; i++) {
-        if (holds(&ranges->items[i], origin, seq)) {
-            return true;
+    size_t low = 0;
+    size_t high = sorted->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct range *range = &sorted->items[middle];
+        int order = uuid_cmp(&range->origin, origin);
+        if (order < 0 || (order == 0 && range->to < seq)) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return false;
+    return low;
+}
+
+bool ranges_contain(const struct ranges *sorted, const struct uuid *origin, uint64_t seq)
+{
+    size_t at = ranges_find(sorted, origin, seq);
+
+    return at < sorted->count && holds(&sorted->items[at], origin, seq);
 }
 
 uint64_t ranges_total(const struct ranges *ranges)

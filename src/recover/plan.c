@@ -152,8 +152,8 @@ static int compare(struct comparing *comparing, const struct prospect *prospect,
         return err->code == ERR_NOT_FOUND ? 0 : result;
     }
     *ret_was_here = true;
-    bool brought = spans_contain(&plan->imported, &prospect->origin, prospect->seq) ||
-                   spans_contain(&plan->hidden, &prospect->origin, prospect->seq);
+    bool brought = ranges_contain(&plan->imported, &prospect->origin, prospect->seq) ||
+                   ranges_contain(&plan->hidden, &prospect->origin, prospect->seq);
     bool same = was.seq == prospect->seq && uuid_eq(&was.origin, &prospect->origin);
     *ret = brought && !same ? NEWER : SKIPPED;
     return 0;

@@ -14,8 +14,6 @@ void spans_put(struct ranges *spans, const struct uuid *origin, uint64_t from, u
 void spans_put_all(struct ranges *spans, const struct ranges *more);
 void spans_sort(struct ranges *spans); /* sorts and joins what touches */
 
-bool spans_contain(const struct ranges *spans, const struct uuid *origin, uint64_t seq);
-
 /* What is in a and not in b, added to *ret (initialised; sorted when it was empty). */
 void spans_subtract(const struct ranges *a, const struct ranges *b, struct ranges *ret);
 /* What is in both, added to *ret likewise. */

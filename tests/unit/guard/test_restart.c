@@ -242,22 +242,23 @@ static void write_one(struct place *place, const struct draft *draft)
     written_done(&written, 1);
 }
 
-/* Something to a memory that is there. */
+/* Something to a memory; one that is deleted is brought back, or its tombstone written again. */
 static void act_by_chance(struct place *place, uint64_t *seed)
 {
     static const char *const actors[] = {"cli", "mcp:a", "mcp:b", "mcp:c", "http:d"};
     unsigned number = 1 + (unsigned)chance(seed, PROJECT_MAX);
     AUTO(free_ptr) char *content = content_of(&place->home, id_of(number));
 
-    if (content == NULL) {
-        return;
-    }
-    AUTO(memory_done) struct memory memory = memory_of(content);
+    AUTO(memory_done)
+    struct memory memory = memory_of(content != NULL ? content : "what was deleted comes back");
     struct draft draft = {
         .kind = KIND_MEMORY, .op = OP_PUT, .memory = &memory, .source = actors[chance(seed, 5)]};
     memory.id = draft.id = id_of(number);
     memory.importance = (double)chance(seed, 100) / 100;
-    switch (chance(seed, 6)) {
+    if (content == NULL && chance(seed, 2) == 0) {
+        memory.deleted_us = place->home.env.us;
+    }
+    switch (content == NULL ? 5 : chance(seed, 6)) {
     case 0:
         draft.op = OP_DELETE;
         break;
@@ -277,7 +278,7 @@ static void act_by_chance(struct place *place, uint64_t *seed)
         memory.content_len = strlen(memory.content);
         break;
     default:
-        break; /* its importance */
+        break; /* its importance, or that it is deleted */
     }
     write_one(place, &draft);
 }
