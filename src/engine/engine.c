@@ -154,6 +154,7 @@ static int start_vaults(struct engine *engine, struct err *err)
                                                  engine->config.sync.backoff_initial_ms,
                                              .backoff_max_ms = engine->config.sync.backoff_max_ms,
                                              .check_ms = REPLICATOR_CHECK_MS,
+                                             .paused = engine->paused || engine->writes_stopped,
                                              .ledger = engine->ledger,
                                              .log = engine->log,
                                              .arg = engine,
@@ -293,10 +294,10 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     engine->paused = sync_flag_get(engine->log, FLAG_PAUSED, &paused, &none) == 0;
     free(paused);
     note_guard_switch(engine);
+    engine_alerts_changed(engine); /* before anything may be sent */
     if (start_vaults(engine, err) != 0) {
         return -(int)err->code;
     }
-    engine_alerts_changed(engine);
     return notifier_start(engine->ledger, engine->log, &engine->config, on_alert, engine,
                           &engine->notifier, err);
 }
