@@ -73,6 +73,8 @@ struct replicator_status {
 void replicator_status(struct replicator *replicator, struct replicator_status *ret);
 
 /*
+ * The questions below wait. Their errors name the vault.
+ *
  * Try now, compare the vault's heads, and wait until everything that was in the journal at the call
  * is acknowledged (or a dead letter). ERR_UNAVAILABLE when that attempt fails, ERR_TIMEOUT,
  * ERR_PAUSED, ERR_CANCELLED.

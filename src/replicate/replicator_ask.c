@@ -290,7 +290,8 @@ int replicator_replay(struct replicator *r, uint64_t *ret_replayed, struct err *
     int rc = replay(r, &answer, err);
     ask_end(r);
     if (rc == 0 && answer.err.code != ERR_NONE) {
-        rc = err_copy(err, &answer.err);
+        (void)err_copy(err, &answer.err);
+        rc = err_context(err, "vault %s", r->name);
     }
     if (rc == 0) {
         *ret_replayed = answer.replayed;

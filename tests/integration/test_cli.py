@@ -126,6 +126,19 @@ def test_a_second_engine_is_refused_and_told_who_holds_the_home(home):
     assert refused.status == 1 and "pid" in refused.err and str(home.daemon_pid()) in refused.err
 
 
+def test_an_error_names_the_vault_once(home):
+    home.call("remember", "it waits")
+    home.call("stop")
+    home.vault.rename(home.folder / "away")
+    home.vault.write_text("a file, where the vault was")
+    for args in (["sync"], ["sync", "--replay"], ["remember", "--ack", "vault", "it waits, too"]):
+        failed = home.call(*args, check=False)
+        assert failed.status == 4, failed.err
+        assert failed.err.count("vault vault") == 1, failed.err
+    failed = home.call("recover", "--from", "vault", check=False)
+    assert failed.status != 0 and failed.err.count(f"vault file:{home.vault}") == 1, failed.err
+
+
 def test_stdout_holds_json_alone(home):
     for args in (["remember", "x"], ["status"], ["verify"], ["sync"]):
         json.loads(home.call("--json", *args).out)

@@ -346,6 +346,10 @@ static void a_sync_log_that_fails_stops_nothing(void **state)
     assert_same(rig);
     assert_int_equal(rig_status(rig).queue, 0);
     assert_true(strstr(rig->trouble, "sync.db") != NULL);
+    uint64_t replayed;
+    struct err err = ERR_INIT;
+    assert_refused(replicator_replay(rig->replicator, &replayed, &err), &err, ERR_UNAVAILABLE,
+                   "vault v: ");
     FAKE_SET(rejects, "poison");
     rig_remember(rig, "poison");
     rig_remember(rig, "fine");
