@@ -5,6 +5,7 @@
  * lately the history is read, and its effects are made again.
  */
 #include "guard/guard_internal.h"
+#include "ledger/read_recover.h"
 
 #define CHUNK_FIRST 4096 /* changes read at once, from the end backwards; doubled until MAX */
 #define CHUNK_MAX 65536
@@ -26,7 +27,7 @@ struct rebuild {
     size_t effect_count;
     size_t effect_capacity;
 
-    struct ranges *accepted; /* of each alert that a person accepted since */
+    struct ranges *accepted; /* of each alert that a person accepted since; of recoveries */
     size_t accepted_count;
     struct alert *open;
     size_t open_count;
@@ -308,21 +309,42 @@ static int note_alert(void *arg, const struct alert *alert, struct err *err)
     return 0;
 }
 
-static int read_accepted(struct rebuild *rebuild, struct err *err)
+static struct ranges *add_accepted(struct rebuild *rebuild)
 {
-    rebuild->accepted = xcalloc(rebuild->open_count + 1, sizeof(*rebuild->accepted));
-    for (size_t i = 0; i < rebuild->open_count; i++) {
-        if (rebuild->open[i].state != ALERT_ACCEPTED) {
-            continue;
-        }
-        int result = read_alert_ranges(rebuild->reader, &rebuild->open[i].id,
-                                       &rebuild->accepted[rebuild->accepted_count], err);
-        if (result < 0) {
-            return result;
-        }
-        rebuild->accepted_count++;
+    rebuild->accepted =
+        xrealloc(rebuild->accepted, (rebuild->accepted_count + 1) * sizeof(*rebuild->accepted));
+    struct ranges *added = &rebuild->accepted[rebuild->accepted_count++];
+    ranges_init(added);
+    return added;
+}
+
+/* A person asked for what a recovery brought or took back, as for what was accepted. */
+static int note_recovery(void *arg, const struct decision *decision, struct err *err)
+{
+    const struct ranges *from = &decision->ranges;
+
+    (void)err;
+    if (from->count > 0) {
+        struct ranges *to = add_accepted(arg);
+        to->items = xmalloc(from->count * sizeof(*to->items));
+        memcpy(to->items, from->items, from->count * sizeof(*to->items));
+        to->count = to->capacity = from->count;
+        ranges_sort(to);
     }
     return 0;
+}
+
+static int read_accepted(struct rebuild *rebuild, struct err *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < rebuild->open_count && result == 0; i++) {
+        if (rebuild->open[i].state == ALERT_ACCEPTED) {
+            result = read_alert_ranges(rebuild->reader, &rebuild->open[i].id, add_accepted(rebuild),
+                                       err);
+        }
+    }
+    return result < 0 ? result : read_recoveries(rebuild->reader, note_recovery, rebuild, err);
 }
 
 static int note_time(void *arg, const struct change *change, struct err *err)

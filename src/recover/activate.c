@@ -155,7 +155,7 @@ static int record(struct pause *pause, struct err *err)
     spans_subtract(&plan->imported, &plan->excluded, &all);
     spans_put_all(&all, &plan->released);
     spans_put_all(&all, &pause->made);
-    spans_sort(&all);
+    ranges_sort(&all);
     AUTO(free_ptr)
     char *summary = xprintf("%llu memories recovered from %s",
                             (unsigned long long)report->recovered_count, report->from);

@@ -199,7 +199,7 @@ static int stage_missing(struct run *run, struct err *err)
         const struct pipe_part *part = &run->parts.items[i];
         spans_put(&run->plan.imported, &part->origin, part->after + 1, part->until);
     }
-    spans_sort(&run->plan.imported);
+    ranges_sort(&run->plan.imported);
     run->report.changes_imported = run->parts.total;
     return read_folder(run->stage.folder, &run->after, err);
 }

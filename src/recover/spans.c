@@ -16,43 +16,6 @@ void spans_put_all(struct ranges *spans, const struct ranges *more)
     }
 }
 
-static int compare(const void *left, const void *right)
-{
-    const struct range *a = left;
-    const struct range *b = right;
-    int order = uuid_cmp(&a->origin, &b->origin);
-
-    if (order != 0) {
-        return order;
-    }
-    return a->from < b->from ? -1 : a->from > b->from;
-}
-
-static bool touch(const struct range *a, const struct range *b)
-{
-    return uuid_eq(&a->origin, &b->origin) && b->from <= a->to + 1;
-}
-
-void spans_sort(struct ranges *spans)
-{
-    size_t kept = 0;
-
-    if (spans->count == 0) {
-        return;
-    }
-    qsort(spans->items, spans->count, sizeof(*spans->items), compare);
-    for (size_t i = 1; i < spans->count; i++) {
-        struct range *last = &spans->items[kept];
-        const struct range *next = &spans->items[i];
-        if (!touch(last, next)) {
-            spans->items[++kept] = *next;
-        } else if (next->to > last->to) {
-            last->to = next->to;
-        }
-    }
-    spans->count = kept + 1;
-}
-
 /* What of one range is (wanted true) or is not (false) in b. */
 static void split(const struct range *range, const struct ranges *b, bool wanted,
                   struct ranges *ret)

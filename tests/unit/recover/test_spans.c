@@ -36,7 +36,7 @@ static void sorting_joins_what_touches(void **state)
     AUTO(ranges_done) struct ranges ranges = {.items = NULL};
 
     (void)state;
-    spans_sort(&ranges);
+    ranges_sort(&ranges);
     assert_int_equal(ranges.count, 0);
     add(&ranges, 2, 5, 9);
     add(&ranges, 1, 8, 12);
@@ -44,7 +44,7 @@ static void sorting_joins_what_touches(void **state)
     add(&ranges, 1, 1, 3);
     add(&ranges, 1, 2, 6);
     add(&ranges, 2, 7, 8);
-    spans_sort(&ranges);
+    ranges_sort(&ranges);
     assert_int_equal(ranges.count, 3);
     assert_range(&ranges, 0, 1, 1, 6);
     assert_range(&ranges, 1, 1, 8, 12);
@@ -126,8 +126,8 @@ static void arithmetic_agrees_with_its_definition(void **state)
             add(i % 2 == 0 ? &a : &b, (uint8_t)(1 + (seed >> 8) % 2), from,
                 from + (seed >> 24) % 6);
         }
-        spans_sort(&a);
-        spans_sort(&b);
+        ranges_sort(&a);
+        ranges_sort(&b);
         spans_subtract(&a, &b, &rest);
         spans_intersect(&a, &b, &both);
         for (uint8_t number = 1; number <= 2; number++) {
