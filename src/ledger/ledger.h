@@ -140,13 +140,16 @@ void written_done(struct written *written, size_t count); /* frees the messages 
 
 /*
  * Go on as a new installation: what is journaled from now on begins a chain of its own. For a
- * ledger that went back in time, whose next numbers are taken in a vault. Only right after
- * ledger_open, while nobody else knows it.
+ * ledger that went back in time, when a vault has given the numbers behind `after` to what was
+ * forgotten here. What was journaled as `from` behind `after` since then is journaled once more in
+ * the new chain, as it was but for its number, so that the vault can take it. Nothing is done when
+ * this installation is not `from` any more; *ret_renewed tells.
  */
-int ledger_renew_origin(struct ledger *ledger, struct err *err) MUST_CHECK;
+int ledger_renew_origin(struct ledger *ledger, const struct uuid *from, uint64_t after,
+                        bool *ret_renewed, struct err *err) MUST_CHECK;
 
 /* This installation. */
-struct uuid ledger_origin(const struct ledger *ledger);
+struct uuid ledger_origin(struct ledger *ledger);
 const char *ledger_home(const struct ledger *ledger);
 struct env *ledger_env(const struct ledger *ledger);
 
