@@ -249,8 +249,13 @@ static int take_back(struct pause *pause, struct err *err)
 
 static int write_all(struct pause *pause, struct err *err)
 {
+    const struct activation *activation = pause->activation;
+    struct uuid own = ledger_origin(activation->context->ledger);
     int result = store_begin(pause->store, err);
 
+    if (result == 0 && activation->stage->folder != NULL) {
+        result = store_set_origin(pause->store, &own, err); /* it may be another one since */
+    }
     if (result == 0) {
         result = catch_up(pause, err);
     }
