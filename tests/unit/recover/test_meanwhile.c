@@ -170,6 +170,33 @@ static void what_is_written_meanwhile_is_not_taken_back(void **state)
     (void)assert_verifies(&world->home);
 }
 
+static void make_another(struct world *world)
+{
+    put_text(world, (struct text){70, "odd", 1, "made meanwhile"});
+}
+
+/* Between the look at the ledger and its copy. */
+static void what_is_made_meanwhile_is_not_counted_as_recovered(void **state)
+{
+    struct world *world = *state;
+    struct recover_request request = all();
+    struct hook hook = {.step = "copy", .act = make_another};
+    struct recover_report report;
+    struct err err = ERR_INIT;
+
+    put_many(world, 10);
+    sync_all(world);
+    wreck(world);
+    for (unsigned i = 0; i < 20; i++) {
+        put_text(world, (struct text){100 + i, "odd", 1, "here already"});
+    }
+    assert_ok(recover_hooked(world, &request, &hook, &report, &err), &err);
+    assert_int_equal(report.recovered_count, 10);
+    recover_report_done(&report);
+    assert_content(&world->home, id_of(70), "made meanwhile");
+    (void)assert_verifies(&world->home);
+}
+
 static void a_staged_moment_spares_what_is_written_meanwhile(void **state)
 {
     struct world *world = *state;
@@ -346,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_remembered_while_recovering_survives),
         TEST(what_is_written_meanwhile_is_not_taken_back),
+        TEST(what_is_made_meanwhile_is_not_counted_as_recovered),
         TEST(a_staged_moment_spares_what_is_written_meanwhile),
         TEST(one_recovery_at_a_time),
         TEST(a_cancelled_recovery_leaves_nothing),
