@@ -232,6 +232,13 @@ static void print_recovery(const json_t *r)
             number_of(p, "recovered"), number_of(p, "new"), number_of(p, "newer"),
             number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"));
     }
+    size_t i;
+    json_t *gap;
+    json_array_foreach (json_object_get(r, "gaps"), i, gap) {
+        (void)printf("  not in the vault: changes %lld to %lld of origin %s, which it never could "
+                     "take; everything else is here. They may be in another vault.\n",
+                     number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
+    }
     if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count")) {
         (void)printf("Take it back with: holdfast recover --undo\n");
     }

@@ -166,6 +166,19 @@ def test_an_idle_daemon_gives_back_what_its_caches_hold(homes):
     assert len(home.export()) == 20
 
 
+def test_an_error_names_the_vault_once(home):
+    home.call("remember", "it waits")
+    home.call("stop")
+    home.vault.rename(home.folder / "away")
+    home.vault.write_text("a file, where the vault was")
+    for args in (["sync"], ["sync", "--replay"], ["remember", "--ack", "vault", "it waits, too"]):
+        failed = home.call(*args, check=False)
+        assert failed.status == 4, failed.err
+        assert failed.err.count("vault vault") == 1, failed.err
+    failed = home.call("recover", "--from", "vault", check=False)
+    assert failed.status != 0 and failed.err.count(f"vault file:{home.vault}") == 1, failed.err
+
+
 def test_stdout_holds_json_alone(home):
     for args in (["remember", "x"], ["status"], ["verify"], ["sync"]):
         json.loads(home.call("--json", *args).out)
