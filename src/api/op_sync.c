@@ -1,12 +1,34 @@
 /* Vaults: status, sync now, events, dead letters, doctor. */
 #include "api/handlers.h"
 
+#include <sys/statvfs.h>
+
 #include "base/timestamp.h"
 
 #define SYNC_TIMEOUT_DEFAULT_S 60
 #define EVENTS_LIMIT_DEFAULT 20
 #define DOCTOR_DEADLINE_MS 10000
-#define CHECKED_LAG_UNHEALTHY_MS 60000 /* a vault further behind than this is not "well" */
+#define ROOM_LEAST_BYTES ((uint64_t)256 * 1024) /* less on the home's disk: it is full */
+#define CHECKED_LAG_UNHEALTHY_MS 60000          /* a vault further behind than this is not "well" */
+
+/* The ledger can be read and written; err says what is wrong, the caller goes on. */
+static bool ledger_is_well(struct engine *engine, struct err *err)
+{
+    struct statvfs disk;
+
+    if (ledger_health(engine->ledger, err) != 0 || ledger_check_store(engine->ledger, err) != 0) {
+        return false;
+    }
+    if (statvfs(engine->home, &disk) != 0 ||
+        (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_LEAST_BYTES) {
+        return true;
+    }
+    (void)err_set(err, ERR_FULL,
+                  "the disk of %s is full: nothing can be remembered until there is room; what was "
+                  "remembered is safe",
+                  engine->home);
+    return false;
+}
 
 static json_t *time_or_null(int64_t us)
 {
@@ -27,6 +49,12 @@ static json_t *vault_to_json(const struct replicator_status *v)
                      (json_int_t)v->lag_ms, "queue", (json_int_t)v->queue, "dead",
                      (json_int_t)v->dead, "last_ok", time_or_null(v->last_ok_us), "error",
                      v->error[0] ? json_string(v->error) : json_null());
+}
+
+/* It has not been met yet since the start, and nothing speaks against it. */
+static bool connecting(const struct replicator_status *v)
+{
+    return !v->connected && !v->paused && v->error[0] == 0;
 }
 
 struct sync_totals {
@@ -50,7 +78,7 @@ static json_t *vaults_to_json(struct engine *engine, struct replicator_status *s
         totals->failed += v->dead;
         totals->last_us = v->last_ok_us > totals->last_us ? v->last_ok_us : totals->last_us;
         totals->error = v->error[0] ? v->error : totals->error;
-        totals->well = totals->well && v->connected && v->dead == 0 &&
+        totals->well = totals->well && (v->connected || connecting(v)) && v->dead == 0 &&
                        v->lag_ms < CHECKED_LAG_UNHEALTHY_MS &&
                        v->failures <= engine->config.sync.max_retries;
     }
@@ -82,8 +110,7 @@ int op_get_sync_status(const struct op_call *call, struct op_reply *reply, struc
             return -(int)err->code;
         }
     }
-    bool ledger_well = ledger_health(engine->ledger, &trouble) == 0 &&
-                       ledger_check_store(engine->ledger, &trouble) == 0;
+    bool ledger_well = ledger_is_well(engine, &trouble);
     json_t *vaults = vaults_to_json(engine, statuses, &totals);
     bool healthy = ledger_well && totals.well && engine->replicator_count && !engine->paused &&
                    counts.alerts_open == 0 && engine->config.guard.rules.enabled;
@@ -233,10 +260,11 @@ int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *er
     struct spool *spool = &reply->lines;
     int rc;
 
-    bool well = ledger_health(engine->ledger, &trouble) == 0 &&
-                ledger_check_store(engine->ledger, &trouble) == 0;
-    rc = doctor_line(spool, "ledger", well, well ? engine->home : trouble.message,
-                     well ? "" : "stop the daemon, then: holdfast recover", err);
+    bool well = ledger_is_well(engine, &trouble);
+    const char *advice = well                       ? ""
+                         : trouble.code == ERR_FULL ? "make room on that disk"
+                                                    : "stop the daemon, then: holdfast recover";
+    rc = doctor_line(spool, "ledger", well, well ? engine->home : trouble.message, advice, err);
     bool guarded = engine->config.guard.rules.enabled;
     if (rc == 0) {
         rc = doctor_line(spool, "guard", guarded,

@@ -4,11 +4,13 @@
 #include <microhttpd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "api/handlers.h"
 #include "api/socket.h"
+#include "base/file.h"
 #include "base/num.h"
 
 #define SERVER_STACK_BYTES ((size_t)512 * 1024)
@@ -92,14 +94,32 @@ static void copy_label(char *to, size_t size, const char *label)
     to[at] = 0;
 }
 
+/*
+ * Its standard input is its controlling terminal, and it is in the foreground there. A descriptor
+ * of any terminal would not do: /dev/ptmx and a pty of its own are anybody's to open.
+ */
 static bool stands_at_terminal(pid_t pid)
 {
-    char link[64];
-    char target[64] = "";
+    AUTO(free_ptr) char *input = xprintf("/proc/%d/fd/0", (int)pid);
+    AUTO(free_ptr) char *path = xprintf("/proc/%d/stat", (int)pid);
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    struct err ignored = ERR_INIT;
+    struct stat st;
+    int group = 0;
+    int terminal = 0;
+    int foreground = 0;
 
-    (void)snprintf(link, sizeof(link), "/proc/%d/fd/0", (int)pid);
-    ssize_t len = readlink(link, target, sizeof(target) - 1);
-    return len > 0 && (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0);
+    if (stat(input, &st) != 0 || !S_ISCHR(st.st_mode) ||
+        file_read(path, 4096, &text, &ignored) < 0) {
+        return false;
+    }
+    const char *fields = strrchr(text.data, ')'); /* behind the name, which may hold anything */
+    if (!fields || sscanf(fields, ") %*c %*d %d %*d %d %d", &group, &terminal, &foreground) != 3) {
+        return false;
+    }
+    unsigned device = (minor(st.st_rdev) & 0xff) | (major(st.st_rdev) << 8) |
+                      ((minor(st.st_rdev) & ~0xffu) << 12); /* as proc(5) writes it */
+    return terminal != 0 && (unsigned)terminal == device && group == foreground;
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **state,

@@ -95,8 +95,8 @@ static int take_option(const struct op *op, struct args *args, const char *optio
     const struct op_param *p = param_of_option(op, option);
 
     if (!p) {
-        return err_set(err, ERR_USAGE, "%s does not know %s; see: holdfast help %s", op->verb,
-                       option, op->verb);
+        return err_set(err, ERR_USAGE, "%s does not know %s; see: holdfast help %s", help_verb(op),
+                       option, help_verb(op));
     }
     if (p->type == OP_BOOLEAN && !value) {
         json_object_set_new(params, p->name, json_true());
@@ -126,7 +126,7 @@ static int params_from_args(const struct op *op, int argc, char **argv, json_t *
         const struct op_param *p = next_positional(op, params);
         if (!p || !value) {
             rc = err_set(err, ERR_USAGE, "\"%s\" is one argument too many; see: holdfast help %s",
-                         value, op->verb);
+                         value, help_verb(op));
         } else if (strcmp(value, "-") == 0) {
             rc = read_stdin_text(params, p->name, err);
         } else {

@@ -73,13 +73,16 @@ extern const size_t help_extras_count;
 
 /* An option that this program turns into another operation. */
 struct help_option {
-    const char *op, *option, *about; /* the last one: NULL */
+    const char *op, *option, *about; /* op of the last one: NULL */
+    const char *becomes;             /* the operation that runs then; NULL: cmd_import */
 };
 extern const struct help_option help_options[];
 
 #define HELP_PARAM_MAX 96
 void help_param(const struct op_param *p, char *text, size_t size); /* "--tag TEXT" */
 bool help_has_op(const char *verb);
+const char *help_verb(const struct op *op); /* what a person types for it: "recover --undo" has
+                                               "recover" */
 int help_all(void);
 int help_command(const char *verb);
 

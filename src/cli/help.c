@@ -23,10 +23,11 @@ const struct help_extra help_extras[] = {
 const size_t help_extras_count = sizeof(help_extras) / sizeof(help_extras[0]);
 
 const struct help_option help_options[] = {
-    {"remember", "--jsonl FILE|-", "Many at once: a memory object a line."},
-    {"get_memory", "--history", "Every version, oldest first."},
-    {"recover", "--undo", "Take what the last recovery brought out of the current view again."},
-    {NULL, NULL, NULL},
+    {"remember", "--jsonl FILE|-", "Many at once: a memory object a line.", NULL},
+    {"get_memory", "--history", "Every version, oldest first.", "history"},
+    {"recover", "--undo", "Take what the last recovery brought out of the current view again.",
+     "recover_undo"},
+    {NULL, NULL, NULL, NULL},
 };
 
 void help_param(const struct op_param *p, char *text, size_t size)
@@ -44,6 +45,16 @@ void help_param(const struct op_param *p, char *text, size_t size)
     }
     size_t len = strlen(text);
     (void)snprintf(text + len, size - len, "%s", values[p->type]);
+}
+
+const char *help_verb(const struct op *op)
+{
+    for (const struct help_option *o = help_options; o->op && !op->verb; o++) {
+        if (o->becomes && strcmp(o->becomes, op->name) == 0) {
+            return op_by_name(o->op)->verb;
+        }
+    }
+    return op->verb ? op->verb : op->name;
 }
 
 bool help_has_op(const char *verb)

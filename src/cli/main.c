@@ -121,18 +121,14 @@ static const struct op *op_of_verb(const char *verb)
 /* Some verbs carry an option that makes them another operation. */
 static const struct op *variant(const struct op *op, int *argc, char **argv)
 {
-    static const struct {
-        const char *op, *option, *becomes;
-    } variants[] = {{"get_memory", "--history", "history"}, {"recover", "--undo", "recover_undo"}};
-
-    for (size_t v = 0; v < sizeof(variants) / sizeof(variants[0]); v++) {
-        for (int i = 1; strcmp(op->name, variants[v].op) == 0 && i < *argc; i++) {
-            if (strcmp(argv[i], variants[v].option) != 0) {
+    for (const struct help_option *o = help_options; o->op; o++) {
+        for (int i = 1; o->becomes && strcmp(op->name, o->op) == 0 && i < *argc; i++) {
+            if (strcmp(argv[i], o->option) != 0) {
                 continue;
             }
             memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
             --*argc;
-            return op_by_name(variants[v].becomes);
+            return op_by_name(o->becomes);
         }
     }
     return op;

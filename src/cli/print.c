@@ -202,7 +202,10 @@ static void print_status(const json_t *s)
     json_array_foreach (json_object_get(s, "vaults"), i, v) {
         (void)printf("vault %s (%s): %s, has %lld of %lld, lag %lld ms", text_of(v, "name"),
                      text_of(v, "kind"),
-                     json_is_true(json_object_get(v, "connected")) ? "connected" : "NOT connected",
+                     json_is_true(json_object_get(v, "connected")) ? "connected"
+                     : text_of(v, "error")[0] || json_is_true(json_object_get(v, "paused"))
+                         ? "NOT connected"
+                         : "connecting",
                      number_of(v, "acked_seq"), number_of(v, "head_seq"), number_of(v, "lag_ms"));
         if (text_of(v, "error")[0]) {
             (void)printf("\n  ");

@@ -1,5 +1,10 @@
 #include "engine/engine.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/file.h"
 #include "base/log.h"
 
@@ -288,6 +293,31 @@ static int open_ledger(struct engine *engine, const char *who, struct err *err)
     return rc;
 }
 
+/*
+ * The home as it is really called (SQLite opens nothing through a symbolic link), made if missing,
+ * and its owner's alone: what is in it is as private as the agents' work.
+ */
+static int open_home(struct engine *engine, struct err *err)
+{
+    struct stat st;
+
+    if (file_mkdirs(engine->home, 0700, err) != 0) {
+        return -(int)err->code;
+    }
+    char *real = realpath(engine->home, NULL);
+    if (!real) {
+        return err_errno(err, ERR_IO, errno, "the home %s", engine->home);
+    }
+    free(engine->home);
+    engine->home = real;
+    if (stat(real, &st) == 0 && (st.st_mode & 077) != 0 && st.st_uid == geteuid() &&
+        chmod(real, st.st_mode & 0700) == 0) {
+        log_warn("engine.home", "%s was open to others (mode %03o); now only its owner may enter",
+                 real, (unsigned)st.st_mode & 0777);
+    }
+    return 0;
+}
+
 static int open_parts(struct engine *engine, const struct engine_options *options, struct err *err)
 {
     char *paused = NULL;
@@ -328,7 +358,7 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
     } else if (config_default_home(&engine->home, err) != 0) {
         goto fail;
     }
-    if (open_parts(engine, options, err) != 0) {
+    if (open_home(engine, err) != 0 || open_parts(engine, options, err) != 0) {
         goto fail;
     }
     *ret = engine;

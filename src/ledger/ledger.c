@@ -6,7 +6,6 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "ledger/ledger_internal.h"
-#include "ledger/lock.h"
 
 /* ---- the names on disk ---- */
 
@@ -156,7 +155,7 @@ static void init(struct ledger *ledger, const struct ledger_options *options)
     ledger->files[1].path = path_join(ledger->live, "ledger.db-wal");
     ledger->env = options->env;
     ledger->judge = options->judge;
-    ledger->lock_fd = -1;
+    ledger->lock = LOCK_NONE;
     ledger->keeper_pages = EXTEND_PAGES;
     (void)pthread_mutex_init(&ledger->mutex, NULL); /* these can't fail on Linux */
     (void)pthread_mutex_init(&ledger->pool_mutex, NULL);
@@ -188,7 +187,7 @@ static int open_all(struct ledger *ledger, const struct ledger_options *options,
 
     if (result == 0) {
         result = lock_take(ledger->home, options->who == NULL ? "another engine" : options->who,
-                           &ledger->lock_fd, err);
+                           &ledger->lock, err);
     }
     if (result == 0) {
         result = open_store(ledger, err);
@@ -265,7 +264,7 @@ void ledger_close(struct ledger *ledger)
         /* The log holds what is not in the file yet; the next start reads it. */
     }
     store_close(ledger->store);
-    lock_release(&ledger->lock_fd);
+    lock_release(&ledger->lock);
     done(ledger);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "ledger/conn.h"
+#include "ledger/lock.h"
 #include "ledger/origins.h"
 #include "ledger/read.h"
 #include "ledger/store.h"
@@ -48,7 +49,7 @@ struct ledger {
     struct env *env;
     const struct ledger_judge *judge;
     struct uuid origin;
-    int lock_fd;
+    struct lock lock;
 
     pthread_mutex_t mutex;        /* guards all from here to `store`; never held during I/O */
     pthread_cond_t batch_done[2]; /* by parity of the batch */

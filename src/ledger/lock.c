@@ -8,8 +8,9 @@
 
 #include "base/file.h"
 
-static int refuse(const char *home, const char *path, struct err *err)
+static int refuse(const char *home, struct err *err)
 {
+    AUTO(free_ptr) char *path = path_join(home, "lock");
     struct err ignored;
     AUTO(buf_done) struct buf text = BUF_INIT(LOCK_WHO_MAX_BYTES);
 
@@ -46,37 +47,56 @@ static int write_who(int fd, const char *path, const char *who, struct err *err)
     return file_write_all(fd, text, strlen(text), path, err);
 }
 
-int lock_take(const char *home, const char *who, int *ret_fd, struct err *err)
+/* Open and lock; the descriptor, or -ERR_*. */
+static int take_one(const char *home, const char *path, int flags, struct err *err)
 {
-    AUTO(free_ptr) char *path = path_join(home, "lock");
-    AUTO(close_fd) int fd = -1;
+    int fd = -1;
 
     do {
         close_fd(&fd);
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        fd = open(path, flags | O_CLOEXEC, 0600);
         if (fd < 0) {
             return err_errno(err, ERR_IO, errno, "%s", path);
         }
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-            return errno == EWOULDBLOCK ? refuse(home, path, err)
-                                        : err_errno(err, ERR_IO, errno, "%s", path);
+            int why = errno;
+            close_fd(&fd);
+            return why == EWOULDBLOCK ? refuse(home, err) : err_errno(err, ERR_IO, why, "%s", path);
         }
     } while (!still_there(fd, path));
+    return fd;
+}
 
-    int result = write_who(fd, path, who, err);
+int lock_take(const char *home, const char *who, struct lock *ret, struct err *err)
+{
+    AUTO(free_ptr) char *path = path_join(home, "lock");
+    AUTO(lock_release) struct lock lock = LOCK_NONE;
+
+    lock.folder = take_one(home, home, O_RDONLY | O_DIRECTORY, err);
+    if (lock.folder < 0) {
+        return lock.folder;
+    }
+    lock.file = take_one(home, path, O_RDWR | O_CREAT, err);
+    if (lock.file < 0) {
+        return lock.file;
+    }
+    int result = write_who(lock.file, path, who, err);
     if (result == 0) {
-        *ret_fd = fd;
-        fd = -1;
+        *ret = lock;
+        lock = LOCK_NONE;
     }
     return result;
 }
 
-void lock_release(int *fd)
+void lock_release(struct lock *lock)
 {
-    if (*fd >= 0) {
-        if (ftruncate(*fd, 0) < 0) {
+    if (lock->file >= 0) {
+        if (ftruncate(lock->file, 0) < 0) {
             /* The text is for people; the lock is what counts. */
         }
-        close_fd(fd);
+        close_fd(&lock->file);
+    }
+    if (lock->folder >= 0) {
+        close_fd(&lock->folder);
     }
 }

@@ -159,6 +159,33 @@ def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
     assert len(met) == 2 and status["memories"] == 1
 
 
+def test_a_lock_file_that_is_removed_frees_nothing(home):
+    home.json("remember", "kept")
+    pid = home.daemon_pid()
+    (home.path / "lock").unlink()
+    refused = home.call("--no-daemon", "remember", "by a second engine", check=False)
+    assert refused.status == 1 and "another engine holds it" in refused.err
+    assert home.json("remember", "by the first")["seq"] and pid in home.pids
+    assert home.json("stop") == {"stopped": True}
+
+
+def test_a_daemon_without_its_socket_can_still_be_stopped(home):
+    home.json("remember", "kept")
+    (home.path / "daemon.sock").unlink()
+    assert home.json("stop") == {"stopped": True}
+    assert home.json("status")["memories"] == 1
+
+
+def test_a_home_behind_a_link_and_one_open_to_others(home):
+    home.json("remember", "kept")
+    home.call("stop")
+    home.path.chmod(0o777)
+    real, home.path = home.path, home.path.with_name("link")
+    home.path.symlink_to(real)
+    assert home.json("status")["memories"] == 1
+    assert real.stat().st_mode & 0o777 == 0o700
+
+
 def test_an_idle_daemon_gives_back_what_its_caches_hold(homes):
     home = homes(config="daemon:\n  project: test\n  log_level: debug\n")
     home.remember_many([f"note {i}" for i in range(20)])

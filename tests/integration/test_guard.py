@@ -1,10 +1,14 @@
 """Destruction through the doors is held, alerted and put back; ordinary work raises nothing."""
 
+import fcntl
 import json
 import os
+import pathlib
 import pty
 import select
 import subprocess
+import sys
+import termios
 
 from support.home import binary, contents, eventually
 
@@ -129,10 +133,28 @@ def test_without_a_terminal_a_resolution_is_refused(home):
     assert home.alerts() == [alert]
 
 
+def test_a_terminal_that_a_program_opened_is_no_person(home):
+    """A pty of its own, or the device that makes them, as standard input: no terminal that somebody sits at."""
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    [alert] = home.alerts()
+    leader, follower = pty.openpty()
+    with open("/dev/ptmx", "rb+", buffering=0) as device:
+        for terminal in (device.fileno(), follower, leader):
+            door = "import sys, pathlib; sys.path[:0] = [sys.argv[1]]; from support.door import Door; from types import SimpleNamespace as N;"
+            door += "print(Door(N(path=pathlib.Path(sys.argv[2]))).call('POST', f'/api/alerts/{sys.argv[3]}/resolve', {'action': 'accept', 'confirm': sys.argv[3]}))"
+            args = [sys.executable, "-c", door, str(pathlib.Path(__file__).parents[1]), str(home.path), alert["id"]]
+            forged = subprocess.run(args, stdin=terminal, capture_output=True, text=True, timeout=60, start_new_session=True)
+            assert forged.returncode != 0 and "a person must decide this" in forged.stderr, forged
+    os.close(leader)
+    os.close(follower)
+    assert home.alerts() == [alert]
+
+
 def at_terminal(home, args: list[str], answer: str) -> tuple[int, str]:
     """Run a command with a terminal and type one line."""
     leader, follower = pty.openpty()
-    process = subprocess.Popen([binary(), "--home", str(home.path), *args], stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work)
+    process = subprocess.Popen([binary(), "--home", str(home.path), *args], stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(follower, termios.TIOCSCTTY, 0))
     os.close(follower)
     seen = b""
     while b"> " not in seen and select.select([leader], [], [], 30)[0]:
