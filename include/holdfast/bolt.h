@@ -471,7 +471,7 @@ struct bolt_options {
     int64_t fetch_size;  /* of bolt_run: records asked for at a time; 0: BOLT_FETCH_SIZE; BOLT_ALL:
                             the server sends as fast as it is read, without a round trip between */
     size_t requests_max; /* 0: BOLT_REQUESTS_MAX */
-    size_t send_max;     /* 0: BOLT_SEND_MAX; one message alone may be larger */
+    size_t send_max;     /* 0: BOLT_SEND_MAX; with this much waiting no more queries are taken */
     size_t receive_max;  /* 0: BOLT_RECEIVE_MAX */
     size_t
         reply_max; /* 0: BOLT_REPLY_MAX; a larger one is BOLT_ERR_LIMIT and ends the connection */
@@ -520,7 +520,7 @@ BOLT_API const struct bolt_connection_info *bolt_info(const struct bolt_connecti
 BOLT_API int64_t bolt_last_used_ms(const struct bolt_connection *connection);
 
 /* False once it is of no more use, or when the server is seen to have closed it. Looks at the
- * socket without waiting; for certainty bolt_reset. */
+ * socket without waiting, and ends the life of views; for certainty bolt_reset. */
 BOLT_API bool bolt_is_alive(struct bolt_connection *connection);
 
 /* A request failed and bolt_reset is due: nothing else may be sent. */
