@@ -61,7 +61,7 @@ enum bolt_err {
     BOLT_ERR_UNSUPPORTED, /* the version spoken with this server has no such thing */
     BOLT_ERR_LIMIT,       /* beyond a limit of this side: a value, message or reply too large */
     BOLT_ERR_MEMORY,      /* no memory */
-    BOLT_ERR_CONNECT,     /* no connection could be made: name, route, refused, no answer */
+    BOLT_ERR_CONNECT,     /* no connection could be made: name, route, refused, closed at once */
     BOLT_ERR_TLS,         /* TLS could not be agreed on, or the certificate is not to be trusted */
     BOLT_ERR_PROTOCOL,    /* what answered is no Bolt server of our versions, or broke the rules */
     BOLT_ERR_AUTH,        /* the server refused who we are; trying again soon locks the user out */

@@ -55,6 +55,7 @@ static const char *const AUTH_CODES[] = {
     "Neo.ClientError.Security.AuthenticationRateLimit",
 };
 
+PRINTF(2, 0)
 static void format_message(struct bolt_error *error, const char *format, va_list args)
 {
     char text[2 * BOLT_MESSAGE_TEXT_MAX];
@@ -67,6 +68,7 @@ static void format_message(struct bolt_error *error, const char *format, va_list
     bolt_error_text(error->message, sizeof(error->message), (struct bolt_string){text, size});
 }
 
+PRINTF(3, 0)
 static int fail_v(struct bolt_error *error, enum bolt_err kind, const char *format, va_list args)
 {
     error->kind = kind;

@@ -147,12 +147,13 @@ static int explain_answer(const struct net *net, const unsigned char answer[4],
                      net->peer, answer[0], answer[1], answer[2], answer[3]);
 }
 
-/* A server that doesn't like what it reads just closes. */
+/* A server that doesn't like what it reads just closes; so does one that stops or starts, which is
+ * worth another try. */
 static int explain_end(const struct net *net, struct bolt_error *error)
 {
-    return bolt_fail(error, BOLT_ERR_PROTOCOL,
-                     "%s closed the connection instead of agreeing on a version: it speaks none of "
-                     "ours, %s, or is no Bolt server",
+    return bolt_fail(error, BOLT_ERR_CONNECT,
+                     "%s closed the connection instead of agreeing on a version: it is stopping or "
+                     "starting, speaks none of ours, %s, or is no Bolt server",
                      net->peer,
                      net->tls == NULL ? "wants TLS (bolt+s://, neo4j+s://)" : "wants no TLS");
 }

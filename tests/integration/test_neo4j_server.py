@@ -10,6 +10,7 @@ import pytest
 from neo4j.exceptions import AuthError, IncompleteCommit, ServiceUnavailable
 
 from neo4j_server import ServerError
+from support.neo4j import lease
 
 COUNT = "MATCH (n) RETURN count(n) AS count"
 
@@ -65,6 +66,15 @@ def test_a_changed_password(neo4j_server):
     neo4j_server.query("RETURN 1")
     with neo4j.GraphDatabase.driver(neo4j_server.uri, auth=old) as driver, pytest.raises(AuthError):
         driver.verify_connectivity()
+
+
+def test_the_next_test_gets_the_first_password_back():
+    passwords = []
+    for _ in range(2):
+        with lease() as server:
+            passwords.append(server.password)
+            server.change_password("yet-another-one")
+    assert passwords[0] == passwords[1] != "yet-another-one"
 
 
 def test_plain_and_tls_on_one_port(neo4j_server):

@@ -56,11 +56,15 @@ def end_shared() -> None:
 
 @contextmanager
 def lease():
-    """The shared server for one test alone."""
+    """The shared server for one test alone, as on its first day."""
     folder = Path(os.environ[SHARED])
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        server = Neo4j(folder / "home")
+        server, first_password = Neo4j(folder / "home"), folder / "first_password"
         server.start()
+        if not first_password.exists():
+            first_password.write_text(server.password)
+        if server.password != first_password.read_text():
+            server.change_password(first_password.read_text())
         server.empty()
         yield server
