@@ -18,7 +18,7 @@ def check(root):
     problems = []
     file_lengths = []
     all_functions = []
-    for path in project_files(root, "src/*.c", "src/*.h", "include/*.h", "tests/*.c", "bench/*.c"):
+    for path in project_files(root, "src/*.c", "src/*.h", "include/*.h", "tests/*.c", "bench/*.c", "examples/*.c"):
         name = path.relative_to(root)
         text = read(path)
         length = text.count("\n")

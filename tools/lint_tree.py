@@ -15,7 +15,7 @@ _LISTED = re.compile(r"'([^']+)'")
 
 
 def banned_functions(root):
-    for path in project_files(root, "src/*.[ch]", "include/*.h", "tests/*.[ch]", "bench/*.[ch]"):
+    for path in project_files(root, "src/*.[ch]", "include/*.h", "tests/*.[ch]", "bench/*.[ch]", "examples/*.c"):
         name = path.relative_to(root)
         if name == Path("src/base/banned.h"):
             continue

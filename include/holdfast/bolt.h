@@ -482,7 +482,7 @@ struct bolt_connection;
 /*
  * Connect, agree on a version and log on. Names are resolved by the system, which the deadline does
  * not bound. BOLT_ERR_USAGE, _CONNECT, _TLS, _PROTOCOL, _AUTH, _UNSUPPORTED, _TIMEOUT, _CANCELLED,
- * _SERVER. With +s and +ssc nothing but the TLS handshake is sent before the certificate was
+ * _LOST, _SERVER. With +s and +ssc nothing but the TLS handshake is sent before the certificate was
  * accepted, and nothing ever goes in the clear. On 0 the connection is the caller's: bolt_close.
  */
 BOLT_CHECK int bolt_open(const struct bolt_options *options, int64_t deadline_ms,

@@ -22,8 +22,9 @@
 #include "bolt/tx.h"
 #include "bolt/uri.h"
 
-#define CONNECTION_FIELDS_MAX 65535 /* columns of a query; bounds what a record makes us allocate  \
-                                     */
+#define CONNECTION_FIELDS_MAX                                                                      \
+    65535 /* columns of a query; bounds what a record makes us allocate                            \
+           */
 
 /* One that has no last reply yet. */
 struct request {
@@ -76,6 +77,7 @@ struct bolt_connection {
     uint64_t last_number;
 
     bool dead;
+    bool mute;        /* nothing can be written any more, but there may be something to read */
     bool failed;      /* a FAILURE was read: RESET is due */
     bool resetting;   /* a RESET awaits its reply */
     bool in_tx;       /* BEGIN was sent, its end not */
@@ -106,8 +108,8 @@ int connection_receive(struct bolt_connection *c, int64_t deadline_ms, const uns
 int connection_flush(struct bolt_connection *c, int64_t deadline_ms, struct bolt_error *error)
     MUST_CHECK;
 
-/* Write what can be written now. */
-int connection_write_some(struct bolt_connection *c, struct bolt_error *error) MUST_CHECK;
+/* Write what can be written now. That it can't any more is told when what was received is read. */
+void connection_write_some(struct bolt_connection *c);
 
 /* Mark it dead; error (of whatever made it so) becomes BOLT_ERR_COMMIT_UNKNOWN if that is the case.
  * Returns -error->kind. */

@@ -67,13 +67,13 @@ int connection_check_alive(const struct bolt_connection *c, struct bolt_error *e
 
 /* ---- moving bytes ---- */
 
-int connection_write_some(struct bolt_connection *c, struct bolt_error *error)
+static int try_write(struct bolt_connection *c, struct bolt_error *error)
 {
     while (tx_waiting(&c->tx) > 0) {
         size_t put = 0;
         int rc = net_write(&c->net, c->tx.data + c->tx.start, tx_waiting(&c->tx), &put, error);
         if (rc < 0) {
-            return connection_broken(c, error);
+            return rc;
         }
         if (put == 0) {
             break;
@@ -82,6 +82,15 @@ int connection_write_some(struct bolt_connection *c, struct bolt_error *error)
         c->spoke_ms = now_ms();
     }
     return 0;
+}
+
+void connection_write_some(struct bolt_connection *c)
+{
+    struct bolt_error error;
+
+    if (!c->mute && try_write(c, &error) < 0) {
+        c->mute = true; /* what the server said before it left is still to be heard */
+    }
 }
 
 /* One read. *ret_some: something came. */
@@ -154,13 +163,11 @@ int connection_receive(struct bolt_connection *c, int64_t deadline_ms, const uns
             rc = connection_over(c, deadline_ms, error);
         }
         if (rc == 0) {
-            rc = connection_write_some(c, error);
-        }
-        if (rc == 0) {
+            connection_write_some(c);
             rc = read_some(c, &some, error);
         }
         if (rc == 0 && !some) {
-            rc = wait_for(c, true, tx_waiting(&c->tx) > 0, deadline_ms, error);
+            rc = wait_for(c, true, tx_waiting(&c->tx) > 0 && !c->mute, deadline_ms, error);
         }
         if (rc < 0) {
             return rc;
@@ -172,9 +179,12 @@ int connection_flush(struct bolt_connection *c, int64_t deadline_ms, struct bolt
 {
     for (;;) {
         bool some = false;
-        int rc = connection_write_some(c, error);
-        if (rc < 0 || tx_waiting(&c->tx) == 0) {
-            return rc;
+        int rc = try_write(c, error);
+        if (rc < 0) {
+            return connection_broken(c, error);
+        }
+        if (tx_waiting(&c->tx) == 0) {
+            return 0;
         }
         bool full = rx_waiting(&c->rx) >= c->receive_max;
         if (full) {

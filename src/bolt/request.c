@@ -148,7 +148,10 @@ int request_add(struct bolt_connection *c, const struct request_draft *draft, ui
     if (ret_request != NULL) {
         *ret_request = c->last_number;
     }
-    return tx_waiting(&c->tx) < WRITE_AT ? 0 : connection_write_some(c, error);
+    if (tx_waiting(&c->tx) >= WRITE_AT) {
+        connection_write_some(c);
+    }
+    return 0;
 }
 
 int request_plain(struct bolt_connection *c, enum bolt_request kind, unsigned char tag,
@@ -165,7 +168,7 @@ void request_goodbye(struct bolt_connection *c)
     request_start(c, TAG_GOODBYE, 0);
     const struct tx_piece piece = {c->scratch.data, c->scratch.size};
     if (c->scratch.failed == 0 && tx_message(&c->tx, &piece, 1, false, &error) == 0) {
-        (void)!connection_write_some(c, &error); /* a courtesy: nobody waits for it */
+        connection_write_some(c); /* a courtesy: nobody waits for it */
     }
 }
 

@@ -9,6 +9,8 @@
 
 #define BYE "C: GOODBYE\nC: <EOF>\n"
 
+#define LARGE_BYTES (1u << 20)
+
 /* ---- pipelines ---- */
 
 /* BEGIN, RUN, DISCARD, COMMIT, without waiting in between. */
@@ -356,6 +358,31 @@ static void a_commit_that_was_not_written_is_not_unknown(void **state)
     bolt_close(c);
 }
 
+/* A server that says why and leaves, without reading what we are still writing. */
+static void what_was_said_before_the_end_is_heard(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct bolt_error error;
+    AUTO(free_ptr) char *query = xmalloc(LARGE_BYTES + 1);
+
+    memset(query, 'q', LARGE_BYTES);
+    query[LARGE_BYTES] = '\0';
+    peer_start(&peer,
+               PEER_HELLO "C: BEGIN {}\n"
+                          "S: FAILURE {\"code\": \"Neo.TransientError.Request."
+                          "NoThreadsAvailable\", \"message\": \"busy\"}\nS: <EXIT>\n",
+               false);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    assert_bolt_ok(bolt_send_begin(c, NULL, NULL, &error), &error);
+    assert_bolt_ok(bolt_flush(c, soon(), &error), &error);
+    peer_end(&peer);
+    assert_bolt_ok(bolt_send_run(c, query, NULL, NULL, NULL, &error), &error);
+    assert_bolt_refused(bolt_settle(c, soon(), &error), &error, BOLT_ERR_SERVER, "busy");
+    assert_true(bolt_error_is_retryable(&error));
+    bolt_close(c);
+}
+
 static void a_connection_that_the_server_closed_is_seen(void **state)
 {
     (void)state;
@@ -541,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_commit_behind_a_failure_is_not_unknown),
         cmocka_unit_test(a_writing_query_without_an_answer_is_unknown),
         cmocka_unit_test(a_commit_that_was_not_written_is_not_unknown),
+        cmocka_unit_test(what_was_said_before_the_end_is_heard),
         cmocka_unit_test(a_connection_that_the_server_closed_is_seen),
         cmocka_unit_test(what_breaks_the_protocol_ends_the_connection),
         cmocka_unit_test(after_a_deadline_one_can_go_on_waiting),
