@@ -60,8 +60,7 @@ int neo4j_failed(struct neo4j_vault *vault, const struct bolt_error *error, stru
     if (error->kind != BOLT_ERR_SERVER && error->kind != BOLT_ERR_IGNORED) {
         neo4j_disconnect(vault);
     }
-    return err_set(err, our_code(error), "%s: %s%s%s", vault->uri, error->message,
-                   error->code[0] == '\0' ? "" : " — ", error->code);
+    return err_set(err, our_code(error), "%s: %s", vault->uri, error->message);
 }
 
 int neo4j_go_on(const struct neo4j_vault *vault, struct deadline deadline, struct err *err)

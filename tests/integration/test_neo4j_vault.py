@@ -7,29 +7,17 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from support.graph import access, rows, until
 
-WAIT_S = 60
 STATEMENTS = Path(__file__).parents[2] / "src/vault/neo4j_statements.def"
 
 
 def unit_program(name: str) -> Path:
     return Path(os.environ["HOLDFAST_BIN"]).parents[1] / "tests/unit" / name
-
-
-def access(server, port: int | None = None) -> dict[str, str]:
-    user, password = server.auth
-    return {"NEO4J_URI": f"bolt://127.0.0.1:{port or server.bolt_port}", "NEO4J_USER": user, "NEO4J_PASSWORD": password}
-
-
-@pytest.fixture
-def graph(neo4j_server):
-    with neo4j_server.driver() as driver:
-        yield driver
 
 
 @pytest.fixture
@@ -40,26 +28,6 @@ def graph_home(homes, neo4j_server):
     return home
 
 
-def rows(graph, query: str, **parameters) -> list[dict]:
-    records, _, _ = graph.execute_query(query, parameters, database_="neo4j")
-    return [record.data() for record in records]
-
-
-def until(what, found):
-    """Ask until there is an answer."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        answer = found()
-        if answer:
-            return answer
-        time.sleep(0.2)
-    pytest.fail(f"not within {WAIT_S} s: {what}")
-
-
-def changes_of(home) -> int:
-    return next(v for v in home.json("status")["vaults"] if v["name"] == "neo4j")["head_seq"]
-
-
 def damage_alerts(home) -> list[dict]:
     return [a for a in home.alerts() if a["rule"] == "vault_damaged" and "neo4j" in a["actor"]]
 
@@ -67,9 +35,10 @@ def damage_alerts(home) -> list[dict]:
 # ---- the contract, and the statements ----
 
 
-def test_the_driver_keeps_the_contract_of_vaults(neo4j_server):
+@pytest.mark.parametrize("program", ["vault_live_neo4j_contract", "vault_live_neo4j_view"])
+def test_the_driver_keeps_the_contract_of_vaults_and_shows_what_it_should(neo4j_server, program):
     done = subprocess.run(
-        [unit_program("vault_live_neo4j_contract")],
+        [unit_program(program)],
         env={**os.environ, **access(neo4j_server)},
         capture_output=True,
         text=True,
