@@ -576,7 +576,8 @@ static int compare_rows(const void *a, const void *b)
         return x->change.kind < y->change.kind ? -1 : 1;
     }
     int order = strcmp(x->change.id, y->change.id);
-    return order != 0 ? order : change_compare(&x->change, &y->change);
+    order = order != 0 ? order : change_compare(&x->change, &y->change);
+    return order != 0 ? order : x->change.seq < y->change.seq ? -1 : 1;
 }
 
 static int send_all(struct sending *sending, struct err *err)

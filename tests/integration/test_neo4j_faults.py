@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from neo4j.exceptions import TransientError
 from support.graph import access, changes_of, rows, until
 
 REQUESTS = ["BEGIN", "RUN", "COMMIT"]
@@ -116,5 +117,22 @@ def test_a_changed_password_stops_nothing_but_this_vault(homes, neo4j_servers):
     home.env |= access(server)
     # The server keeps out for 5 s who was wrong three times.
     until("to be let in", lambda: home.call("sync", check=False).status == 0)
+    with server.driver() as graph:
+        until("all changes", lambda: everything_arrived(home, graph))
+
+
+def test_a_server_with_little_memory_gets_smaller_transactions(homes, neo4j_servers):
+    server = neo4j_servers("graph", settings={"db.memory.transaction.max": "4m"})
+    server.start()
+    home = homes()
+    with server.driver() as graph, pytest.raises(TransientError, match="memory"):
+        rows(graph, "UNWIND range(1, 1000) AS i CREATE (:Filler {text: $text + i})", text="x" * 4000)
+    home.env |= access(server) | {"SYNC_BATCH_SIZE": "5000"}
+    home.call("remember", "one")
+    home.call("sync")
+    home.call("pause")
+    home.remember_many([f"memory number {i} " + "x" * 2000 for i in range(3000)])
+    home.call("resume")
+    home.call("sync")
     with server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))

@@ -5,6 +5,8 @@
  */
 #include "vault/live_neo4j.h"
 
+#include <pthread.h>
+
 #include "base/base64.h"
 #include "model/memory.h"
 
@@ -51,7 +53,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* One more change of a chain, about ID. */
+/* One more change of a chain. */
 struct what {
     enum change_kind kind;
     uint64_t version;
@@ -60,6 +62,7 @@ struct what {
     const char *content;
     const char *references; /* the member of the body with its comma, or "" */
     const char *body;       /* instead of the members above */
+    const char *id;         /* NULL: ID */
 };
 
 static void add_change(struct chain *chain, const struct what *what)
@@ -73,10 +76,10 @@ static void add_change(struct chain *chain, const struct what *what)
                             .op = OP_PUT,
                             .version = what->version,
                             .at_us = what->updated_us,
-                            .id = ID,
                             .source = "test",
                             .project_id = "sea"};
 
+    (void)snprintf(change.id, sizeof(change.id), "%s", what->id == NULL ? ID : what->id);
     timestamp_format(what->updated_us, time);
     AUTO(free_ptr)
     char *body = what->body != NULL
@@ -111,7 +114,7 @@ static int try_append(struct fixture *f, struct chain *chain, const struct what 
 static void put(struct fixture *f, struct chain *chain, uint64_t version, int64_t updated_us,
                 const char *content)
 {
-    struct what what = {KIND_MEMORY, version, updated_us, "", content, "", NULL};
+    struct what what = {KIND_MEMORY, version, updated_us, "", content, "", NULL, NULL};
     struct err err = ERR_INIT;
 
     assert_ok(try_append(f, chain, &what, &err), &err);
@@ -151,7 +154,8 @@ static void the_last_of_a_batch_shows(void **state)
     struct err err = ERR_INIT;
 
     for (uint64_t version = 1; version <= 3; version++) {
-        struct what what = {KIND_MEMORY, version, AT, "", version == 3 ? "three" : "no", "", NULL};
+        struct what what = {KIND_MEMORY, version, AT,  "", version == 3 ? "three" : "no",
+                            "",          NULL,    NULL};
         add_change(&f->a, &what);
     }
     struct vault_batch batch = chain_batch(&f->a, 1, 3);
@@ -167,9 +171,9 @@ static void what_holds_no_more_is_ended_and_stays(void **state)
                                     "\"01900000-0000-7000-8000-00000000000b\"}]";
     struct fixture *f = *state;
     struct err err = ERR_INIT;
-    struct what first = {KIND_MEMORY, 1, AT, S1, "x", REFERENCE, NULL};
-    struct what second = {KIND_MEMORY, 2, AT + 1, S2, "x", "", NULL};
-    struct what third = {KIND_MEMORY, 3, AT + 2, S1, "x", REFERENCE, NULL};
+    struct what first = {KIND_MEMORY, 1, AT, S1, "x", REFERENCE, NULL, NULL};
+    struct what second = {KIND_MEMORY, 2, AT + 1, S2, "x", "", NULL, NULL};
+    struct what third = {KIND_MEMORY, 3, AT + 2, S1, "x", REFERENCE, NULL, NULL};
     static const char *const now =
         "MATCH (:Memory {id: '" ID "'})-[b:BELONGS_TO]->(s) WHERE b.until IS NULL RETURN s.id";
     static const char *const referring =
@@ -208,7 +212,7 @@ static void an_embedding_is_found_by_the_index(void **state)
     struct fixture *f = *state;
     struct err err = ERR_INIT;
     AUTO(free_ptr) char *body = embedding(VECTOR, DIMENSIONS, DIMENSIONS);
-    struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", body};
+    struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", body, NULL};
 
     put(f, &f->a, 1, AT, "a1");
     assert_ok(try_append(f, &f->a, &what, &err), &err);
@@ -239,7 +243,7 @@ static void a_vector_that_the_index_would_pass_over_is_refused(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", cases[i].body};
+        struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", cases[i].body, NULL};
         struct err err = ERR_INIT;
         assert_refused(try_append(f, &f->a, &what, &err), &err, ERR_INVALID, cases[i].why);
         f->a.count--;
@@ -262,6 +266,72 @@ static void an_index_of_other_dimensions_is_told(void **state)
     assert_non_null(strstr(health.detail, "has 4 dimensions, the configuration says 768"));
 }
 
+/* ---- writers at the same time ---- */
+
+#define WRITERS 8
+#define WRITER_BATCHES 10
+#define WRITER_THINGS 10 /* the same for all, in different orders */
+
+struct writer {
+    pthread_t thread;
+    struct chain chain;
+    struct err err;
+    int rc;
+};
+
+static void grow_writer(struct writer *writer, uint8_t number)
+{
+    chain_init(&writer->chain, (uint8_t)(0x10 + number));
+    for (size_t i = 0; i < (size_t)WRITER_BATCHES * WRITER_THINGS; i++) {
+        struct what what = {KIND_MEMORY, 1 + i / WRITER_THINGS, AT + number, "", "x", "", NULL,
+                            NULL};
+        AUTO(free_ptr)
+        char *id = xprintf("01900000-0000-7000-8000-%012zu", (i * (number + 1)) % WRITER_THINGS);
+        what.id = id;
+        add_change(&writer->chain, &what);
+    }
+}
+
+static void *write_all(void *arg)
+{
+    struct writer *writer = arg;
+    AUTO(free_ptr) char *target = xprintf("%s#dimensions=4", live_needed("NEO4J_URI"));
+    struct vault_options how = {.name = "writer", .target = target, .env = env_system()};
+    struct vault *vault = NULL;
+
+    writer->rc = vault_neo4j_ops.open(&how, &vault, &writer->err);
+    for (uint64_t i = 0; writer->rc == 0 && i < WRITER_BATCHES; i++) {
+        struct vault_batch batch =
+            chain_batch(&writer->chain, i * WRITER_THINGS + 1, (i + 1) * WRITER_THINGS);
+        writer->rc = vault_neo4j_ops.append(vault, &batch, deadline_in(LIVE_MS), &writer->err);
+    }
+    vault_neo4j_ops.close(vault);
+    return NULL;
+}
+
+static void eight_writers_of_the_same_memories_all_get_through(void **state)
+{
+    struct writer *writers = xcalloc(WRITERS, sizeof(*writers));
+
+    (void)state;
+    for (uint8_t i = 0; i < WRITERS; i++) {
+        grow_writer(&writers[i], i);
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_all, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+        assert_ok(writers[i].rc, &writers[i].err);
+        chain_done(&writers[i].chain);
+    }
+    free(writers);
+    assert_int_equal(live_number("MATCH (c:Change) RETURN count(c)"),
+                     WRITERS * WRITER_BATCHES * WRITER_THINGS);
+    /* The last writer by time has to do with every other one of them. */
+    assert_int_equal(live_number("MATCH (m:Memory) WHERE m.sync_version = 10 AND m.origin = "
+                                 "'17171717-1717-1717-1717-171717171717' RETURN count(m)"),
+                     WRITER_THINGS / 2);
+}
+
 #define VIEW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -273,6 +343,7 @@ int main(void)
         VIEW(an_embedding_is_found_by_the_index),
         VIEW(a_vector_that_the_index_would_pass_over_is_refused),
         VIEW(an_index_of_other_dimensions_is_told),
+        VIEW(eight_writers_of_the_same_memories_all_get_through),
     };
 
     return cmocka_run_group_tests(neo4j_view, NULL, NULL);
