@@ -44,7 +44,7 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     bolt_cancel_wrap(&vault->cancel, options->cancel);
     vault->read_only = options->read_only;
     vault->tx_changes = NEO4J_TX_CHANGES_MAX;
-    int rc = neo4j_target_parse(options->target, vault, err);
+    int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
     rc = rc == 0 ? neo4j_credentials(vault, err) : rc;
     rc = rc == 0 ? neo4j_prepare(vault, deadline_in(NEO4J_OPEN_MS), err) : rc;
     if (rc < 0) {

@@ -52,9 +52,9 @@ int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err
 {
     struct bolt_error why = BOLT_ERROR_INIT;
     struct bolt_uri uri;
-    size_t len = target == NULL ? 0 : strcspn(target, "#");
+    size_t len = strcspn(target, "#");
 
-    vault->uri = xstrndup(target == NULL ? "" : target, len);
+    vault->uri = xstrndup(target, len);
     if (bolt_uri_parse(vault->uri, &uri, &why) < 0) {
         return err_set(err, ERR_CONFIG, "%s", why.message);
     }

@@ -127,8 +127,8 @@ struct neo4j_chain *neo4j_chain_know(struct neo4j_vault *vault, const struct uui
 /* Ask which copy is in use; *ret_there is false when nothing was ever kept of this origin. */
 int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *ret_there,
                     struct deadline deadline, struct err *err) MUST_CHECK;
-/* Collects what HEAD says; *head begins zeroed. */
-int neo4j_take_head(void *head, const struct bolt_record *record, struct err *err);
+/* Collects what HEAD says in a struct vault_head, which begins zeroed. */
+int neo4j_take_head(void *arg, const struct bolt_record *record, struct err *err);
 int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
                 struct deadline deadline, struct err *err) MUST_CHECK;
 int neo4j_hash(struct neo4j_vault *vault, const struct uuid *origin, uint64_t seq,
