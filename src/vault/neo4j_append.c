@@ -20,6 +20,7 @@ struct piece {
     size_t count;
     uint64_t copy;          /* that the Origin names */
     struct vault_head head; /* as it is there */
+    uint64_t holds;         /* decisions that spoke of these changes before they came */
     struct there {
         struct sha256 hash;
         bool change; /* else a gap, or nothing */
@@ -42,6 +43,13 @@ static int take_head(void *arg, const struct bolt_record *record, struct err *er
     struct piece *piece = arg;
 
     return neo4j_take_head(&piece->head, record, err);
+}
+
+static int take_holds(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct piece *piece = arg;
+
+    return neo4j_get_uint(record, 0, &piece->holds, err);
 }
 
 static int take_there(void *arg, const struct bolt_record *record, struct err *err)
@@ -93,6 +101,9 @@ static int send_looks(const struct piece *piece, bool begin, struct bolt_error *
     if (rc == 0) {
         rc = neo4j_send(vault, NEO4J_HASHES, &packer, true, piece->deadline, error);
     }
+    if (rc == 0) {
+        rc = neo4j_send(vault, NEO4J_HOLDS_OVER, &packer, true, piece->deadline, error);
+    }
     return rc;
 }
 
@@ -101,7 +112,8 @@ static int read_looks(struct piece *piece, struct bolt_error *error, struct err 
     piece->head = (struct vault_head){.origin = piece->chain->origin};
     memset(piece->there, 0, piece->count * sizeof(*piece->there));
     int rc = neo4j_records(piece->vault, take_head, piece, piece->deadline, error, err);
-    return rc == 0 ? neo4j_records(piece->vault, take_there, piece, piece->deadline, error, err)
+    rc = rc == 0 ? neo4j_records(piece->vault, take_there, piece, piece->deadline, error, err) : rc;
+    return rc == 0 ? neo4j_records(piece->vault, take_holds, piece, piece->deadline, error, err)
                    : rc;
 }
 
@@ -214,7 +226,14 @@ static int write_rows(struct piece *piece, struct neo4j_row *rows, struct bolt_e
         rc = bolt_rollback(connection, piece->deadline.at_ms, error);
         return rc < 0 ? neo4j_failed(piece->vault, error, err) : 0;
     }
-    rc = neo4j_send_rows(piece->vault, piece->chain, rows, count, piece->deadline, error, err);
+    struct range range = {piece->chain->origin, piece->items[0].seq,
+                          piece->items[piece->count - 1].seq};
+    rc =
+        neo4j_send_rows(piece->vault, piece->chain, rows, count, true, piece->deadline, error, err);
+    if (rc == 0) {
+        rc = neo4j_apply_holds(piece->vault, piece->chain, rows, count,
+                               piece->holds > 0 ? &range : NULL, piece->deadline, error, err);
+    }
     if (rc == 0) {
         CRASH_POINT("vault.neo4j.before_commit");
         rc = bolt_send_commit(connection, NULL, error);

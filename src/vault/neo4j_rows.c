@@ -101,8 +101,9 @@ static void put_json(struct bolt_packer *packer, const char *key, const json_t *
 /* {id, seq, sync_version, fields: {…}} of the map's remaining `fields`. */
 static void begin_shown(struct bolt_packer *packer, const struct change *change, size_t fields)
 {
-    bolt_pack_map(packer, 4);
+    bolt_pack_map(packer, 5);
     put_text(packer, "id", change->id);
+    put_uuid(packer, "origin", &change->origin);
     put_uint(packer, "seq", change->seq);
     put_uint(packer, "sync_version", change->version);
     bolt_pack_key(packer, "fields");
@@ -112,8 +113,9 @@ static void begin_shown(struct bolt_packer *packer, const struct change *change,
 /* {id, seq, …} of a row that says more of what is shown. */
 static void begin_more(struct bolt_packer *packer, const struct change *change, size_t more)
 {
-    bolt_pack_map(packer, 2 + more);
+    bolt_pack_map(packer, 3 + more);
     put_text(packer, "id", change->id);
+    put_uuid(packer, "origin", &change->origin);
     put_uint(packer, "seq", change->seq);
 }
 
@@ -228,8 +230,9 @@ static bool pack_embedding(struct bolt_packer *packer, const struct shown *shown
     const struct change *change = &shown->row->change;
     const struct vector *vector = &shown->as.vector;
 
-    bolt_pack_map(packer, 6);
+    bolt_pack_map(packer, 7);
     put_text(packer, "id", change->id);
+    put_uuid(packer, "origin", &change->origin);
     put_uint(packer, "version", change->version);
     put_time(packer, "at", change->at_us);
     put_text(packer, "model", json_string_value(json_object_get(vector->body, "model")));
@@ -580,11 +583,11 @@ static int compare_rows(const void *a, const void *b)
     return order != 0 ? order : x->change.seq < y->change.seq ? -1 : 1;
 }
 
-static int send_all(struct sending *sending, struct err *err)
+/* The last writer of each thing among the rows, which are sorted. */
+static int choose_shown(struct sending *sending, struct err *err)
 {
     int rc = 0;
 
-    qsort(sending->rows, sending->count, sizeof(*sending->rows), compare_rows);
     for (size_t i = 0; rc == 0 && i < sending->count; i++) {
         bool last =
             i + 1 == sending->count || !same_thing(&sending->rows[i], &sending->rows[i + 1]);
@@ -592,8 +595,15 @@ static int send_all(struct sending *sending, struct err *err)
             rc = add_shown(sending, &sending->rows[i], err);
         }
     }
-    rc = rc == 0 ? send_gaps(sending) : rc;
-    for (int kind = 0; rc == 0 && kind < CHANGE_KINDS; kind++) {
+    return rc;
+}
+
+static int send_all(struct sending *sending, bool history, struct err *err)
+{
+    qsort(sending->rows, sending->count, sizeof(*sending->rows), compare_rows);
+    int rc = choose_shown(sending, err);
+    rc = rc == 0 && history ? send_gaps(sending) : rc;
+    for (int kind = 0; rc == 0 && history && kind < CHANGE_KINDS; kind++) {
         rc = send_added(sending, (enum change_kind)kind);
     }
     for (size_t i = 0; rc == 0 && i < sizeof(views) / sizeof(views[0]); i++) {
@@ -603,7 +613,7 @@ static int send_all(struct sending *sending, struct err *err)
 }
 
 int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                    struct neo4j_row *rows, size_t count, struct deadline deadline,
+                    struct neo4j_row *rows, size_t count, bool history, struct deadline deadline,
                     struct bolt_error *error, struct err *err)
 {
     struct sending sending = {.vault = vault,
@@ -615,7 +625,7 @@ int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
                               .error = error};
 
     bolt_packer_init(&sending.packer, 0);
-    int rc = send_all(&sending, err);
+    int rc = send_all(&sending, history, err);
     bolt_packer_done(&sending.packer);
     for (size_t i = 0; i < sending.shown_count; i++) {
         shown_done(&sending.shown[i]);

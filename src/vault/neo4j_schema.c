@@ -24,7 +24,9 @@ static const char *const index_names[] = {"memory_id",
                                           "memory_sync_version",
                                           "session_started_at",
                                           "session_ended_at",
-                                          "memory_embedding"};
+                                          "memory_embedding",
+                                          "hold_alert",
+                                          "hold_range"};
 
 #define INDEXES (sizeof(index_names) / sizeof(index_names[0]))
 

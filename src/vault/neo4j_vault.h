@@ -10,6 +10,7 @@
 #include <holdfast/bolt.h>
 
 #include "bolt/net.h"
+#include "model/range.h"
 #include "vault/neo4j_statement.h"
 #include "vault/vault.h"
 
@@ -160,7 +161,19 @@ struct neo4j_row {
  * ERR_INVALID for an embedding that the index would pass over.
  */
 int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                    struct neo4j_row *rows, size_t count, struct deadline deadline,
+                    struct neo4j_row *rows, size_t count, bool history, struct deadline deadline,
                     struct bolt_error *error, struct err *err) MUST_CHECK;
+
+/* ---- neo4j_holds.c: what the guard's decisions keep out of the present ---- */
+
+/*
+ * Within the transaction that added these rows: keep the decisions among them, and show anew the
+ * memories that they speak of; so, too, those of the changes first..last of the chain when these
+ * were held before they came (`expected`). Errors as of neo4j_send_rows.
+ */
+int neo4j_apply_holds(struct neo4j_vault *vault, const struct neo4j_chain *chain,
+                      const struct neo4j_row *rows, size_t count, const struct range *expected,
+                      struct deadline deadline, struct bolt_error *error, struct err *err)
+    MUST_CHECK;
 
 #endif

@@ -162,6 +162,19 @@ def test_every_version_stays_and_a_deletion_is_a_mark(graph_home, graph):
     assert json.loads(history[0]["record"])["body"]["content"] == "the first words"
 
 
+def test_what_the_guard_holds_does_not_show(graph_home, graph):
+    ids = graph_home.remember_many([f"memory number {i}" for i in range(40)])
+    graph_home.call("sync")
+    for memory_id in ids[:25]:
+        graph_home.call("forget", memory_id, check=False)
+    assert graph_home.alerts()
+    alive = len(graph_home.export())
+    assert alive > 15
+    living = "MATCH (m:Memory) WHERE m.content IS NOT NULL AND m.deleted_at IS NULL RETURN count(m) AS n"
+    until("the view without the deletions", lambda: rows(graph, living)[0]["n"] == alive)
+    assert rows(graph, "MATCH (c:Change {op: 'delete'}) RETURN count(c) AS n")[0]["n"] > 0  # history
+
+
 # ---- what comes back ----
 
 

@@ -9,6 +9,7 @@
 
 #include "base/base64.h"
 #include "model/memory.h"
+#include "model/range.h"
 
 #define AT 1795371523000001LL /* microseconds */
 #define DIMENSIONS 4
@@ -63,6 +64,7 @@ struct what {
     const char *references; /* the member of the body with its comma, or "" */
     const char *body;       /* instead of the members above */
     const char *id;         /* NULL: ID */
+    enum change_op op;
 };
 
 static void add_change(struct chain *chain, const struct what *what)
@@ -73,7 +75,7 @@ static void add_change(struct chain *chain, const struct what *what)
     struct change change = {.origin = chain->origin,
                             .seq = chain->count + 1,
                             .kind = what->kind,
-                            .op = OP_PUT,
+                            .op = what->op,
                             .version = what->version,
                             .at_us = what->updated_us,
                             .source = "test",
@@ -114,7 +116,7 @@ static int try_append(struct fixture *f, struct chain *chain, const struct what 
 static void put(struct fixture *f, struct chain *chain, uint64_t version, int64_t updated_us,
                 const char *content)
 {
-    struct what what = {KIND_MEMORY, version, updated_us, "", content, "", NULL, NULL};
+    struct what what = {KIND_MEMORY, version, updated_us, "", content, "", NULL, NULL, OP_PUT};
     struct err err = ERR_INIT;
 
     assert_ok(try_append(f, chain, &what, &err), &err);
@@ -154,8 +156,8 @@ static void the_last_of_a_batch_shows(void **state)
     struct err err = ERR_INIT;
 
     for (uint64_t version = 1; version <= 3; version++) {
-        struct what what = {KIND_MEMORY, version, AT,  "", version == 3 ? "three" : "no",
-                            "",          NULL,    NULL};
+        struct what what = {KIND_MEMORY, version, AT,   "",    version == 3 ? "three" : "no",
+                            "",          NULL,    NULL, OP_PUT};
         add_change(&f->a, &what);
     }
     struct vault_batch batch = chain_batch(&f->a, 1, 3);
@@ -171,9 +173,9 @@ static void what_holds_no_more_is_ended_and_stays(void **state)
                                     "\"01900000-0000-7000-8000-00000000000b\"}]";
     struct fixture *f = *state;
     struct err err = ERR_INIT;
-    struct what first = {KIND_MEMORY, 1, AT, S1, "x", REFERENCE, NULL, NULL};
-    struct what second = {KIND_MEMORY, 2, AT + 1, S2, "x", "", NULL, NULL};
-    struct what third = {KIND_MEMORY, 3, AT + 2, S1, "x", REFERENCE, NULL, NULL};
+    struct what first = {KIND_MEMORY, 1, AT, S1, "x", REFERENCE, NULL, NULL, OP_PUT};
+    struct what second = {KIND_MEMORY, 2, AT + 1, S2, "x", "", NULL, NULL, OP_PUT};
+    struct what third = {KIND_MEMORY, 3, AT + 2, S1, "x", REFERENCE, NULL, NULL, OP_PUT};
     static const char *const now =
         "MATCH (:Memory {id: '" ID "'})-[b:BELONGS_TO]->(s) WHERE b.until IS NULL RETURN s.id";
     static const char *const referring =
@@ -212,7 +214,7 @@ static void an_embedding_is_found_by_the_index(void **state)
     struct fixture *f = *state;
     struct err err = ERR_INIT;
     AUTO(free_ptr) char *body = embedding(VECTOR, DIMENSIONS, DIMENSIONS);
-    struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", body, NULL};
+    struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", body, NULL, OP_PUT};
 
     put(f, &f->a, 1, AT, "a1");
     assert_ok(try_append(f, &f->a, &what, &err), &err);
@@ -243,7 +245,7 @@ static void a_vector_that_the_index_would_pass_over_is_refused(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", cases[i].body, NULL};
+        struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", cases[i].body, NULL, OP_PUT};
         struct err err = ERR_INIT;
         assert_refused(try_append(f, &f->a, &what, &err), &err, ERR_INVALID, cases[i].why);
         f->a.count--;
@@ -266,6 +268,59 @@ static void an_index_of_other_dimensions_is_told(void **state)
     assert_non_null(strstr(health.detail, "has 4 dimensions, the configuration says 768"));
 }
 
+/* ---- what the guard holds ---- */
+
+static void decide(struct fixture *f, struct chain *chain, uint64_t version, enum change_op op,
+                   const struct range *range)
+{
+    AUTO(buf_done) struct buf body = BUF_INIT(CHANGE_RECORD_MAX);
+    struct decision decision;
+    struct err err = ERR_INIT;
+
+    decision_init(&decision);
+    assert_ok(uuid_parse(STR("01900000-0000-7000-8000-0000000000ff"), &decision.alert, &err), &err);
+    decision.kind = op == OP_HOLD ? DECISION_HELD : DECISION_ACCEPTED;
+    decision.started_us = AT;
+    ranges_add(&decision.ranges, &range->origin, range->from);
+    decision.ranges.items[0].to = range->to;
+    assert_ok(decision_write_body(&decision, &body, &err), &err);
+    decision_done(&decision);
+    struct what what = {KIND_GUARD, version, AT, "", "", "", body.data, NULL, OP_PUT};
+    what.id = "01900000-0000-7000-8000-0000000000ff";
+    what.op = op;
+    assert_ok(try_append(f, chain, &what, &err), &err);
+}
+
+static void what_is_held_does_not_show_until_it_is_released(void **state)
+{
+    struct fixture *f = *state;
+    struct range second = {f->a.origin, 2, 2};
+
+    put(f, &f->a, 1, AT, "true");
+    put(f, &f->a, 2, AT + 1, "wrecked");
+    shows("wrecked");
+    decide(f, &f->a, 1, OP_HOLD, &second);
+    shows("true");
+    decide(f, &f->a, 2, OP_RELEASE, &second);
+    shows("wrecked");
+    decide(f, &f->a, 3, OP_HOLD, &(struct range){f->a.origin, 1, 2});
+    shows("");
+    put(f, &f->a, 3, AT + 2, "new");
+    shows("new");
+}
+
+/* Decisions and what they speak of may come in any order: they are of different origins. */
+static void what_was_held_before_it_came_does_not_show(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, &f->a, 1, AT, "true");
+    decide(f, &f->b, 1, OP_HOLD, &(struct range){f->a.origin, 2, 9});
+    shows("true");
+    put(f, &f->a, 2, AT + 1, "wrecked");
+    shows("true");
+}
+
 /* ---- writers at the same time ---- */
 
 #define WRITERS 8
@@ -283,8 +338,8 @@ static void grow_writer(struct writer *writer, uint8_t number)
 {
     chain_init(&writer->chain, (uint8_t)(0x10 + number));
     for (size_t i = 0; i < (size_t)WRITER_BATCHES * WRITER_THINGS; i++) {
-        struct what what = {KIND_MEMORY, 1 + i / WRITER_THINGS, AT + number, "", "x", "", NULL,
-                            NULL};
+        struct what what = {
+            KIND_MEMORY, 1 + i / WRITER_THINGS, AT + number, "", "x", "", NULL, NULL, OP_PUT};
         AUTO(free_ptr)
         char *id = xprintf("01900000-0000-7000-8000-%012zu", (i * (number + 1)) % WRITER_THINGS);
         what.id = id;
@@ -343,6 +398,8 @@ int main(void)
         VIEW(an_embedding_is_found_by_the_index),
         VIEW(a_vector_that_the_index_would_pass_over_is_refused),
         VIEW(an_index_of_other_dimensions_is_told),
+        VIEW(what_is_held_does_not_show_until_it_is_released),
+        VIEW(what_was_held_before_it_came_does_not_show),
         VIEW(eight_writers_of_the_same_memories_all_get_through),
     };
 
