@@ -53,6 +53,11 @@ class Tidy:
         version = run(["clang-tidy-14", "--version"]).stdout
         self.settings = version + (ROOT / ".clang-tidy").read_text() + ANALYZER.read_text()
         self._forget_old()
+        # clang-tidy looks at a file once for each program that it is compiled for, and errs the second time.
+        self.database = build / "tidy"
+        self.database.mkdir(exist_ok=True)
+        once = [entry for _, entry in self.commands()]
+        (self.database / "compile_commands.json").write_text(json.dumps(once))
 
     def _forget_old(self):
         for stamp in self.cache.iterdir():
@@ -66,7 +71,7 @@ class Tidy:
         for entry in entries:
             path = (Path(entry["directory"]) / entry["file"]).resolve()
             if path.is_file() and path.suffix == ".c" and path.is_relative_to(ROOT):
-                by_file[path] = entry
+                by_file.setdefault(path, entry)
         return sorted(by_file.items(), key=lambda item: -item[0].stat().st_size)
 
     def check(self, path, entry):
@@ -78,7 +83,7 @@ class Tidy:
         # Examples and the like are built with nothing but public headers.
         knows_err = "/src " in entry["command"] and path not in [ROOT / name for name in DEFINE_ERRORS]
         hints = ["--extra-arg=-include", f"--extra-arg={ANALYZER}"] if knows_err else []
-        done = run(["clang-tidy-14", "--quiet", "-p", str(self.build), *EFFORT, *hints, str(path)])
+        done = run(["clang-tidy-14", "--quiet", "-p", str(self.database), *EFFORT, *hints, str(path)])
         if done.returncode == 0:
             stamp.touch()
             return ""
@@ -140,7 +145,7 @@ def lint_cppcheck(build):
 
 
 def lint_shell():
-    scripts = [name for name in ("dev", ".ci/run") if (ROOT / name).exists()]
+    scripts = [name for name in ("dev", ".ci/run", "tools/static_library.sh") if (ROOT / name).exists()]
     done = run(["shellcheck", "--format=gcc", *scripts])
     return done.stdout if done.returncode else ""
 

@@ -93,14 +93,6 @@ def test_a_stage_that_raises_is_failed():
     assert run_stages(Stage("odd", lambda _: 1 / 0))["odd"].problems == ["ZeroDivisionError: division by zero"]
 
 
-def test_a_stage_alone_has_no_company():
-    company = []
-    slow = Stage("slow", lambda _: company.append("slow") or Outcome())
-    alone = Stage("alone", lambda _: company.append("alone") or Outcome(), alone=True)
-    run_stages(alone, slow, stage("other"))
-    assert company == ["slow", "alone"]
-
-
 def test_where_all_tests_are_skipped_none_ran():
     assert testrun.none_run({"a": "skipped"}) and not testrun.none_run({"a": "skipped", "b": "passed"})
 

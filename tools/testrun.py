@@ -50,7 +50,6 @@ class Stage:
     name: str
     run: callable  # Stage -> Outcome
     needs: tuple = ()
-    alone: bool = False  # nothing else runs at the same time
 
     def log(self):
         return LOGS / f"{self.name}.log"
@@ -229,7 +228,7 @@ def tap_plan(text):
     return sum(int(count) for count in re.findall(r"^1\.\.(\d+)$", text, re.MULTILINE))
 
 
-def pytest(name, folders, binary, needs, marks="not long and not alone", workers=CORES, only_marked=None, alone=False):
+def pytest(name, folders, binary, needs, marks="not long", workers=CORES, only_marked=None):
     """Tests in Python. Suites run the sanitized binary; with only_marked, just the tests that carry that mark."""
 
     def run(stage):
@@ -249,7 +248,7 @@ def pytest(name, folders, binary, needs, marks="not long and not alone", workers
             problems.append(f"pytest ended with {status}")
         return Outcome(tests, problems or none_run(tests))
 
-    return Stage(name, run, needs=needs, alone=alone)
+    return Stage(name, run, needs=needs)
 
 
 def binaries(kind):
@@ -281,7 +280,7 @@ def none_run(tests):
 
 def all_stages(long):
     suites = [f"tests/{suite}" for suite in SUITES]
-    ordinary = "not alone" if long else "not alone and not long"
+    ordinary = "" if long else "not long"
     return [
         build("debug"),
         build("asan"),
@@ -295,10 +294,8 @@ def all_stages(long):
             for suite in SUITES
         ),
         meson("unit-valgrind", "debug", ("valgrind",), wrapper=VALGRIND, slow=10),
-        meson("unit-tsan", "tsan", ("unit",), slow=5),
-        pytest("threads-tsan", suites, "tsan", ("build-tsan", "build-debug", "build-release"), f"threads and {ordinary}", only_marked="threads"),
-        pytest("alone", suites, "debug", ("build-debug", "build-release"), "alone" if long else "alone and not long",
-               workers=1, only_marked="alone", alone=True),
+        meson("unit-tsan", "tsan", ("threads",), slow=5),
+        pytest("threads-tsan", suites, "tsan", ("build-tsan", "build-debug", "build-release"), " and ".join(filter(None, ("threads", ordinary))), only_marked="threads"),
     ]  # fmt: skip
 
 
@@ -327,10 +324,6 @@ class Run:
 
     def _start_what_can(self):
         for stage in list(self.waiting):
-            if any(s.alone for s in self.running.values()):
-                return
-            if stage.alone and (self.running or len(self.waiting) > 1):
-                continue
             # Builds use all cores by themselves: one at a time, beside one stage of tests.
             building = any(name.startswith("build-") for name in self.running)
             if stage.name.startswith("build-") and building:

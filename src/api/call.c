@@ -151,7 +151,7 @@ const char *sync_status_of(struct engine *engine, uint64_t seq, bool held)
 #define ACK_VAULT_MS                                                                               \
     30000 /* how long ack = vault waits before it says so; the memory is in the ledger by then */
 
-int wait_for_vault(struct engine *engine, uint64_t seq, struct err *err)
+int wait_for_vault(struct engine *engine, const struct uuid *origin, uint64_t seq, struct err *err)
 {
     struct deadline deadline = deadline_in(ACK_VAULT_MS);
     int rc = err_set(
@@ -159,7 +159,7 @@ int wait_for_vault(struct engine *engine, uint64_t seq, struct err *err)
         "ack = vault: no vault is configured; add one with: holdfast init --vault file:PATH");
 
     for (size_t i = 0; i < engine->replicator_count; i++) {
-        rc = replicator_wait_for(engine->replicators[i], seq, deadline, err);
+        rc = replicator_wait_for(engine->replicators[i], origin, seq, deadline, err);
         if (rc == 0) {
             return 0;
         }

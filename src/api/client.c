@@ -159,6 +159,7 @@ struct transfer {
     void *arg;
     struct buf text; /* the document, an error, or an unfinished line */
     int body_fd;
+    bool unheard; /* nobody acted on it, or it only asked: it may be sent again */
     struct err err;
 };
 
@@ -370,13 +371,17 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
         return err_copy(err, &t->err);
     }
     if (code == CURLE_COULDNT_CONNECT) {
+        t->unheard = true;
         return err_set(err, ERR_UNAVAILABLE, "no daemon answers at %s", client->home);
     }
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
+        /* A daemon that is killed takes connections until the kernel has closed its socket. */
+        t->unheard = strcmp(t->op->method, "GET") == 0 && status == 0 &&
+                     (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR);
         return err_set(err, ERR_INTERNAL, "the daemon broke off: %s (its log is %s/daemon.log)",
                        curl_easy_strerror(code), client->home);
     }
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (status != 200) {
         return error_from_answer(t, status, err);
     }
@@ -464,6 +469,7 @@ static int start_daemon(const struct client *client, struct err *err)
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return err_errno(err, ERR_INTERNAL, errno, "can't make a pipe");
     }
+    (void)fflush(NULL); /* what is printed so far is not printed by a child again */
     pid_t child = fork();
     if (child == 0) {
         if (fork() == 0) { /* the daemon is init's child, so that nobody has to wait for it */
@@ -533,11 +539,9 @@ int client_call(struct client *client, const struct op *op, const json_t *params
         return err_set(err, ERR_INTERNAL, "libcurl does not start");
     }
     int rc = call_curl(client, &transfer, params, ret_document, err);
-    if (rc == -(int)ERR_UNAVAILABLE && err->code == ERR_UNAVAILABLE &&
-        strncmp(err->message, "no daemon answers", 17) == 0 && ensure_daemon(client, err) == 0) {
+    if (rc != 0 && transfer.unheard && ensure_daemon(client, err) == 0) { /* it had just stopped */
         buf_reset(&transfer.text);
-        rc = call_curl(client, &transfer, params, ret_document,
-                       err); /* it had stopped since our last call */
+        rc = call_curl(client, &transfer, params, ret_document, err);
     }
     buf_done(&transfer.text);
     return rc;

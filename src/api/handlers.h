@@ -46,6 +46,7 @@ int call_tags(const struct op_call *call, const char *ret_tags[MEMORY_TAGS_MAX],
 const char *sync_status_of(struct engine *engine, uint64_t seq, bool held);
 
 /* Does any vault wait? Used by ack = vault: waits until one vault has (this origin's) seq. */
-int wait_for_vault(struct engine *engine, uint64_t seq, struct err *err) MUST_CHECK;
+int wait_for_vault(struct engine *engine, const struct uuid *origin, uint64_t seq, struct err *err)
+    MUST_CHECK;
 
 #endif

@@ -99,7 +99,8 @@ static int write_one(const struct op_call *call, const struct draft *draft, stru
         written_done(&written, 1);
         return rc;
     }
-    if (to_vault && !written.held && wait_for_vault(call->engine, written.seq, err) != 0) {
+    if (to_vault && !written.held &&
+        wait_for_vault(call->engine, &written.origin, written.seq, err) != 0) {
         return -(int)err->code;
     }
     reply->document = written_to_json(call->engine, &written);

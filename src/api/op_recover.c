@@ -3,6 +3,20 @@
 
 #define VERIFY_DEADLINE_MS ((int64_t)3600 * 1000)
 
+static json_t *gaps_to_json(const struct ranges *gaps)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < gaps->count; i++) {
+        const struct range *gap = &gaps->items[i];
+        char origin[UUID_TEXT_MAX];
+        uuid_format(&gap->origin, origin);
+        json_array_append_new(array, json_pack("{s:s,s:I,s:I}", "origin", origin, "from",
+                                               (json_int_t)gap->from, "to", (json_int_t)gap->to));
+    }
+    return array;
+}
+
 static json_t *report_to_json(const struct recover_report *report)
 {
     json_t *projects = json_object();
@@ -26,6 +40,7 @@ static json_t *report_to_json(const struct recover_report *report)
         (json_int_t)(report->duration_us / 1000), "from", report->from ? report->from : "",
         "projects", projects);
     json_object_set_new(object, "id", uuid_is_nil(&report->id) ? json_null() : json_string(id));
+    json_object_set_new(object, "gaps", gaps_to_json(&report->gaps));
     return object;
 }
 

@@ -129,8 +129,7 @@ int op_sync_now(const struct op_call *call, struct op_reply *reply, struct err *
         after += status.queue;
         failed += status.dead;
         if (rc != 0 && first.code == ERR_NONE) {
-            (void)err_copy(&first, &trouble);
-            (void)err_context(&first, "vault %s", status.name);
+            (void)err_copy(&first, &trouble); /* it names the vault */
         }
     }
     if (!engine->replicator_count) {

@@ -266,6 +266,7 @@ static enum MHD_Result answer(struct server *server, struct MHD_Connection *conn
         return send_error(connection, &request->refused);
     }
     op_reply_init(&reply);
+    engine_note_call(server->engine);
     enum MHD_Result result;
     if (body_params(request, &err) != 0 || op_run(&call, &reply, &err) != 0) {
         result = send_error(connection, &err);

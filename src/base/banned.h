@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#undef sprintf /* a macro in glibc's fortified headers for clang */
+
 #pragma GCC poison strcpy strncpy strcat strncat sprintf vsprintf strtok strtok_r atoi atol atoll  \
     atof gets localtime gmtime
 

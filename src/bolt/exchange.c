@@ -93,14 +93,23 @@ void connection_write_some(struct bolt_connection *c)
     }
 }
 
+/* What the last query's end said lies in the receive buffer, which is about to change. */
+static void forget_views(struct bolt_connection *c)
+{
+    if (c->stream.state == STREAM_ENDED) {
+        c->stream.state = STREAM_NONE;
+    }
+}
+
 /* One read. *ret_some: something came. */
 static int read_some(struct bolt_connection *c, bool *ret_some, struct bolt_error *error)
 {
     unsigned char *to = NULL;
     size_t room = 0;
     size_t got = 0;
-    int rc = rx_room(&c->rx, &to, &room, error);
 
+    forget_views(c);
+    int rc = rx_room(&c->rx, &to, &room, error);
     if (rc == 0) {
         rc = net_read(&c->net, to, room, &got, error);
     }
@@ -151,6 +160,7 @@ int connection_receive(struct bolt_connection *c, int64_t deadline_ms, const uns
 {
     bool some = false;
 
+    forget_views(c);
     for (;;) {
         int rc = rx_next(&c->rx, ret, ret_size, error);
         if (rc > 0) {

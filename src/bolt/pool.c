@@ -205,8 +205,9 @@ static int open_one(struct bolt_driver *driver, struct member *member, uint64_t 
         free(pooled);
         if (rc == -BOLT_ERR_TIMEOUT && bolt_deadline_in(0) < deadline_ms) {
             error->kind = BOLT_ERR_CONNECT; /* this server's time was over, not the caller's */
+            rc = -BOLT_ERR_CONNECT;
         }
-        return -(int)error->kind;
+        return rc;
     }
     atomic_fetch_add(&driver->opened, 1);
     pooled->member = member;

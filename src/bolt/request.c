@@ -3,7 +3,7 @@
 
 #define WRITE_AT (64u << 10) /* bytes; with this much waiting, what the socket takes is written */
 #define CONTROL_MAX 1024     /* bytes; what belongs to a RUN that was taken is taken too */
-#define SECRET_ROOM 4096     /* bytes of a HELLO or LOGON besides its texts */
+#define SECRET_ROOM 256      /* bytes of the credentials' map besides its texts */
 
 enum message_tag {
     TAG_HELLO = 0x01,
@@ -211,6 +211,7 @@ static void pack_auth(struct bolt_packer *p, const struct bolt_auth *auth)
     struct bolt_value parameters;
     struct bolt_error error;
 
+    pack_reserve(p, auth_size(auth));
     pack_entry(p, "scheme", auth->scheme == NULL ? "none" : auth->scheme);
     pack_entry(p, "principal", auth->principal);
     pack_entry(p, "credentials", auth->credentials);
@@ -274,7 +275,6 @@ int request_hello(struct bolt_connection *c, const struct bolt_options *options,
         return rc;
     }
     request_start(c, TAG_HELLO, 1);
-    pack_reserve(p, auth_size(&options->auth) + BOLT_URI_MAX);
     bolt_pack_map_open(p);
     pack_entry(p, "user_agent", agent == NULL ? "holdfast-bolt/" HOLDFAST_VERSION : agent);
     if (version_least(c->version, 5, 3)) {
@@ -311,7 +311,6 @@ int request_logon(struct bolt_connection *c, const struct bolt_auth *auth, struc
         return rc;
     }
     request_start(c, TAG_LOGON, 1);
-    pack_reserve(&c->scratch, auth_size(auth));
     bolt_pack_map_open(&c->scratch);
     pack_auth(&c->scratch, auth);
     bolt_pack_end(&c->scratch);

@@ -20,7 +20,6 @@ struct tls {
     BIO_METHOD *method;
     int fd;
     struct tls_options options; /* its texts are borrowed for the handshake only */
-    char host[BOLT_HOST_MAX];   /* its own, as OpenSSL wants a name that is not const */
     bool established;
     char digest[TLS_DIGEST_TEXT_MAX];
     char reason[REASON_MAX];
@@ -305,9 +304,9 @@ static int set_trust(struct tls *tls, struct bolt_error *error)
     return 0;
 }
 
-static int set_name(struct tls *tls, struct bolt_error *error)
+static int set_name(const struct tls *tls, struct bolt_error *error)
 {
-    char *host = tls->host;
+    const char *host = tls->options.host;
     bool address = is_address(host);
     int done = address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host)
                        : SSL_set1_host(tls->ssl, host);
@@ -393,7 +392,6 @@ int tls_start(struct net *net, const struct tls_options *options, int64_t deadli
     }
     tls->fd = net->fd;
     tls->options = *options;
-    (void)snprintf(tls->host, sizeof(tls->host), "%s", options->host); /* no longer: checked */
     int rc = prepare(tls, error);
     if (rc == 0) {
         rc = shake_hands(net, tls, deadline_ms, error);

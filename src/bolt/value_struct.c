@@ -439,9 +439,12 @@ bool bolt_value_vector(const struct bolt_value *value, struct bolt_vector *ret)
     }
     read_fields(value, fields);
     unsigned char type = fields[0].as.bytes[0];
-    *ret =
-        (struct bolt_vector){(enum bolt_vector_type)type,
-                             (uint32_t)(fields[1].count / vector_width(type)), fields[1].as.bytes};
+    size_t width = vector_width(type);
+    if (width == 0) {
+        return false; /* never: vector_fits */
+    }
+    *ret = (struct bolt_vector){(enum bolt_vector_type)type, (uint32_t)(fields[1].count / width),
+                                fields[1].as.bytes};
     return true;
 }
 

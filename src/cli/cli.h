@@ -64,8 +64,26 @@ void print_end(const struct op *op, uint64_t lines);
  * text can't drive it. */
 void print_safe(FILE *out, const char *text);
 
-/* help.c */
+/* help.c: what the operations table does not know, and what the table says in words. */
+struct help_extra {
+    const char *verb, *usage, *about;
+};
+extern const struct help_extra help_extras[];
+extern const size_t help_extras_count;
+
+/* An option that this program turns into another operation. */
+struct help_option {
+    const char *op, *option, *about; /* the last one: NULL */
+};
+extern const struct help_option help_options[];
+
+#define HELP_PARAM_MAX 96
+void help_param(const struct op_param *p, char *text, size_t size); /* "--tag TEXT" */
+bool help_has_op(const char *verb);
 int help_all(void);
 int help_command(const char *verb);
+
+/* man.c: the manual page, in the man macros of troff, on stdout. */
+int help_man(void);
 
 #endif

@@ -1,9 +1,7 @@
 /* Help, from the operations table: what a verb does and what it takes. */
 #include "cli/cli.h"
 
-static const struct extra {
-    const char *verb, *usage, *about;
-} extras[] = {
+const struct help_extra help_extras[] = {
     {"init", "init [--vault file:PATH]...",
      "Make a home and add vaults to it; without --vault, a file vault beside the home."},
     {"serve", "serve", "Run the daemon in the foreground (it is started by itself when needed)."},
@@ -22,17 +20,40 @@ static const struct extra {
     {"demo", "demo", "See memories destroyed three ways and brought back, in a temporary home."},
     {"version", "version", "Print the version."},
 };
+const size_t help_extras_count = sizeof(help_extras) / sizeof(help_extras[0]);
 
-static void option_name(const struct op_param *p, char *text, size_t size)
+const struct help_option help_options[] = {
+    {"remember", "--jsonl FILE|-", "Many at once: a memory object a line."},
+    {"get_memory", "--history", "Every version, oldest first."},
+    {"recover", "--undo", "Take what the last recovery brought out of the current view again."},
+    {NULL, NULL, NULL},
+};
+
+void help_param(const struct op_param *p, char *text, size_t size)
 {
-    if (p->option) {
-        (void)snprintf(text, size, "%s", p->option);
-    } else {
-        (void)snprintf(text, size, "--%s", p->name);
+    static const char *const values[] = {" TEXT", " N",    " NUMBER", "",     " UUID",
+                                         " TIME", " TEXT", " JSON",   " JSON"};
+
+    if (p->positional) {
+        (void)snprintf(text, size, "%s", p->name);
+        return;
     }
+    (void)snprintf(text, size, "%s%s", p->option ? "" : "--", p->option ? p->option : p->name);
     for (char *c = text + 2; *c; c++) {
         *c = *c == '_' ? '-' : *c;
     }
+    size_t len = strlen(text);
+    (void)snprintf(text + len, size - len, "%s", values[p->type]);
+}
+
+bool help_has_op(const char *verb)
+{
+    for (size_t i = 0; i < ops_count; i++) {
+        if (ops[i].verb && strcmp(ops[i].verb, verb) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int help_all(void)
@@ -44,9 +65,9 @@ int help_all(void)
             (void)printf("  %-16s %s\n", ops[i].verb, ops[i].about);
         }
     }
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
-        if (strcmp(extras[i].verb, "stop") != 0 && strcmp(extras[i].verb, "resume") != 0) {
-            (void)printf("  %-16s %s\n", extras[i].verb, extras[i].about);
+    for (size_t i = 0; i < help_extras_count; i++) {
+        if (!help_has_op(help_extras[i].verb)) {
+            (void)printf("  %-16s %s\n", help_extras[i].verb, help_extras[i].about);
         }
     }
     (void)printf("\nEverywhere: --home DIR (HOLDFAST_HOME), --config FILE, --json, --no-daemon. "
@@ -58,9 +79,6 @@ int help_all(void)
 
 static void help_op(const struct op *op)
 {
-    static const char *const values[] = {" TEXT", " N",    " NUMBER", "",     " UUID",
-                                         " TIME", " TEXT", " JSON",   " JSON"};
-
     (void)printf("holdfast %s", op->verb);
     for (const struct op_param *p = op->params; p->name; p++) {
         if (p->positional) {
@@ -69,29 +87,18 @@ static void help_op(const struct op *op)
     }
     (void)printf(" [options]\n\n%s\n\n", op->about);
     for (const struct op_param *p = op->params; p->name; p++) {
-        char name[64];
-        char left[96];
-        if (p->positional) {
-            (void)snprintf(left, sizeof(left), "%s", p->name);
-        } else {
-            option_name(p, name, sizeof(name)),
-                (void)snprintf(left, sizeof(left), "%s%s", name, values[p->type]);
-        }
+        char left[HELP_PARAM_MAX];
+        help_param(p, left, sizeof(left));
         (void)printf("  %-24s %s", left, p->about);
         for (const char *const *choice = p->choices; choice && *choice; choice++) {
             (void)printf("%s%s", choice == p->choices ? " One of: " : ", ", *choice);
         }
         (void)putchar('\n');
     }
-    if (strcmp(op->name, "get_memory") == 0) {
-        (void)printf("  %-24s %s\n", "--history", "Every version, oldest first.");
-    }
-    if (strcmp(op->name, "recover") == 0) {
-        (void)printf("  %-24s %s\n", "--undo",
-                     "Take what the last recovery brought out of the current view again.");
-    }
-    if (strcmp(op->name, "remember") == 0) {
-        (void)printf("  %-24s %s\n", "--jsonl FILE|-", "Many at once: a memory object a line.");
+    for (const struct help_option *o = help_options; o->op; o++) {
+        if (strcmp(op->name, o->op) == 0) {
+            (void)printf("  %-24s %s\n", o->option, o->about);
+        }
     }
 }
 
@@ -99,9 +106,9 @@ int help_command(const char *verb)
 {
     bool found = false;
 
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
-        if (strcmp(extras[i].verb, verb) == 0) {
-            (void)printf("holdfast %s\n\n%s\n", extras[i].usage, extras[i].about);
+    for (size_t i = 0; i < help_extras_count; i++) {
+        if (strcmp(help_extras[i].verb, verb) == 0) {
+            (void)printf("holdfast %s\n\n%s\n", help_extras[i].usage, help_extras[i].about);
             return 0;
         }
     }

@@ -169,7 +169,9 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 
     if (argc < 1 || strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
         strcmp(argv[0], "-h") == 0) {
-        return argc > 1 ? help_command(argv[1]) : help_all();
+        return argc < 2                      ? help_all()
+               : strcmp(argv[1], "man") == 0 ? help_man()
+                                             : help_command(argv[1]);
     }
     if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0) {
         (void)printf(cli->json ? "{\"version\":\"%s\"}\n" : "holdfast %s\n", HOLDFAST_VERSION);

@@ -16,12 +16,12 @@ static long long number_of(const json_t *object, const char *key)
 void print_safe(FILE *out, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        bool control = (*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f ||
-                       (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0);
-        if (!control) {
-            (void)fputc(*c, out);
-        } else {
+        if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) { /* the terminal's other controls */
+            (void)fprintf(out, "\\x%02x", *++c);
+        } else if ((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f) {
             (void)fprintf(out, "\\x%02x", *c);
+        } else {
+            (void)fputc(*c, out);
         }
     }
 }
@@ -63,14 +63,11 @@ static void print_hit(const json_t *m, uint64_t number)
                  json_real_value(json_object_get(m, "score")), text_of(m, "project_id"));
     print_time(text_of(m, "created_at"));
     (void)printf("  %s\n    ", text_of(m, "id"));
-    for (const char *c = text_of(m, "snippet"); *c; c++) {
-        char one[2] = {*c == '\n' ? ' ' : *c, 0};
-        if ((unsigned char)*c >= 0x80) {
-            (void)putchar(*c);
-        } else {
-            print_safe(stdout, one);
-        }
+    AUTO(free_ptr) char *snippet = xstrdup(text_of(m, "snippet"));
+    for (char *c = strchr(snippet, '\n'); c; c = strchr(c, '\n')) {
+        *c = ' ';
     }
+    print_safe(stdout, snippet);
     (void)putchar('\n');
 }
 
@@ -234,6 +231,13 @@ static void print_recovery(const json_t *r)
             ": %lld (%lld new, %lld newer, %lld taken back), %lld skipped, %lld conflicts\n",
             number_of(p, "recovered"), number_of(p, "new"), number_of(p, "newer"),
             number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"));
+    }
+    size_t i;
+    json_t *gap;
+    json_array_foreach (json_object_get(r, "gaps"), i, gap) {
+        (void)printf("  not in the vault: changes %lld to %lld of origin %s, which it never could "
+                     "take; everything else is here. They may be in another vault.\n",
+                     number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
     }
     if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count")) {
         (void)printf("Take it back with: holdfast recover --undo\n");

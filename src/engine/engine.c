@@ -35,6 +35,33 @@ static void on_damage(void *arg, const char *vault, const char *what)
     raise_alert(arg, "vault_damaged", actor, what);
 }
 
+/* It goes on as a new installation, and a person is told. */
+static int went_back(struct engine *engine, const struct uuid *origin, uint64_t after,
+                     const char *vault, struct err *err)
+{
+    bool renewed = false;
+
+    if (ledger_renew_origin(engine->ledger, origin, after, &renewed, err) != 0) {
+        return -(int)err->code;
+    }
+    if (renewed) {
+        AUTO(free_ptr)
+        char *what = xprintf("The ledger went back in time: it lacks changes that vault %s has "
+                             "acknowledged. Nothing is lost there; to bring it back: holdfast "
+                             "recover",
+                             vault);
+        raise_alert(engine, "ledger_went_back", "ledger", what);
+    }
+    return 0;
+}
+
+/* Found while a vault is looked at. */
+static int on_behind(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
+                     struct err *err)
+{
+    return went_back(arg, origin, after, vault, err);
+}
+
 static void on_state(void *arg, const char *vault, const char *trouble)
 {
     (void)arg;
@@ -154,10 +181,12 @@ static int start_vaults(struct engine *engine, struct err *err)
                                                  engine->config.sync.backoff_initial_ms,
                                              .backoff_max_ms = engine->config.sync.backoff_max_ms,
                                              .check_ms = REPLICATOR_CHECK_MS,
+                                             .paused = engine->paused || engine->writes_stopped,
                                              .ledger = engine->ledger,
                                              .log = engine->log,
                                              .arg = engine,
                                              .on_damage = on_damage,
+                                             .on_behind = on_behind,
                                              .on_state = on_state};
         if (replicator_start(&options, &engine->replicators[engine->replicator_count], err) != 0) {
             return err_context(err, "vault %s", options.name);
@@ -188,67 +217,54 @@ static void note_guard_switch(struct engine *engine)
     }
 }
 
-struct own_journal {
-    struct reader *reader;
-    struct uuid origin;
-    struct sha256 hash; /* of the change that was asked for */
-};
-
-static int take_hash(void *arg, const struct change *change, struct err *err)
+static uint64_t head_of(const struct head *heads, size_t count, const struct uuid *origin)
 {
-    (void)err;
-    ((struct own_journal *)arg)->hash = change->hash;
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_eq(&heads[i].origin, origin)) {
+            return heads[i].seq;
+        }
+    }
     return 0;
 }
 
-/* Does this vault have a change of ours that the journal has not, or has as another? */
-static int is_behind(struct engine *engine, struct own_journal *own, const char *vault,
-                     bool *ret_behind, struct err *err)
+static int own_head(struct engine *engine, const struct uuid *origin, uint64_t *ret,
+                    struct err *err)
 {
-    struct sha256 hash;
-    uint64_t seq = 0;
+    AUTO(free_ptr) struct head *heads = NULL;
+    struct reader *reader = NULL;
+    size_t count = 0;
 
-    *ret_behind = false;
-    if (sync_cursor_get(engine->log, vault, &own->origin, &seq, &hash, err) != 0) {
-        return -(int)err->code;
+    int rc = read_begin(engine->ledger, &reader, err);
+    if (rc == 0) {
+        rc = read_heads(reader, &heads, &count, err);
     }
-    if (seq == 0) {
-        return 0;
-    }
-    int rc = read_change(own->reader, &own->origin, seq, take_hash, own, err);
-    *ret_behind = rc == -ERR_NOT_FOUND || (rc == 0 && !sha256_eq(&hash, &own->hash));
-    return rc == -ERR_NOT_FOUND ? 0 : rc;
+    read_end(reader);
+    *ret = rc == 0 ? head_of(heads, count, origin) : 0;
+    return rc;
 }
 
 /*
  * An older copy of the ledger was put in place: its next changes would get numbers that the vaults
  * have given to others. So it goes on as a new installation, and what it lost can be recovered. A
- * crash never looks like this: a vault gets only what is durable here.
+ * crash never looks like this: a vault gets only what is durable here. When sync.db is as old as
+ * the ledger, the replicator finds it out from the vault.
  */
 static int note_ledger_went_back(struct engine *engine, struct err *err)
 {
-    struct own_journal own = {.origin = ledger_origin(engine->ledger)};
-    const char *vault = NULL;
-    bool behind = false;
+    struct uuid origin = ledger_origin(engine->ledger);
+    uint64_t head;
 
-    int rc = read_begin(engine->ledger, &own.reader, err);
-    for (size_t i = 0; rc == 0 && !behind && i < engine->config.vault_count; i++) {
-        vault = engine->config.vaults[i].name;
-        rc = is_behind(engine, &own, vault, &behind, err);
+    int rc = own_head(engine, &origin, &head, err);
+    for (size_t i = 0; rc == 0 && i < engine->config.vault_count; i++) {
+        const char *vault = engine->config.vaults[i].name;
+        struct sha256 hash;
+        uint64_t acked = 0;
+        rc = sync_cursor_get(engine->log, vault, &origin, &acked, &hash, err);
+        if (rc == 0 && acked > head) {
+            rc = went_back(engine, &origin, head, vault, err);
+        }
     }
-    read_end(own.reader);
-    if (rc != 0 || !behind) {
-        return rc;
-    }
-    if (ledger_renew_origin(engine->ledger, err) != 0) {
-        return -(int)err->code;
-    }
-    AUTO(free_ptr)
-    char *what = xprintf("The ledger went back in time: it lacks changes that vault %s has "
-                         "acknowledged. Nothing is lost there; to bring it back: holdfast recover",
-                         vault);
-    raise_alert(engine, "ledger_went_back", "ledger", what);
-    return 0;
+    return rc;
 }
 
 static int open_ledger(struct engine *engine, const char *who, struct err *err)
@@ -293,10 +309,10 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     engine->paused = sync_flag_get(engine->log, FLAG_PAUSED, &paused, &none) == 0;
     free(paused);
     note_guard_switch(engine);
+    engine_alerts_changed(engine); /* before anything may be sent */
     if (start_vaults(engine, err) != 0) {
         return -(int)err->code;
     }
-    engine_alerts_changed(engine);
     return notifier_start(engine->ledger, engine->log, &engine->config, on_alert, engine,
                           &engine->notifier, err);
 }

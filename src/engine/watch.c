@@ -87,6 +87,7 @@ static void give_back(struct engine *engine, uint64_t *seen_calls)
     engine->stirred = false;
     ledger_trim(engine->ledger);
     index_trim(engine->index);
+    log_debug("engine.quiet", "nobody asked for anything; what caches held is given back");
 }
 
 /* How long the housekeeping may sleep: -1, for ever. */

@@ -5,6 +5,7 @@
  * lately the history is read, and its effects are made again.
  */
 #include "guard/guard_internal.h"
+#include "ledger/read_recover.h"
 
 #define CHUNK_FIRST 4096 /* changes read at once, from the end backwards; doubled until MAX */
 #define CHUNK_MAX 65536
@@ -26,7 +27,7 @@ struct rebuild {
     size_t effect_count;
     size_t effect_capacity;
 
-    struct ranges *accepted; /* of each alert that a person accepted since */
+    struct ranges *accepted; /* of each alert that a person accepted since; of recoveries */
     size_t accepted_count;
     struct alert *open;
     size_t open_count;
@@ -146,32 +147,10 @@ static bool is_blank(size_t old_len, const char *content, size_t len)
            (old_len >= BLANK_LEAST_BYTES && len < old_len / 10);
 }
 
-/* The ranges are sorted, and don't touch. */
-static bool is_within(const struct ranges *ranges, const struct change *change)
-{
-    size_t low = 0;
-    size_t high = ranges->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct range *range = &ranges->items[middle];
-        int order = uuid_cmp(&range->origin, &change->origin);
-        if (order == 0 && change->seq >= range->from && change->seq <= range->to) {
-            return true;
-        }
-        if (order < 0 || (order == 0 && range->to < change->seq)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return false;
-}
-
 static bool is_accepted(const struct rebuild *rebuild, const struct change *change)
 {
     for (size_t i = 0; i < rebuild->accepted_count; i++) {
-        if (is_within(&rebuild->accepted[i], change)) {
+        if (ranges_contain(&rebuild->accepted[i], &change->origin, change->seq)) {
             return true;
         }
     }
@@ -209,8 +188,8 @@ static bool is_of_use(const struct past *past, const struct effect *effect)
 {
     const struct rebuild *rebuild = past->rebuild;
     int64_t age_ms = rebuild->now_ms - mono_of(rebuild, effect->at_us);
-    bool takes =
-        effect->kind == EFFECT_DELETE || effect->blanked || effect->new_bytes < effect->old_bytes;
+    bool takes = (effect->kind == EFFECT_DELETE && effect->old_bytes > 0) || effect->blanked ||
+                 effect->new_bytes < effect->old_bytes;
 
     return takes || past->has_effects || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT];
 }
@@ -232,11 +211,11 @@ static void look_at_change(struct past *past, const struct change *change,
     struct rebuild *rebuild = past->rebuild;
     bool deleted = memory->deleted_us != TIME_NONE;
 
-    if (!past->is_there || (past->is_deleted && deleted) || change->at_us < rebuild->cutoff_us) {
+    if (!past->is_there || change->at_us < rebuild->cutoff_us) {
         return;
     }
     if (held) {
-        if (deleted) {
+        if (deleted && !past->is_deleted) {
             window_actor_held(windows_actor(&rebuild->guard->windows, change->source),
                               mono_of(rebuild, change->at_us), 1);
         }
@@ -330,21 +309,42 @@ static int note_alert(void *arg, const struct alert *alert, struct err *err)
     return 0;
 }
 
-static int read_accepted(struct rebuild *rebuild, struct err *err)
+static struct ranges *add_accepted(struct rebuild *rebuild)
 {
-    rebuild->accepted = xcalloc(rebuild->open_count + 1, sizeof(*rebuild->accepted));
-    for (size_t i = 0; i < rebuild->open_count; i++) {
-        if (rebuild->open[i].state != ALERT_ACCEPTED) {
-            continue;
-        }
-        int result = read_alert_ranges(rebuild->reader, &rebuild->open[i].id,
-                                       &rebuild->accepted[rebuild->accepted_count], err);
-        if (result < 0) {
-            return result;
-        }
-        rebuild->accepted_count++;
+    rebuild->accepted =
+        xrealloc(rebuild->accepted, (rebuild->accepted_count + 1) * sizeof(*rebuild->accepted));
+    struct ranges *added = &rebuild->accepted[rebuild->accepted_count++];
+    ranges_init(added);
+    return added;
+}
+
+/* A person asked for what a recovery brought or took back, as for what was accepted. */
+static int note_recovery(void *arg, const struct decision *decision, struct err *err)
+{
+    const struct ranges *from = &decision->ranges;
+
+    (void)err;
+    if (from->count > 0) {
+        struct ranges *to = add_accepted(arg);
+        to->items = xmalloc(from->count * sizeof(*to->items));
+        memcpy(to->items, from->items, from->count * sizeof(*to->items));
+        to->count = to->capacity = from->count;
+        ranges_sort(to);
     }
     return 0;
+}
+
+static int read_accepted(struct rebuild *rebuild, struct err *err)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < rebuild->open_count && result == 0; i++) {
+        if (rebuild->open[i].state == ALERT_ACCEPTED) {
+            result = read_alert_ranges(rebuild->reader, &rebuild->open[i].id, add_accepted(rebuild),
+                                       err);
+        }
+    }
+    return result < 0 ? result : read_recoveries(rebuild->reader, note_recovery, rebuild, err);
 }
 
 static int note_time(void *arg, const struct change *change, struct err *err)

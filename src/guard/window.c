@@ -338,7 +338,8 @@ static void describe(struct window_event *event, const struct effect *effect)
     event->is_delete = effect->kind == EFFECT_DELETE;
     event->is_content = !event->is_delete && (effect->content_changed || effect->blanked);
     event->is_blank = event->is_content ? effect->blanked : before != NULL && before->is_blank;
-    event->is_destroying = event->is_delete || (event->is_content && effect->blanked);
+    event->is_destroying =
+        (event->is_delete && effect->old_bytes > 0) || (event->is_content && effect->blanked);
     if (effect->new_version > effect->old_version) {
         event->version_jump = effect->new_version - effect->old_version;
     }
@@ -350,15 +351,15 @@ static bool is_short(const struct window_event *event)
     return !event->is_destroying && event->new_bytes >= event->old_bytes;
 }
 
-/* Nothing that a rule looks at: a change of other fields, or bringing back what was deleted (it had
- * no bytes). */
+/* Nothing that a rule looks at: a change of other fields, or of what was deleted (it had no bytes).
+ */
 static bool is_harmless(const struct windows *windows, const struct effect *effect)
 {
-    bool changes = effect->old_bytes > 0 && (effect->content_changed || effect->blanked);
+    bool takes = effect->kind == EFFECT_DELETE || effect->content_changed || effect->blanked;
     bool jumps = effect->new_version > effect->old_version &&
                  effect->new_version - effect->old_version > windows->version_jump_max;
 
-    return effect->kind == EFFECT_UPDATE && !changes && !jumps;
+    return !(takes && effect->old_bytes > 0) && !jumps;
 }
 
 /* Effects come in runs of one project and actor: the last event's are tried first. */

@@ -94,7 +94,8 @@ static enum err_code code_of(const struct conn *conn, int rc)
 int conn_error(const struct conn *conn, int rc, struct err *err)
 {
     enum err_code code = code_of(conn, rc);
-    const char *text = conn->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(conn->db);
+    bool of_call = conn->db != NULL && rc != SQLITE_NOMEM; /* a column has no message of its own */
+    const char *text = of_call ? sqlite3_errmsg(conn->db) : sqlite3_errstr(rc);
 
     switch (code) {
     case ERR_FULL:
@@ -163,24 +164,40 @@ int conn_pragma_i64(struct conn *conn, const char *name, int64_t *ret, struct er
     return result;
 }
 
-int conn_use_log(struct conn *conn, struct err *err)
+int conn_ask(struct conn *conn, const char *sql, char ret[CONN_ANSWER_MAX], struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    int result = 0;
+    const char *text = NULL;
 
-    int rc = sqlite3_prepare_v2(conn->db, "PRAGMA journal_mode=WAL", -1, &statement, NULL);
+    int rc = sqlite3_prepare_v2(conn->db, sql, -1, &statement, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(statement);
     }
-    if (rc != SQLITE_ROW) {
-        result = conn_error(conn, rc, err);
-    } else if (strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0) {
+    if (rc == SQLITE_ROW && !FAULT("ledger.sql.text", ENOMEM)) {
+        text = (const char *)sqlite3_column_text(statement, 0);
+    }
+    if (rc == SQLITE_ROW && text == NULL) {
+        rc = SQLITE_NOMEM;
+    }
+    int result = rc == SQLITE_ROW ? 0 : conn_error(conn, rc, err);
+    if (result == 0) {
+        (void)snprintf(ret, CONN_ANSWER_MAX, "%s", text);
+    }
+    (void)sqlite3_finalize(statement); /* its error is the step's, told above */
+    return result;
+}
+
+int conn_use_log(struct conn *conn, struct err *err)
+{
+    char mode[CONN_ANSWER_MAX];
+
+    int result = conn_ask(conn, "PRAGMA journal_mode=WAL", mode, err);
+    if (result == 0 && strcmp(mode, "wal") != 0) {
         result = err_set(
             err, ERR_BUSY,
             "%s: another process has the file open; it can't be switched to a write-ahead log",
             conn->path);
     }
-    (void)sqlite3_finalize(statement); /* its error is the step's, told above */
     return result;
 }
 

@@ -41,6 +41,10 @@ void conn_close(struct conn *conn);
 /* Run statements that give no rows (PRAGMAs' rows are thrown away). */
 int conn_exec(struct conn *conn, const char *sql, struct err *err) MUST_CHECK;
 int conn_pragma_i64(struct conn *conn, const char *name, int64_t *ret, struct err *err) MUST_CHECK;
+/* The first column of the first row of a question, as text; cut at its end when it is longer. */
+#define CONN_ANSWER_MAX 256
+int conn_ask(struct conn *conn, const char *sql, char ret[CONN_ANSWER_MAX], struct err *err)
+    MUST_CHECK;
 /* Switch the file to WAL. ERR_BUSY when somebody else has it open in a way that forbids it. */
 int conn_use_log(struct conn *conn, struct err *err) MUST_CHECK;
 

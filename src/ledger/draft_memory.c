@@ -72,7 +72,7 @@ static void describe_effect(struct store *store, const struct memory *old, const
         .content_changed = old->content_len != new->content_len ||
                            memcmp(old->content, new->content, old->content_len) != 0,
         .blanked = !deleted && (blank(new->content, new->content_len) || shrunk),
-        .old_bytes = old->content_len,
+        .old_bytes = old->deleted_us == TIME_NONE ? old->content_len : 0,
         .new_bytes = deleted ? 0 : new->content_len,
         .old_version = known_version,
         .new_version = change->version,
@@ -205,10 +205,8 @@ static int put_over(struct store *store, struct memory *next, const struct memor
     }
     if (result == 0) {
         draft_answer(change, &next->id, ret);
-        if (old.deleted_us == TIME_NONE) { /* bringing back what was deleted harms nothing */
-            describe_effect(store, &old, next, highest, change, source, ret_effect);
-            *ret_has_effect = true;
-        }
+        describe_effect(store, &old, next, highest, change, source, ret_effect);
+        *ret_has_effect = true;
     }
     return result;
 }

@@ -364,29 +364,12 @@ int ledger_with_writer_paused(struct ledger *ledger, ledger_pause_fn *fn, void *
 
 /* ---- what it is, who listens ---- */
 
-int ledger_renew_origin(struct ledger *ledger, struct err *err)
+struct uuid ledger_origin(struct ledger *ledger)
 {
-    struct uuid id = uuid_new(ledger->env);
-
     (void)pthread_mutex_lock(&ledger->mutex);
-    right_take(ledger);
-    int result = ledger->stopped.code == ERR_NONE ? 0 : err_copy(err, &ledger->stopped);
+    struct uuid origin = ledger->origin;
     (void)pthread_mutex_unlock(&ledger->mutex);
-    if (result == 0) {
-        result = store_set_origin(ledger->store, &id, err);
-    }
-    (void)pthread_mutex_lock(&ledger->mutex);
-    if (result == 0) {
-        ledger->origin = id;
-    }
-    right_give(ledger);
-    (void)pthread_mutex_unlock(&ledger->mutex);
-    return result;
-}
-
-struct uuid ledger_origin(const struct ledger *ledger)
-{
-    return ledger->origin;
+    return origin;
 }
 
 const char *ledger_home(const struct ledger *ledger)

@@ -49,7 +49,8 @@ struct effect {
     bool content_changed;
     bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
                      (of 20 bytes or more) */
-    size_t old_bytes;     /* of content */
+    size_t old_bytes;     /* of content; 0 when the memory was deleted: nothing is lost, but what is
+                             above a deletion is held with it */
     size_t new_bytes;     /* 0 for a deletion */
     uint64_t old_version; /* the highest this memory had, held ones too */
     uint64_t new_version;
@@ -71,7 +72,8 @@ struct judge_view {
 struct ledger_judge {
     void *arg;
     /* Append to ret_decisions (array of capacity JUDGE_DECISIONS_MAX) and count them; the ledger
-     * frees them. 0 or error: then the request fails. */
+     * frees them. Each one's ranges are sorted by origin and seq. 0 or error: then the request
+     * fails. */
     int (*judge)(void *arg, const struct effect *effects, size_t count,
                  const struct judge_view *view, struct decision *ret_decisions, size_t *ret_count,
                  struct err *err);
@@ -138,13 +140,16 @@ void written_done(struct written *written, size_t count); /* frees the messages 
 
 /*
  * Go on as a new installation: what is journaled from now on begins a chain of its own. For a
- * ledger that went back in time, whose next numbers are taken in a vault. Only right after
- * ledger_open, while nobody else knows it.
+ * ledger that went back in time, when a vault has given the numbers behind `after` to what was
+ * forgotten here. What was journaled as `from` behind `after` since then is journaled once more in
+ * the new chain, as it was but for its number, so that the vault can take it. Nothing is done when
+ * this installation is not `from` any more; *ret_renewed tells.
  */
-int ledger_renew_origin(struct ledger *ledger, struct err *err) MUST_CHECK;
+int ledger_renew_origin(struct ledger *ledger, const struct uuid *from, uint64_t after,
+                        bool *ret_renewed, struct err *err) MUST_CHECK;
 
 /* This installation. */
-struct uuid ledger_origin(const struct ledger *ledger);
+struct uuid ledger_origin(struct ledger *ledger);
 const char *ledger_home(const struct ledger *ledger);
 struct env *ledger_env(const struct ledger *ledger);
 

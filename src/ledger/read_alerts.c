@@ -161,15 +161,6 @@ int read_alert(struct reader *reader, const struct uuid *id, struct alert *ret, 
 
 /* ---- what it is about ---- */
 
-static int compare_ranges(const void *a, const void *b)
-{
-    const struct range *x = a;
-    const struct range *y = b;
-    int order = uuid_cmp(&x->origin, &y->origin);
-
-    return order != 0 ? order : (x->from > y->from) - (x->from < y->from);
-}
-
 static void add_range(struct ranges *ranges, const struct range *range)
 {
     if (ranges->count == ranges->capacity) {
@@ -177,26 +168,6 @@ static void add_range(struct ranges *ranges, const struct range *range)
         ranges->items = xrealloc(ranges->items, ranges->capacity * sizeof(*ranges->items));
     }
     ranges->items[ranges->count++] = *range;
-}
-
-/* Sort, and make one of what overlaps or touches. */
-static void merge(struct ranges *ranges)
-{
-    size_t kept = 0;
-
-    if (ranges->count > 1) {
-        qsort(ranges->items, ranges->count, sizeof(*ranges->items), compare_ranges);
-    }
-    for (size_t i = 0; i < ranges->count; i++) {
-        const struct range *range = &ranges->items[i];
-        struct range *last = kept == 0 ? NULL : &ranges->items[kept - 1];
-        if (last == NULL || !uuid_eq(&last->origin, &range->origin) || range->from > last->to + 1) {
-            ranges->items[kept++] = *range;
-        } else if (range->to > last->to) {
-            last->to = range->to;
-        }
-    }
-    ranges->count = kept;
 }
 
 int read_alert_ranges(struct reader *reader, const struct uuid *id, struct ranges *ret,
@@ -225,7 +196,7 @@ int read_alert_ranges(struct reader *reader, const struct uuid *id, struct range
     if (result < 0) {
         return result;
     }
-    merge(&ranges);
+    ranges_sort(&ranges);
     *ret = ranges;
     ranges_init(&ranges);
     return 0;

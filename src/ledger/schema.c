@@ -149,7 +149,7 @@ static int check_version(struct conn *conn, size_t known, size_t *ret, struct er
 
 int schema_run(struct conn *conn, const char *const *steps, size_t count, struct err *err)
 {
-    size_t version;
+    size_t version = 0;
 
     int result = check_version(conn, count, &version, err);
     for (size_t i = version; result == 0 && i < count; i++) {

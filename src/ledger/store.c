@@ -295,20 +295,12 @@ int store_return_to_mark(struct store *store, struct err *err)
 
 static int check_integrity(struct store *store, struct err *err)
 {
-    sqlite3_stmt *statement = NULL;
+    char found[CONN_ANSWER_MAX];
 
-    int rc = sqlite3_prepare_v2(store->conn.db, "PRAGMA quick_check(1)", -1, &statement, NULL);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(statement);
+    int result = conn_ask(&store->conn, "PRAGMA quick_check(1)", found, err);
+    if (result == 0 && strcmp(found, "ok") != 0) {
+        result = err_set(err, ERR_CORRUPT, "%s: the copy is damaged: %s", store->folder, found);
     }
-    int result = 0;
-    if (rc != SQLITE_ROW) {
-        result = conn_error(&store->conn, rc, err);
-    } else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
-        result = err_set(err, ERR_CORRUPT, "%s: the copy is damaged: %s", store->folder,
-                         (const char *)sqlite3_column_text(statement, 0));
-    }
-    (void)sqlite3_finalize(statement); /* its error is the step's, told above */
     return result;
 }
 

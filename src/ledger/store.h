@@ -69,6 +69,26 @@ int store_write(struct store *store, const struct draft *draft, struct written *
 int store_import(struct store *store, const struct change *change, bool *ret_new, struct err *err)
     MUST_CHECK;
 
+/*
+ * A part of a chain that can't stand where it was: its numbers are taken by others (a fork), or the
+ * change before it is lost (a gap). It comes in as the chain `to`, from 1, with everything it says
+ * but origin, seq, prev and hash; what its decisions name of moved parts is named there.
+ */
+struct store_move {
+    struct uuid from;
+    uint64_t after; /* the part begins behind this */
+    uint64_t until; /* inclusive */
+    struct uuid to;
+};
+
+/* The chain that a part is moved to: the same for the same part, whoever moves it. */
+struct uuid store_move_target(const struct uuid *from, const struct sha256 *first);
+
+/* As store_import, for a change of one of these parts; what the target has already is skipped. */
+int store_import_moved(struct store *store, const struct change *change,
+                       const struct store_move *moves, size_t count, bool *ret_new, struct err *err)
+    MUST_CHECK;
+
 uint64_t store_live(struct store *store, const char *project_id); /* memories alive */
 void store_counts(const struct store *store, uint64_t *ret_live,
                   uint64_t *ret_deleted);          /* memories in all */

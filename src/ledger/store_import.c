@@ -1,4 +1,4 @@
-/* Changes as they are, of any installation. */
+/* Changes of any installation, as they are or moved to another chain. */
 #include "ledger/store_internal.h"
 
 static int apply_change(struct store *store, const struct change *change, const struct times *times,
@@ -81,4 +81,127 @@ int store_import(struct store *store, const struct change *change, bool *ret_new
         return err_context(err, "change %llu of origin %s", (unsigned long long)change->seq, text);
     }
     return 0;
+}
+
+/* ---- moved ---- */
+
+struct uuid store_move_target(const struct uuid *from, const struct sha256 *first)
+{
+    char origin[UUID_TEXT_MAX];
+    char hash[SHA256_HEX_MAX];
+
+    uuid_format(from, origin);
+    sha256_hex(first, hash);
+    return uuid_derive(str_of(origin), str_of(hash));
+}
+
+static const struct store_move *move_of(const struct store_move *moves, size_t count,
+                                        const struct uuid *origin, uint64_t seq)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct store_move *move = &moves[i];
+        if (seq > move->after && seq <= move->until && uuid_eq(&move->from, origin)) {
+            return move;
+        }
+    }
+    return NULL;
+}
+
+/* The last seq from `seq` on, up to `until`, that no part has. */
+static uint64_t end_unmoved(const struct store_move *moves, size_t count, const struct uuid *origin,
+                            uint64_t seq, uint64_t until)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct store_move *move = &moves[i];
+        if (move->after >= seq && move->after < until && uuid_eq(&move->from, origin)) {
+            until = move->after;
+        }
+    }
+    return until;
+}
+
+static void put_range(struct ranges *ranges, const struct uuid *origin, uint64_t from, uint64_t to)
+{
+    ranges_add(ranges, origin, from);
+    ranges->items[ranges->count - 1].to = to;
+}
+
+static void move_range(const struct range *range, const struct store_move *moves, size_t count,
+                       struct ranges *ret)
+{
+    for (uint64_t seq = range->from; seq <= range->to;) {
+        const struct store_move *move = move_of(moves, count, &range->origin, seq);
+        uint64_t end = range->to;
+        if (move != NULL) {
+            end = move->until < end ? move->until : end;
+            put_range(ret, &move->to, seq - move->after, end - move->after);
+        } else {
+            end = end_unmoved(moves, count, &range->origin, seq, end);
+            put_range(ret, &range->origin, seq, end);
+        }
+        seq = end + 1;
+    }
+}
+
+/* The body of a decision with its ranges moved, in buf. */
+static int move_decision(struct str body, const struct store_move *moves, size_t count,
+                         struct buf *buf, struct err *err)
+{
+    AUTO(decision_done) struct decision decision;
+    struct ranges moved;
+
+    decision_init(&decision);
+    ranges_init(&moved);
+    int result = decision_read_body(body, &decision, err);
+    for (size_t i = 0; i < decision.ranges.count && result == 0; i++) {
+        move_range(&decision.ranges.items[i], moves, count, &moved);
+    }
+    ranges_done(&decision.ranges);
+    decision.ranges = moved;
+    return result < 0 ? result : decision_write_body(&decision, buf, err);
+}
+
+static int import_as(struct store *store, const struct change *change, const struct head *head,
+                     bool *ret_new, struct err *err)
+{
+    AUTO(buf_done) struct buf record = BUF_INIT((size_t)2 * CHANGE_RECORD_MAX);
+    struct change moved = *change;
+
+    moved.prev = head->hash;
+    int result = change_write_record(&moved, &record, err);
+    if (result < 0) {
+        return result;
+    }
+    moved.record = buf_str(&record);
+    moved.hash = change_hash(&moved.prev, moved.record);
+    return store_import(store, &moved, ret_new, err);
+}
+
+int store_import_moved(struct store *store, const struct change *change,
+                       const struct store_move *moves, size_t count, bool *ret_new, struct err *err)
+{
+    const struct store_move *move = move_of(moves, count, &change->origin, change->seq);
+    AUTO(buf_done) struct buf body = BUF_INIT((size_t)2 * CHANGE_RECORD_MAX);
+    struct change moved = *change;
+    int64_t no;
+
+    if (move == NULL) {
+        return store_import(store, change, ret_new, err);
+    }
+    int result = origins_number(&store->origins, &store->conn, &move->to, &no, err);
+    if (result < 0) {
+        return result;
+    }
+    struct head head = *origins_head(&store->origins, no);
+    moved.origin = move->to;
+    moved.seq = change->seq - move->after;
+    *ret_new = moved.seq > head.seq;
+    if (!*ret_new) {
+        return 0;
+    }
+    if (change->kind == KIND_GUARD) {
+        result = move_decision(change->body, moves, count, &body, err);
+        moved.body = buf_str(&body);
+    }
+    return result < 0 ? result : import_as(store, &moved, &head, ret_new, err);
 }

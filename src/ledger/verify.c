@@ -32,7 +32,8 @@ static int bad(struct verify *verify, const struct uuid *origin, uint64_t seq, c
         verify->result.ok = false;
         verify->result.bad_origin = *origin;
         verify->result.bad_seq = seq;
-        (void)snprintf(verify->result.reason, sizeof(verify->result.reason), "%s", reason);
+        (void)snprintf(verify->result.reason, sizeof(verify->result.reason), "%.*s",
+                       (int)sizeof(verify->result.reason) - 1, reason);
     }
     return 1;
 }

@@ -445,6 +445,81 @@ void right_give(struct ledger *ledger)
     }
 }
 
+/* ---- a new installation ---- */
+
+struct moving {
+    struct store *store;
+    struct store_move move;
+};
+
+static int move_one(void *arg, const struct change *change, struct err *err)
+{
+    struct moving *moving = arg;
+    bool is_new;
+
+    return store_import_moved(moving->store, change, &moving->move, 1, &is_new, err);
+}
+
+static int move_all(struct ledger *ledger, const struct store_move *move, struct err *err)
+{
+    struct moving moving = {.store = ledger->store, .move = *move};
+    struct reader *reader = NULL;
+
+    int result = identity_check(ledger->files, err);
+    if (result == 0) {
+        result = read_begin(ledger, &reader, err);
+    }
+    if (result == 0) {
+        result = store_begin(ledger->store, err);
+    }
+    if (result == 0) {
+        result = store_set_origin(ledger->store, &move->to, err);
+    }
+    if (result == 0) {
+        result = read_changes(reader, &move->from, move->after, SIZE_MAX, move_one, &moving, err);
+    }
+    read_end(reader);
+    if (result == 0) {
+        result = store_commit(ledger->store, err);
+    }
+    if (result < 0) {
+        store_rollback(ledger->store);
+    }
+    return result;
+}
+
+int ledger_renew_origin(struct ledger *ledger, const struct uuid *from, uint64_t after,
+                        bool *ret_renewed, struct err *err)
+{
+    struct batch renewal = {.ledger = ledger, .journaled = true, .commits = 1};
+    struct store_move move = {
+        .from = *from, .after = after, .until = UINT64_MAX, .to = uuid_new(ledger->env)};
+
+    (void)pthread_mutex_lock(&ledger->mutex);
+    ledger->callers++;
+    right_take(ledger);
+    bool is_from = uuid_eq(&ledger->origin, from);
+    int result = ledger->stopped.code == ERR_NONE ? 0 : err_copy(err, &ledger->stopped);
+    (void)pthread_mutex_unlock(&ledger->mutex);
+    *ret_renewed = false;
+    if (result == 0 && is_from) {
+        result = move_all(ledger, &move, err);
+        *ret_renewed = result == 0;
+    }
+    if (result < 0 && ledger_stops_at(err->code)) {
+        ledger_stop(ledger, err);
+    }
+    (void)pthread_mutex_lock(&ledger->mutex);
+    if (*ret_renewed) {
+        ledger->origin = move.to;
+        after_commit(ledger, &renewal);
+    }
+    ledger->callers--;
+    right_give(ledger);
+    (void)pthread_mutex_unlock(&ledger->mutex);
+    return result;
+}
+
 /* ---- the way in ---- */
 
 /* Wait for room, and see whether the ledger takes anything at all. */

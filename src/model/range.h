@@ -27,7 +27,12 @@ void ranges_init(struct ranges *ranges);
 void ranges_done(struct ranges *ranges);
 /* Add one change; grows the last range when it continues it. */
 void ranges_add(struct ranges *ranges, const struct uuid *origin, uint64_t seq);
-bool ranges_contain(const struct ranges *ranges, const struct uuid *origin, uint64_t seq);
+/* Sort by origin and seq, and join what overlaps or touches. */
+void ranges_sort(struct ranges *ranges);
+/* Of such ranges: the first that ends at or after this change (count: none),
+ * and whether the change is in one of them. */
+size_t ranges_find(const struct ranges *sorted, const struct uuid *origin, uint64_t seq);
+bool ranges_contain(const struct ranges *sorted, const struct uuid *origin, uint64_t seq);
 uint64_t ranges_total(const struct ranges *ranges);
 
 enum decision_kind {

@@ -155,7 +155,7 @@ static int record(struct pause *pause, struct err *err)
     spans_subtract(&plan->imported, &plan->excluded, &all);
     spans_put_all(&all, &plan->released);
     spans_put_all(&all, &pause->made);
-    spans_sort(&all);
+    ranges_sort(&all);
     AUTO(free_ptr)
     char *summary = xprintf("%llu memories recovered from %s",
                             (unsigned long long)report->recovered_count, report->from);
@@ -249,8 +249,13 @@ static int take_back(struct pause *pause, struct err *err)
 
 static int write_all(struct pause *pause, struct err *err)
 {
+    const struct activation *activation = pause->activation;
+    struct uuid own = ledger_origin(activation->context->ledger);
     int result = store_begin(pause->store, err);
 
+    if (result == 0 && activation->stage->folder != NULL) {
+        result = store_set_origin(pause->store, &own, err); /* it may be another one since */
+    }
     if (result == 0) {
         result = catch_up(pause, err);
     }

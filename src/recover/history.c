@@ -24,8 +24,8 @@ static int collect(void *arg, const struct change *change, const struct memory *
     struct collecting *collecting = arg;
     struct history *history = collecting->history;
 
-    if (held && (!spans_contain(collecting->hidden, &change->origin, change->seq) ||
-                 spans_contain(collecting->guarded, &change->origin, change->seq))) {
+    if (held && (!ranges_contain(collecting->hidden, &change->origin, change->seq) ||
+                 ranges_contain(collecting->guarded, &change->origin, change->seq))) {
         return 0;
     }
     if (history->count == collecting->capacity) {
@@ -80,8 +80,8 @@ bool history_conflicts(const struct history *history, const struct ranges *impor
             if (b->memory.version != a->memory.version) {
                 break;
             }
-            if (spans_contain(imported, &a->origin, a->seq) !=
-                    spans_contain(imported, &b->origin, b->seq) &&
+            if (ranges_contain(imported, &a->origin, a->seq) !=
+                    ranges_contain(imported, &b->origin, b->seq) &&
                 version_differs(a, b)) {
                 return true;
             }

@@ -37,7 +37,7 @@ static void release(struct ranges *held, const struct ranges *ranges)
     struct ranges left = {.items = NULL};
 
     spans_put_all(&sorted, ranges);
-    spans_sort(&sorted);
+    ranges_sort(&sorted);
     spans_subtract(held, &sorted, &left);
     ranges_done(held);
     *held = left;
@@ -52,7 +52,7 @@ static int take_decision(void *arg, const struct decision *decision, struct err 
     spans_put_all(&item->named, &decision->ranges);
     if (hold) {
         spans_put_all(&item->held, &decision->ranges);
-        spans_sort(&item->held);
+        ranges_sort(&item->held);
     } else {
         release(&item->held, &decision->ranges);
         item->memories += item->undone || item->filter ? 0 : decision->memories;
@@ -70,7 +70,7 @@ int past_read(struct reader *reader, struct past *ret, struct err *err)
         return result;
     }
     for (size_t i = 0; i < ret->count; i++) {
-        spans_sort(&ret->items[i].named);
+        ranges_sort(&ret->items[i].named);
     }
     return 0;
 }
@@ -80,7 +80,7 @@ void past_held(const struct past *past, struct ranges *ret)
     for (size_t i = 0; i < past->count; i++) {
         spans_put_all(ret, &past->items[i].held);
     }
-    spans_sort(ret);
+    ranges_sort(ret);
 }
 
 struct guarded {
@@ -110,6 +110,6 @@ int past_guarded(struct reader *reader, struct ranges *ret, struct err *err)
     struct guarded guarded = {.reader = reader, .ranges = ret};
 
     int result = read_alerts(reader, false, take_alert, &guarded, err);
-    spans_sort(ret);
+    ranges_sort(ret);
     return result;
 }

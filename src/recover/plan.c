@@ -142,7 +142,10 @@ static int compare(struct comparing *comparing, const struct prospect *prospect,
     struct plan *plan = comparing->plan;
     struct memory_brief was = {.seq = 0};
 
-    *ret = prospect->deleted ? SKIPPED : FRESH; /* what was deleted is not brought back */
+    bool brought = ranges_contain(&plan->imported, &prospect->origin, prospect->seq) ||
+                   ranges_contain(&plan->hidden, &prospect->origin, prospect->seq);
+    /* What was deleted is not brought back; what is not brought was made here meanwhile. */
+    *ret = brought && !prospect->deleted ? FRESH : SKIPPED;
     *ret_was_here = false;
     if (comparing->anew) {
         return 0;
@@ -152,8 +155,6 @@ static int compare(struct comparing *comparing, const struct prospect *prospect,
         return err->code == ERR_NOT_FOUND ? 0 : result;
     }
     *ret_was_here = true;
-    bool brought = spans_contain(&plan->imported, &prospect->origin, prospect->seq) ||
-                   spans_contain(&plan->hidden, &prospect->origin, prospect->seq);
     bool same = was.seq == prospect->seq && uuid_eq(&was.origin, &prospect->origin);
     *ret = brought && !same ? NEWER : SKIPPED;
     return 0;

@@ -5,11 +5,8 @@
 
 #include "base/fault.h"
 #include "recover/activate.h"
+#include "recover/parts.h"
 #include "recover/spans.h"
-
-#define HEAD_MS                                                                                    \
-    (30 * 1000) /* a vault that takes longer to say how far it goes can't be reached               \
-                 */
 
 /* ---- the report ---- */
 
@@ -19,6 +16,7 @@ void recover_report_done(struct recover_report *report)
         free(report->projects[i].project_id);
     }
     free(report->projects);
+    ranges_done(&report->gaps);
     free(report->from);
     *report = (struct recover_report){.from = NULL};
 }
@@ -47,114 +45,13 @@ static int check_cancel(const struct recover_context *context, struct err *err)
     return 0;
 }
 
-/* ---- what the vault has and the ledger lacks ---- */
-
-struct vault_heads {
-    struct vault_head *items; /* heap */
-    size_t count;
-};
-
-static int ask_vault(const struct recover_context *context, struct vault_heads *ret,
-                     struct err *err)
-{
-    struct vault *vault = context->vault;
-
-    if (vault == NULL) {
-        return 0;
-    }
-    if ((vault->ops->caps & VAULT_CAP_SCAN) == 0) {
-        return err_set(err, ERR_USAGE,
-                       "%s: a vault of kind %s can't be recovered from; name another one",
-                       context->vault_spec, vault->ops->kind);
-    }
-    int result = vault->ops->head(vault, &ret->items, &ret->count, deadline_in(HEAD_MS), err);
-    if (result < 0) {
-        pipe_vault_error(err);
-        return err_context(err, "%s", context->vault_spec);
-    }
-    return 0;
-}
-
-struct expectation {
-    const struct vault_head *head;
-    bool met;
-};
-
-static int compare_hash(void *arg, const struct change *change, struct err *err)
-{
-    struct expectation *expectation = arg;
-
-    (void)err;
-    expectation->met = sha256_eq(&change->hash, &expectation->head->hash);
-    return 0;
-}
-
-/* The ledger goes as far as the vault or further: then they must agree on where the vault ends. */
-static int check_agreement(struct reader *reader, const struct vault_head *head, struct err *err)
-{
-    struct expectation expectation = {.head = head, .met = head->seq == 0};
-    char origin[UUID_TEXT_MAX];
-
-    if (head->seq > 0 &&
-        read_change(reader, &head->origin, head->seq, compare_hash, &expectation, err) < 0) {
-        return -(int)err->code;
-    }
-    if (expectation.met) {
-        return 0;
-    }
-    uuid_format(&head->origin, origin);
-    return err_set(err, ERR_CORRUPT,
-                   "a fork: change %llu of origin %s is another one here than in the vault (one of "
-                   "the two was put back from an older copy and written on); recover into a new "
-                   "home and import there what this one has more",
-                   (unsigned long long)head->seq, origin);
-}
-
-static uint64_t head_here(const struct head *heads, size_t count, const struct uuid *origin)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (uuid_eq(&heads[i].origin, origin)) {
-            return heads[i].seq;
-        }
-    }
-    return 0;
-}
-
-static void add_part(struct stage_parts *parts, const struct vault_head *head, uint64_t here)
-{
-    parts->items[parts->count] =
-        (struct pipe_part){.origin = head->origin, .after = here, .until = head->seq};
-    parts->hashes[parts->count++] = head->hash;
-    parts->total += head->seq - here;
-}
-
-static int find_parts(struct reader *reader, const struct vault_heads *vault,
-                      const struct head *heads, size_t count, struct stage_parts *ret,
-                      struct err *err)
-{
-    int result = 0;
-
-    ret->items = xcalloc(vault->count + 1, sizeof(*ret->items));
-    ret->hashes = xcalloc(vault->count + 1, sizeof(*ret->hashes));
-    for (size_t i = 0; i < vault->count && result == 0; i++) {
-        uint64_t here = head_here(heads, count, &vault->items[i].origin);
-        if (here < vault->items[i].seq) {
-            add_part(ret, &vault->items[i], here);
-        } else {
-            result = check_agreement(reader, &vault->items[i], err);
-        }
-    }
-    return result;
-}
-
 /* ---- one recovery ---- */
 
 struct run {
     const struct recover_context *context;
     const struct recover_request *request;
     struct stage stage;
-    struct vault_heads vault;
-    struct stage_parts parts;
+    struct parts parts;
     struct plan plan;
     struct reader *before; /* the live ledger */
     struct reader *after;  /* the staged one, or the live one too */
@@ -176,9 +73,8 @@ static void run_done(struct run *run)
 {
     close_readers(run);
     stage_close(&run->stage);
-    stage_parts_done(&run->parts);
+    parts_done(&run->parts);
     plan_done(&run->plan);
-    free(run->vault.items);
     free(run->heads);
     recover_report_done(&run->report);
 }
@@ -196,10 +92,10 @@ static int stage_missing(struct run *run, struct err *err)
         return err_context(err, "%s", run->context->vault_spec);
     }
     for (size_t i = 0; i < run->parts.count; i++) {
-        const struct pipe_part *part = &run->parts.items[i];
-        spans_put(&run->plan.imported, &part->origin, part->after + 1, part->until);
+        struct range span = parts_span(&run->parts, &run->parts.items[i]);
+        spans_put(&run->plan.imported, &span.origin, span.from, span.to);
     }
-    spans_sort(&run->plan.imported);
+    ranges_sort(&run->plan.imported);
     run->report.changes_imported = run->parts.total;
     return read_folder(run->stage.folder, &run->after, err);
 }
@@ -255,7 +151,7 @@ static int validate(struct run *run, struct err *err)
 
 static int make_plan(struct run *run, struct err *err)
 {
-    int result = ask_vault(run->context, &run->vault, err);
+    int result = parts_ask(run->context, &run->parts, err);
 
     if (result == 0) {
         result = read_begin(run->context->ledger, &run->before, err);
@@ -264,9 +160,10 @@ static int make_plan(struct run *run, struct err *err)
         result = read_heads(run->before, &run->heads, &run->head_count, err);
     }
     if (result == 0) {
-        result =
-            find_parts(run->before, &run->vault, run->heads, run->head_count, &run->parts, err);
-        result = result < 0 ? err_context(err, "%s", run->report.from) : 0;
+        result = parts_find(run->context, run->before, &run->parts, err);
+    }
+    if (result == 0) {
+        spans_put_all(&run->report.gaps, &run->parts.gaps);
     }
     if (result == 0) {
         result = stage_missing(run, err);

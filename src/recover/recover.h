@@ -53,6 +53,8 @@ struct recover_report {
     char *from; /* "file:/path", or "journal" when no vault was needed */
     struct recover_project *projects;
     size_t project_count;
+    struct ranges gaps; /* changes that the vault never could take and the ledger has not: not here
+                           after the recovery, either */
 };
 void recover_report_done(struct recover_report *report);
 

@@ -16,77 +16,14 @@ void spans_put_all(struct ranges *spans, const struct ranges *more)
     }
 }
 
-static int compare(const void *left, const void *right)
-{
-    const struct range *a = left;
-    const struct range *b = right;
-    int order = uuid_cmp(&a->origin, &b->origin);
-
-    if (order != 0) {
-        return order;
-    }
-    return a->from < b->from ? -1 : a->from > b->from;
-}
-
-static bool touch(const struct range *a, const struct range *b)
-{
-    return uuid_eq(&a->origin, &b->origin) && b->from <= a->to + 1;
-}
-
-void spans_sort(struct ranges *spans)
-{
-    size_t kept = 0;
-
-    if (spans->count == 0) {
-        return;
-    }
-    qsort(spans->items, spans->count, sizeof(*spans->items), compare);
-    for (size_t i = 1; i < spans->count; i++) {
-        struct range *last = &spans->items[kept];
-        const struct range *next = &spans->items[i];
-        if (!touch(last, next)) {
-            spans->items[++kept] = *next;
-        } else if (next->to > last->to) {
-            last->to = next->to;
-        }
-    }
-    spans->count = kept + 1;
-}
-
-/* The first range that ends at or after (origin, seq). */
-static size_t find(const struct ranges *spans, const struct uuid *origin, uint64_t seq)
-{
-    size_t low = 0;
-    size_t high = spans->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct range *range = &spans->items[middle];
-        int order = uuid_cmp(&range->origin, origin);
-        if (order < 0 || (order == 0 && range->to < seq)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-bool spans_contain(const struct ranges *spans, const struct uuid *origin, uint64_t seq)
-{
-    size_t at = find(spans, origin, seq);
-
-    return at < spans->count && uuid_eq(&spans->items[at].origin, origin) &&
-           spans->items[at].from <= seq;
-}
-
 /* What of one range is (wanted true) or is not (false) in b. */
 static void split(const struct range *range, const struct ranges *b, bool wanted,
                   struct ranges *ret)
 {
     uint64_t next = range->from;
 
-    for (size_t i = find(b, &range->origin, range->from); i < b->count && next <= range->to; i++) {
+    for (size_t i = ranges_find(b, &range->origin, range->from); i < b->count && next <= range->to;
+         i++) {
         const struct range *other = &b->items[i];
         if (!uuid_eq(&other->origin, &range->origin) || other->from > range->to) {
             break;

@@ -68,13 +68,6 @@ static int make_folder(struct stage *stage, struct env *env, struct err *err)
     return result;
 }
 
-void stage_parts_done(struct stage_parts *parts)
-{
-    free(parts->items);
-    free(parts->hashes);
-    *parts = (struct stage_parts){.items = NULL};
-}
-
 /* ---- what is live already ---- */
 
 static int import_one(void *arg, const struct change *change, struct err *err)
@@ -131,7 +124,7 @@ static int copy_live(struct stage *stage, const struct recover_context *context,
 
 struct intake {
     struct store *store;
-    const struct stage_parts *parts;
+    const struct parts *parts;
     size_t part;   /* the one under way */
     uint64_t next; /* the seq that comes next in it */
     uint64_t done;
@@ -154,7 +147,7 @@ static int short_of(const struct intake *intake, struct err *err)
 /* Is the next part's turn? The one before it must have come to its end. */
 static int enter_part(struct intake *intake, const struct change *change, struct err *err)
 {
-    const struct stage_parts *parts = intake->parts;
+    const struct parts *parts = intake->parts;
 
     while (intake->part < parts->count) {
         const struct pipe_part *part = &parts->items[intake->part];
@@ -183,7 +176,8 @@ static int take_change(struct intake *intake, const struct change *change, struc
     int result = enter_part(intake, change, err);
 
     if (result == 0) {
-        result = store_import(intake->store, change, &is_new, err);
+        result = store_import_moved(intake->store, change, intake->parts->moves,
+                                    intake->parts->move_count, &is_new, err);
     }
     if (result < 0) {
         return result;
@@ -240,27 +234,30 @@ static int take_all(struct intake *intake, struct err *err)
     return result;
 }
 
-/* The chains end where the vault said, and with the hash that it said. */
-static int check_heads(struct store *store, const struct stage_parts *parts, struct err *err)
+/* The chains end where the vault said, and with the hash that it said; what was moved to another
+ * chain has other hashes there. */
+static int check_heads(struct store *store, const struct parts *parts, struct err *err)
 {
     for (size_t i = 0; i < parts->count; i++) {
         const struct pipe_part *part = &parts->items[i];
+        struct range span = parts_span(parts, part);
+        bool moved = !uuid_eq(&span.origin, &part->origin);
         struct sha256 hash;
-        uint64_t seq = store_head(store, &part->origin, &hash);
-        if (seq < part->until || (seq == part->until && !sha256_eq(&hash, &parts->hashes[i]))) {
+        uint64_t seq = store_head(store, &span.origin, &hash);
+        if (seq < span.to || (seq == span.to && !moved && !sha256_eq(&hash, &parts->hashes[i]))) {
             char origin[UUID_TEXT_MAX];
-            uuid_format(&part->origin, origin);
+            uuid_format(&span.origin, origin);
             return err_set(err, ERR_CORRUPT,
                            "origin %s: the vault's head is change %llu, but what it gave ends "
                            "at change %llu with another hash",
-                           origin, (unsigned long long)part->until, (unsigned long long)seq);
+                           origin, (unsigned long long)span.to, (unsigned long long)seq);
         }
     }
     return 0;
 }
 
 static int fill(struct store *store, const struct recover_context *context, struct reader *reader,
-                const struct stage_parts *parts, struct idset *touched, bool anew, struct err *err)
+                const struct parts *parts, struct idset *touched, bool anew, struct err *err)
 {
     struct intake intake = {.store = store, .parts = parts, .touched = touched, .context = context};
     int result = 0;
@@ -290,7 +287,7 @@ static int fill(struct store *store, const struct recover_context *context, stru
 }
 
 int stage_build(struct stage *stage, const struct recover_context *context, struct reader *reader,
-                const struct stage_parts *parts, struct idset *touched, struct err *err)
+                const struct parts *parts, struct idset *touched, struct err *err)
 {
     struct env *env = ledger_env(context->ledger);
     struct ledger_counts counts = {0};

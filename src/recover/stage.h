@@ -12,8 +12,7 @@
 #include "ledger/read.h"
 #include "ledger/store.h"
 #include "recover/idset.h"
-#include "recover/pipe.h"
-#include "recover/recover.h"
+#include "recover/parts.h"
 
 #define STAGE_FOLDER "staging"
 #define LIVE_FOLDER "live"
@@ -34,15 +33,6 @@ struct stage {
 int stage_open(const char *home, struct stage *stage, struct err *err) MUST_CHECK;
 void stage_close(struct stage *stage); /* removes what is still staged, unlocks */
 
-/* What the vault has and the ledger lacks, and what is found out on its way in. */
-struct stage_parts {
-    struct pipe_part *items; /* heap; each until the vault's head */
-    struct sha256 *hashes;   /* heap; the vault's heads' */
-    size_t count;
-    uint64_t total; /* changes */
-};
-void stage_parts_done(struct stage_parts *parts);
-
 /*
  * Build the folder: what reader sees of the live ledger, then the parts, then sealed. A ledger much
  * smaller than what comes is imported like the rest, a larger one is copied with its full-text
@@ -50,7 +40,7 @@ void stage_parts_done(struct stage_parts *parts);
  * none at all. ERR_CORRUPT and ERR_UNAVAILABLE for what is wrong with the vault.
  */
 int stage_build(struct stage *stage, const struct recover_context *context, struct reader *reader,
-                const struct stage_parts *parts, struct idset *touched, struct err *err) MUST_CHECK;
+                const struct parts *parts, struct idset *touched, struct err *err) MUST_CHECK;
 
 /* Exchange the staged folder with the live one; both names are durable when it returns 0.
  * *ret_exchanged says how far it came. */

@@ -373,6 +373,7 @@ static struct replicator *replicator_new(const struct replicator_options *option
     r->origin = ledger_origin(options->ledger);
     r->arg = options->arg;
     r->on_damage = options->on_damage;
+    r->on_behind = options->on_behind;
     r->on_state = options->on_state;
     r->last_ok_us = TIME_NONE;
     r->waiting_since_us = TIME_NONE;

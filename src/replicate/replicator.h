@@ -8,6 +8,8 @@
  * with a named gap in the vault's chain, so that one bad change never blocks the others. It
  * compares the vault's head with what was acknowledged when it connects and every check_ms:
  * emptied, rolled back or altered is told to on_damage, and the vault is refilled from the ledger.
+ * A vault that is ahead of the ledger, or goes on otherwise behind what it acknowledged, is right:
+ * it is the ledger that went back in time, which is told to on_behind.
  *
  * Thread: start, stop and the questions from any thread; the callbacks come from the replicator's
  * own thread.
@@ -43,6 +45,14 @@ struct replicator_options {
     /* The vault was found emptied, rolled back or altered (what: one sentence). The refill starts
      * afterwards. */
     void (*on_damage)(void *arg, const char *vault, const char *what);
+    /*
+     * The vault holds what the ledger has forgotten: as `origin`, this installation, it has changes
+     * behind `after` that are not the ledger's, which so went back in time. The ledger must go on
+     * as another installation (ledger_renew_origin) when this returns 0; the vault's changes stay
+     * where they are. An error is an outage: it is asked again.
+     */
+    int (*on_behind)(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
+                     struct err *err);
     /* The connection was lost or came back; text NULL: it is well. For the log. */
     void (*on_state)(void *arg, const char *vault, const char *trouble);
 };
@@ -73,6 +83,8 @@ struct replicator_status {
 void replicator_status(struct replicator *replicator, struct replicator_status *ret);
 
 /*
+ * The questions below wait. Their errors name the vault.
+ *
  * Try now, compare the vault's heads, and wait until everything that was in the journal at the call
  * is acknowledged (or a dead letter). ERR_UNAVAILABLE when that attempt fails, ERR_TIMEOUT,
  * ERR_PAUSED, ERR_CANCELLED.
@@ -81,12 +93,12 @@ int replicator_drain(struct replicator *replicator, struct deadline deadline, st
     MUST_CHECK;
 
 /*
- * Wait until (this origin, seq) is acknowledged: for ack = vault. ERR_UNAVAILABLE at once while the
- * vault is down (nobody hurries it for one change), ERR_INVALID when the vault can't take this
- * change, else as above.
+ * Wait until (origin, seq) is acknowledged: for ack = vault. ERR_UNAVAILABLE at once while the
+ * vault is down (nobody hurries it for one change), or when it never takes this change because
+ * another has its number there; ERR_INVALID when the vault can't take this change, else as above.
  */
-int replicator_wait_for(struct replicator *replicator, uint64_t seq, struct deadline deadline,
-                        struct err *err) MUST_CHECK;
+int replicator_wait_for(struct replicator *replicator, const struct uuid *origin, uint64_t seq,
+                        struct deadline deadline, struct err *err) MUST_CHECK;
 
 /* Try all dead letters of this vault again; how many it took. ERR_UNAVAILABLE while it is down,
  * ERR_PAUSED. */

@@ -31,8 +31,7 @@ static uint64_t queue_of(const struct replicator *r)
     uint64_t queue = 0;
 
     for (size_t i = 0; i < r->cursor_count; i++) {
-        const struct cursor *cursor = &r->cursors[i];
-        queue += cursor->head > cursor->acked ? cursor->head - cursor->acked : 0;
+        queue += cursor_queue(&r->cursors[i]);
     }
     return queue;
 }
@@ -144,7 +143,7 @@ static bool all_acked(const struct replicator *r, const struct head *heads, size
 {
     for (size_t i = 0; i < count; i++) {
         const struct cursor *cursor = cursor_of(r, &heads[i].origin);
-        if (cursor == NULL || cursor->acked < heads[i].seq) {
+        if (cursor == NULL || (!cursor->forked && cursor->acked < heads[i].seq)) {
             return false;
         }
     }
@@ -212,9 +211,10 @@ static int find_letter(void *arg, const struct dead_letter *letter, struct err *
 }
 
 /* The cursor passes a dead letter, too. */
-static int check_letter(struct replicator *r, uint64_t seq, struct err *err)
+static int check_letter(struct replicator *r, const struct uuid *origin, uint64_t seq,
+                        struct err *err)
 {
-    struct letter_of wanted = {.origin = r->origin, .seq = seq};
+    struct letter_of wanted = {.origin = *origin, .seq = seq};
 
     (void)pthread_mutex_lock(&r->mutex);
     bool none = r->dead == 0;
@@ -230,19 +230,25 @@ static int check_letter(struct replicator *r, uint64_t seq, struct err *err)
     return rc;
 }
 
-int replicator_wait_for(struct replicator *r, uint64_t seq, struct deadline deadline,
-                        struct err *err)
+int replicator_wait_for(struct replicator *r, const struct uuid *origin, uint64_t seq,
+                        struct deadline deadline, struct err *err)
 {
     int rc = 0;
 
     ask_begin(r);
     uint64_t failed = failed_before(r);
     for (;;) {
-        const struct cursor *cursor = cursor_of(r, &r->origin);
+        const struct cursor *cursor = cursor_of(r, origin);
         if (cursor != NULL && cursor->acked >= seq) {
             break;
         }
         rc = check_hope(r, failed, err);
+        if (rc == 0 && cursor != NULL && cursor->forked) {
+            rc = err_set(err, ERR_UNAVAILABLE,
+                         "vault %s has another change in its place: the ledger went back in time; "
+                         "it is sent once more as a new one",
+                         r->name);
+        }
         if (rc == 0) {
             rc = wait_change(r, deadline, err);
         }
@@ -251,7 +257,7 @@ int replicator_wait_for(struct replicator *r, uint64_t seq, struct deadline dead
         }
     }
     ask_end(r);
-    return rc == 0 ? check_letter(r, seq, err) : rc;
+    return rc == 0 ? check_letter(r, origin, seq, err) : rc;
 }
 
 /* ---- replay ---- */
@@ -290,7 +296,8 @@ int replicator_replay(struct replicator *r, uint64_t *ret_replayed, struct err *
     int rc = replay(r, &answer, err);
     ask_end(r);
     if (rc == 0 && answer.err.code != ERR_NONE) {
-        rc = err_copy(err, &answer.err);
+        (void)err_copy(err, &answer.err);
+        rc = err_context(err, "vault %s", r->name);
     }
     if (rc == 0) {
         *ret_replayed = answer.replayed;

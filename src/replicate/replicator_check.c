@@ -64,6 +64,7 @@ int replicator_read_heads(struct replicator *r, struct err *err)
     struct reader *reader = NULL;
     struct head *heads = NULL;
     size_t count = 0;
+    struct uuid own = ledger_origin(r->ledger);
 
     int rc = read_begin(r->ledger, &reader, err);
     if (rc == 0) {
@@ -73,6 +74,9 @@ int replicator_read_heads(struct replicator *r, struct err *err)
     if (rc < 0) {
         return replicator_journal_failed(err);
     }
+    (void)pthread_mutex_lock(&r->mutex);
+    r->origin = own;
+    (void)pthread_mutex_unlock(&r->mutex);
     for (size_t i = 0; i < count; i++) {
         struct cursor *cursor = find_cursor(r, &heads[i].origin);
         if (cursor == NULL) {
@@ -223,23 +227,27 @@ static void found_rolled_back(struct replicator *r, struct cursor *cursor,
     rewind_cursor(r, cursor, head->seq, &head->hash);
 }
 
-/* Another installation's chain may well be ahead there; our own can't, unless the ledger went back
- * in time. */
-static void found_ahead(struct replicator *r, struct cursor *cursor, uint64_t there)
+/*
+ * The vault holds changes of this chain behind `after` that are not in the ledger. Another
+ * installation's chain may well go on there; our own can't, unless the ledger went back in time.
+ */
+static int found_behind(struct replicator *r, const struct cursor *cursor, uint64_t after,
+                        struct err *err)
 {
-    struct err what = ERR_INIT;
-    if (!cursor->told_behind && uuid_eq(&cursor->origin, &r->origin)) {
-        cursor->told_behind = true;
-        (void)err_set(
-            &what, ERR_CORRUPT,
-            "the ledger was rolled back: vault %s holds %llu changes of this installation, the "
-            "ledger %llu; recover from the vault before more is written",
-            r->name, (unsigned long long)there, (unsigned long long)cursor->head);
-        tell(r, cursor, &what);
+    if (!uuid_eq(&cursor->origin, &r->origin)) {
+        return 0;
     }
+    if (r->on_behind(r->arg, r->name, &cursor->origin, after, err) < 0) {
+        err->code = ERR_UNAVAILABLE; /* whatever it is, the vault is right */
+        return err_context(err, "the ledger went back in time");
+    }
+    return 0;
 }
 
 /* ---- comparing ---- */
+
+/* What the vault has in the place of a change of the journal's. */
+enum likeness { SAME, OTHER, DAMAGED };
 
 /* The vault's hash of seq; ERR_CORRUPT comes back as *ret_damaged, with err saying what. */
 static int vault_hash(struct replicator *r, const struct cursor *cursor,
@@ -256,9 +264,9 @@ static int vault_hash(struct replicator *r, const struct cursor *cursor,
     return *ret_damaged ? 0 : rc;
 }
 
-/* Is the vault's hash of seq the journal's? */
-static int compare(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
-                   uint64_t seq, bool *ret_same, struct err *err)
+/* Is the vault's hash of seq the journal's? err says what is wrong when not. */
+static int compare(struct replicator *r, const struct cursor *cursor, const struct vault_head *head,
+                   uint64_t seq, enum likeness *ret, struct err *err)
 {
     struct sha256 ours;
     struct sha256 theirs = {{0}};
@@ -271,10 +279,100 @@ static int compare(struct replicator *r, struct cursor *cursor, const struct vau
     if (rc < 0) {
         return rc;
     }
-    *ret_same = !damaged && sha256_eq(&ours, &theirs);
-    if (!*ret_same && !damaged) {
+    *ret = damaged ? DAMAGED : sha256_eq(&ours, &theirs) ? SAME : OTHER;
+    if (*ret == OTHER) {
         (void)err_set(err, ERR_CORRUPT, "seq %llu is another change there than in the ledger",
                       (unsigned long long)seq);
+    }
+    return 0;
+}
+
+/*
+ * The two differ: which of them is not what it was? The last acknowledgement tells, if there is
+ * one. A vault that kept its word is right, and the ledger went back in time; so it is when the
+ * ledger has something else in that place, too.
+ */
+static int is_vault_right(struct replicator *r, const struct cursor *cursor,
+                          const struct vault_head *head, bool *ret, struct err *err)
+{
+    struct sha256 theirs;
+    struct sha256 ours = {{0}};
+    bool damaged = false;
+    int rc = 0;
+
+    *ret = cursor->acked == 0;
+    if (!*ret && cursor->acked <= head->seq) {
+        rc = vault_hash(r, cursor, head, cursor->acked, &theirs, &damaged, err);
+        *ret = rc == 0 && !damaged && sha256_eq(&theirs, &cursor->hash);
+    }
+    if (rc == 0 && !*ret && !damaged) {
+        bool has = cursor->acked <= cursor->head;
+        rc = has ? journal_hash(r, cursor, cursor->acked, &ours, err) : 0;
+        *ret = rc == 0 && !(has && sha256_eq(&ours, &cursor->hash));
+    }
+    return rc;
+}
+
+/* The last change that both have, below `other`, which they have not. */
+static int find_fork(struct replicator *r, const struct cursor *cursor,
+                     const struct vault_head *head, uint64_t other, uint64_t *ret,
+                     enum likeness *ret_likeness, struct err *err)
+{
+    uint64_t low = 0;
+    int rc = 0;
+
+    for (uint64_t high = other; rc == 0 && high - low > 1;) {
+        uint64_t middle = low + (high - low) / 2;
+        if (cursor->forked && high == other && cursor->acked < other) {
+            /* It was found before: there and right behind it. */
+            middle = low == cursor->acked ? low + 1 : cursor->acked;
+        }
+        rc = compare(r, cursor, head, middle, ret_likeness, err);
+        if (rc < 0 || *ret_likeness == DAMAGED) {
+            return rc;
+        }
+        *(*ret_likeness == SAME ? &low : &high) = middle;
+    }
+    *ret_likeness = OTHER;
+    *ret = low;
+    return rc;
+}
+
+/*
+ * From some change on the vault goes on otherwise than the ledger, and is right: what it has stays
+ * where it is, as the changes of an earlier installation, and nothing more of ours goes into that
+ * chain.
+ */
+static int check_fork(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
+                      uint64_t other, struct err *err)
+{
+    enum likeness likeness = OTHER;
+    struct sha256 hash;
+    uint64_t after = 0;
+
+    int rc = find_fork(r, cursor, head, other, &after, &likeness, err);
+    if (rc == 0 && likeness == DAMAGED) {
+        return found_damaged(r, cursor, err->message, err);
+    }
+    if (rc == 0) {
+        rc = journal_hash(r, cursor, after, &hash, err);
+    }
+    if (rc == 0) {
+        rc = found_behind(r, cursor, after, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    if (!cursor->forked) {
+        replicator_note(r, "conflict", cursor, after + 1, 0, r->env->now_us(r->env),
+                        "the vault goes on with other changes than the ledger");
+    }
+    cursor->explained = true;
+    (void)pthread_mutex_lock(&r->mutex);
+    cursor->forked = true;
+    (void)pthread_mutex_unlock(&r->mutex);
+    if (cursor->acked != after) {
+        replicator_set_cursor(r, cursor, after, &hash);
     }
     return 0;
 }
@@ -296,37 +394,64 @@ static int check_none(struct replicator *r, struct cursor *cursor, struct err *e
     return rc == -ERR_NOT_FOUND ? 0 : rc;
 }
 
+static int put_cursor_right(struct replicator *r, struct cursor *cursor, uint64_t common,
+                            struct err *err)
+{
+    struct sha256 hash;
+
+    (void)pthread_mutex_lock(&r->mutex);
+    cursor->forked = false;
+    (void)pthread_mutex_unlock(&r->mutex);
+    if (cursor->acked == common) {
+        return 0;
+    }
+    int rc = journal_hash(r, cursor, common, &hash, err);
+    if (rc == 0) {
+        replicator_set_cursor(r, cursor, common, &hash);
+    }
+    return rc;
+}
+
+static int check_other(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
+                       uint64_t other, struct err *err)
+{
+    AUTO(free_ptr) char *reason = xstrdup(err->message);
+    bool right = false;
+
+    int rc = is_vault_right(r, cursor, head, &right, err);
+    if (rc < 0) {
+        return rc;
+    }
+    return right ? check_fork(r, cursor, head, other, err) : found_damaged(r, cursor, reason, err);
+}
+
 /* The vault's chain and ours, as far as both go, must be one. */
 static int check_some(struct replicator *r, struct cursor *cursor, const struct vault_head *head,
                       struct err *err)
 {
     uint64_t common = head->seq < cursor->head ? head->seq : cursor->head;
     uint64_t acked = cursor->acked < common ? cursor->acked : common;
-    bool same;
+    enum likeness likeness;
 
-    int rc = compare(r, cursor, head, common, &same, err);
-    if (rc == 0 && same && acked > 0 && acked < common) {
-        rc = compare(r, cursor, head, acked, &same, err);
+    int rc = compare(r, cursor, head, common, &likeness, err);
+    if (rc == 0 && likeness == OTHER) {
+        return check_other(r, cursor, head, common, err);
+    }
+    if (rc == 0 && likeness == SAME && acked > 0 && acked < common) {
+        rc = compare(r, cursor, head, acked, &likeness, err);
     }
     if (rc < 0) {
         return rc;
     }
-    if (!same) {
+    if (likeness != SAME) {
         return found_damaged(r, cursor, err->message, err);
     }
     if (head->seq > cursor->head || cursor->acked > cursor->head) {
-        found_ahead(r, cursor, head->seq > cursor->acked ? head->seq : cursor->acked);
+        rc = found_behind(r, cursor, cursor->head, err);
     } else if (head->seq < cursor->acked) {
         found_rolled_back(r, cursor, head);
     }
-    if (cursor->acked != common) {
-        struct sha256 hash;
-        rc = journal_hash(r, cursor, common, &hash, err);
-        if (rc == 0) {
-            replicator_set_cursor(r, cursor, common, &hash);
-        }
-    }
-    return rc;
+    return rc < 0 ? rc : put_cursor_right(r, cursor, common, err);
 }
 
 static int check_cursor(struct replicator *r, struct cursor *cursor, const struct vault_head *head,

@@ -32,18 +32,24 @@ enum replicator_state {
 /* How far the vault has got with one origin of the journal. */
 struct cursor {
     struct uuid origin;
-    uint64_t acked; /* these four under the mutex */
+    uint64_t acked; /* these five under the mutex */
     struct sha256 hash;
     uint64_t head; /* the journal's */
     struct sha256 head_hash;
     uint64_t bad_until;   /* a change up to this seq was rejected; 0: none */
     bool refilling;       /* the vault lost it; it is being filled again */
-    bool told_behind;     /* the ledger is behind the vault, and this was told */
+    bool forked;          /* the vault goes on otherwise behind `acked`: it takes nothing of it */
     struct err suspicion; /* what an append said is wrong with the copy; the check finds out */
     bool explained;       /* and found it */
     bool damaged_before;  /* its copy was put aside at damaged_ms */
     int64_t damaged_ms;
 };
+
+/* Changes of the journal that the vault has still to get. */
+static inline uint64_t cursor_queue(const struct cursor *cursor)
+{
+    return !cursor->forked && cursor->head > cursor->acked ? cursor->head - cursor->acked : 0;
+}
 
 struct replay {
     bool wanted;
@@ -63,9 +69,10 @@ struct replicator {
     struct ledger *ledger;
     struct sync_log *log;
     struct env *env;
-    struct uuid origin; /* of this installation */
     void *arg;
     void (*on_damage)(void *arg, const char *vault, const char *what);
+    int (*on_behind)(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
+                     struct err *err);
     void (*on_state)(void *arg, const char *vault, const char *trouble);
 
     pthread_t thread;
@@ -91,6 +98,7 @@ struct replicator {
     uint64_t pokes_met;    /* and by a check that went well */
     uint64_t pokes_failed; /* those that the attempt that failed last served */
     struct replay replay;
+    struct uuid origin;     /* of this installation, as of the last look at the journal's heads */
     struct cursor *cursors; /* by origin; added to, never removed */
     size_t cursor_count;
     enum replicator_state state;

@@ -178,8 +178,7 @@ struct cursor *replicator_waiting(struct replicator *r)
 
     for (size_t i = 0; i < r->cursor_count; i++) {
         struct cursor *cursor = &r->cursors[i];
-        if (cursor->acked < cursor->head &&
-            (found == NULL || uuid_eq(&cursor->origin, &r->origin))) {
+        if (cursor_queue(cursor) > 0 && (found == NULL || uuid_eq(&cursor->origin, &r->origin))) {
             found = cursor;
         }
     }

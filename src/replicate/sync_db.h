@@ -50,9 +50,11 @@ int sync_query_step(struct sync_query *query, struct err *err) MUST_CHECK;
 int sync_query_run(struct sync_query *query, struct err *err)
     MUST_CHECK; /* one step, and the end */
 
-/* Columns from 0. A text is NULL for a null, and valid until the next step. */
+/* Columns from 0. A text is NULL for a null, and valid until the next step; an error is that memory
+ * ran out. */
 int64_t sync_get_i64(struct sync_query *query, int column);
-const char *sync_get_text(struct sync_query *query, int column);
+int sync_get_text(struct sync_query *query, int column, const char **ret, struct err *err)
+    MUST_CHECK;
 int sync_get_blob(struct sync_query *query, int column, void *ret, size_t len, struct err *err)
     MUST_CHECK;
 

@@ -45,18 +45,24 @@ int sync_event_add(struct sync_log *log, const struct sync_event *event, struct 
 static int give_event(struct sync_query *query, sync_event_fn *each, void *arg, struct err *err)
 {
     struct sync_event event = {.at_us = sync_get_i64(query, 0),
-                               .vault = sync_get_text(query, 1),
                                .direction =
                                    sync_get_i64(query, 2) == SYNC_PULL ? SYNC_PULL : SYNC_PUSH,
-                               .result = sync_get_text(query, 3),
                                .count = (uint64_t)sync_get_i64(query, 4),
                                .from_seq = (uint64_t)sync_get_i64(query, 6),
                                .to_seq = (uint64_t)sync_get_i64(query, 7),
                                .duration_us = sync_get_i64(query, 8),
-                               .retries = (uint64_t)sync_get_i64(query, 9),
-                               .error = sync_get_text(query, 10)};
+                               .retries = (uint64_t)sync_get_i64(query, 9)};
 
     int rc = sync_get_blob(query, 5, event.origin.bytes, sizeof(event.origin.bytes), err);
+    if (rc == 0) {
+        rc = sync_get_text(query, 1, &event.vault, err);
+    }
+    if (rc == 0) {
+        rc = sync_get_text(query, 3, &event.result, err);
+    }
+    if (rc == 0) {
+        rc = sync_get_text(query, 10, &event.error, err);
+    }
     return rc == 0 ? each(arg, &event, err) : rc;
 }
 
@@ -102,11 +108,15 @@ static int give_letter(struct sync_query *query, dead_letter_fn *each, void *arg
 {
     struct dead_letter letter = {.id = sync_get_i64(query, 0),
                                  .at_us = sync_get_i64(query, 1),
-                                 .vault = sync_get_text(query, 2),
-                                 .seq = (uint64_t)sync_get_i64(query, 4),
-                                 .error = sync_get_text(query, 5)};
+                                 .seq = (uint64_t)sync_get_i64(query, 4)};
 
     int rc = sync_get_blob(query, 3, letter.origin.bytes, sizeof(letter.origin.bytes), err);
+    if (rc == 0) {
+        rc = sync_get_text(query, 2, &letter.vault, err);
+    }
+    if (rc == 0) {
+        rc = sync_get_text(query, 5, &letter.error, err);
+    }
     return rc == 0 ? each(arg, &letter, err) : rc;
 }
 

@@ -50,8 +50,10 @@ static enum err_code code_of(int rc)
 
 static int sync_error(const struct sync_log *log, int rc, struct err *err)
 {
+    bool of_call = log->db != NULL && rc != SQLITE_NOMEM; /* a column has no message of its own */
+
     return err_set(err, code_of(rc), "%s: SQLite: %s (%d)", log->path,
-                   log->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(log->db), rc);
+                   of_call ? sqlite3_errmsg(log->db) : sqlite3_errstr(rc), rc);
 }
 
 int sync_query_start(struct sync_log *log, enum sync_sql sql, struct sync_query *ret,
@@ -130,9 +132,14 @@ int64_t sync_get_i64(struct sync_query *query, int column)
     return sqlite3_column_int64(query->statement, column);
 }
 
-const char *sync_get_text(struct sync_query *query, int column)
+int sync_get_text(struct sync_query *query, int column, const char **ret, struct err *err)
 {
-    return (const char *)sqlite3_column_text(query->statement, column);
+    bool is_null = sqlite3_column_type(query->statement, column) == SQLITE_NULL;
+
+    *ret = FAULT("sync.sql.text", ENOMEM)
+               ? NULL
+               : (const char *)sqlite3_column_text(query->statement, column);
+    return *ret == NULL && !is_null ? sync_error(query->log, SQLITE_NOMEM, err) : 0;
 }
 
 int sync_get_blob(struct sync_query *query, int column, void *ret, size_t len, struct err *err)
@@ -395,8 +402,12 @@ int sync_flag_get(struct sync_log *log, const char *name, char **ret_value, stru
     if (rc < 0) {
         return rc;
     }
-    *ret_value = xstrdup(sync_get_text(&query, 0));
-    return 0;
+    const char *value;
+    rc = sync_get_text(&query, 0, &value, err);
+    if (rc == 0) {
+        *ret_value = xstrdup(value);
+    }
+    return rc;
 }
 
 int sync_flag_set(struct sync_log *log, const char *name, const char *value, struct err *err)

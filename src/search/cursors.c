@@ -18,7 +18,8 @@ static int cursor_read(struct index_file *file, sqlite3_stmt *row, struct cursor
     const void *origin = sqlite3_column_blob(row, 1);
     const void *hash = sqlite3_column_blob(row, 3);
 
-    if (sqlite3_column_bytes(row, 1) != (int)sizeof(ret->origin) ||
+    if (origin == NULL || hash == NULL ||
+        sqlite3_column_bytes(row, 1) != (int)sizeof(ret->origin) ||
         sqlite3_column_bytes(row, 3) != (int)sizeof(ret->hash)) {
         return err_set(err, ERR_CORRUPT, "%s: a cursor that is none", file->conn.path);
     }

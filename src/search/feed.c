@@ -144,6 +144,9 @@ static int add_decision(struct batch *batch, const struct change *change, struct
 
     decision_init(&decision);
     int result = decision_read_body(change->body, &decision, err);
+    if (result == 0 && decision.kind == DECISION_ACCEPTED && change->version == 1) {
+        return 0; /* the first of its alert, which so held nothing: a recovery */
+    }
     for (size_t i = 0; result == 0 && i < decision.ranges.count; i++) {
         const struct range *range = &decision.ranges.items[i];
         batch->decided.items =

@@ -71,12 +71,4 @@ int index_search(struct index *index, const struct search_query *query, struct d
                  struct search_hit **ret_hits, size_t *ret_count, struct err *err) MUST_CHECK;
 void search_hits_free(struct search_hit *hits, size_t count);
 
-/* For a recovery: build index.db for a staged ledger in its folder. One thread at a time; an
- * unfinished one is known as such and rebuilt later. */
-struct index_builder;
-int index_builder_start(const char *folder, struct index_builder **ret, struct err *err) MUST_CHECK;
-/* After the staged ledger.db is complete and closed: read what is current there and index it. */
-int index_builder_run(struct index_builder *builder, struct err *err) MUST_CHECK;
-void index_builder_free(struct index_builder *builder);
-
 #endif

@@ -116,8 +116,7 @@ static int check(struct index_file *file, struct err *err)
         return result;
     }
     bool unfinished = id == INDEX_FILE_UNFINISHED_ID && file->mode == INDEX_FILE_SEARCH;
-    if ((id != INDEX_FILE_APPLICATION_ID && !unfinished) || version != INDEX_VERSION ||
-        file->mode == INDEX_FILE_BULK) {
+    if ((id != INDEX_FILE_APPLICATION_ID && !unfinished) || version != INDEX_VERSION) {
         return err_set(err, ERR_CORRUPT, "%s: not an index of this version, or not a whole one",
                        file->conn.path);
     }
@@ -140,8 +139,6 @@ static int prepare(struct index_file *file, struct err *err)
     static const char *const pragmas[] = {
         [INDEX_FILE_KEEP] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA "
                             "wal_autocheckpoint = 2000",
-        [INDEX_FILE_BULK] = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
-                            "locking_mode = EXCLUSIVE; PRAGMA cache_size = -16384",
         [INDEX_FILE_SEARCH] = "PRAGMA wal_autocheckpoint = 0",
     };
     int64_t pages;
@@ -338,19 +335,6 @@ void index_file_rollback(struct index_file *file)
     file->chunk_changed = false;
     (void)sqlite3_exec(file->conn.db, "ROLLBACK", NULL, NULL,
                        NULL); /* fails when SQLite has rolled back already */
-}
-
-/* ---- the end of bulk work ---- */
-
-int index_file_seal(struct index_file *file, struct err *err)
-{
-    const char *path = file->conn.path;
-
-    AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_errno(err, ERR_IO, errno, "opening %s", path);
-    }
-    return file_sync(fd, path, err);
 }
 
 int index_file_checkpoint(struct index_file *file, int least_pages, struct err *err)

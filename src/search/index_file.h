@@ -55,9 +55,7 @@ struct totals {
 };
 
 enum index_file_mode {
-    INDEX_FILE_KEEP, /* WAL, synchronous=NORMAL: made if missing */
-    INDEX_FILE_BULK, /* a new file in one go, nothing synced before index_file_seal; an existing one
-                        is refused */
+    INDEX_FILE_KEEP,   /* WAL, synchronous=NORMAL: made if missing */
     INDEX_FILE_SEARCH, /* read only */
 };
 
@@ -78,7 +76,7 @@ struct index_file {
 
 /*
  * ERR_CORRUPT for a file that is damaged, foreign, unfinished or of another version: the caller
- * removes it and opens anew. ERR_FULL, ERR_IO. KEEP and BULK start a new file as unfinished;
+ * removes it and opens anew. ERR_FULL, ERR_IO. KEEP starts a new file as unfinished;
  * index_file_finish ends that.
  */
 int index_file_open(const char *folder, enum index_file_mode mode, struct index_file **ret,
@@ -119,9 +117,6 @@ int index_file_flush(struct index_file *file, struct err *err)
     MUST_CHECK; /* so that the next one sees what put and drop did */
 int index_file_chunks(struct index_file *file, int64_t first, int64_t last, doc_chunk_fn *each,
                       void *arg, struct err *err) MUST_CHECK;
-
-/* Bulk: make what was committed durable. The caller syncs the folder. */
-int index_file_seal(struct index_file *file, struct err *err) MUST_CHECK;
 
 /* KEEP: bring SQLite's log into the file if it has so many pages. This is where the disk is waited
  * for. */

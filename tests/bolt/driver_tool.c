@@ -125,17 +125,17 @@ static void hammer_all(const struct tool *tool, const char *line)
 {
     struct hammer hammers[THREADS_MAX];
     struct hammer sum = {.done = 0};
-    unsigned threads = 0;
-    unsigned turns = 0;
-    int used = 0;
+    char *query;
+    unsigned long threads = strtoul(line, &query, 10);
+    unsigned long turns = strtoul(query, &query, 10);
 
-    if (sscanf(line, "%u %u %n", &threads, &turns, &used) != 2 || threads > THREADS_MAX) {
+    if (threads > THREADS_MAX || *query != ' ') {
         printf("usage - hammer N M QUERY\n");
         return;
     }
     for (unsigned i = 0; i < threads; i++) {
         hammers[i] =
-            (struct hammer){.tool = tool, .query = line + used, .number = i, .turns = turns};
+            (struct hammer){.tool = tool, .query = query, .number = i, .turns = (unsigned)turns};
         if (pthread_create(&hammers[i].thread, NULL, hammer, &hammers[i]) != 0) {
             abort();
         }

@@ -187,7 +187,7 @@ class DamagedVault(TornVault):
 class LostIndex(Story):
     """The index is derived: gone, it is made again."""
 
-    names = "index[.](build|fill)[.].*"
+    names = "index[.]fill[.].*"
 
     def prepare(self):
         ready(self.home)

@@ -1,9 +1,15 @@
 """What a person types, against a daemon that starts by itself."""
 
 import json
+import os
+import socket
 import subprocess
+import threading
 
-from support.home import binary, new_id
+import pytest
+from support.home import binary, eventually, new_id
+
+pytestmark = pytest.mark.threads
 
 
 def test_a_memory_is_remembered_found_shown_and_forgotten(home):
@@ -124,6 +130,53 @@ def test_a_second_engine_is_refused_and_told_who_holds_the_home(home):
     home.call("remember", "x")
     refused = home.call("--no-daemon", "status", check=False)
     assert refused.status == 1 and "pid" in refused.err and str(home.daemon_pid()) in refused.err
+
+
+def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
+    """The kernel takes connections for a process that was killed until it has closed the process's files."""
+    home.json("remember", "kept")
+    home.kill()
+    (home.path / "daemon.sock").unlink(missing_ok=True)
+    folder = os.open(home.path, os.O_PATH)
+    dying = socket.socket(socket.AF_UNIX)
+    dying.bind(f"/proc/self/fd/{folder}/daemon.sock")  # shorter than a socket's address may be
+    os.close(folder)
+    dying.listen()
+    met = []
+
+    def die() -> None:
+        for _ in range(2):  # the look whether somebody listens, and the question
+            met.append(dying.accept()[0])
+        met[1].recv(1)
+        dying.close()
+        for connection in met:
+            connection.close()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    status = home.json("status")
+    thread.join()
+    assert len(met) == 2 and status["memories"] == 1
+
+
+def test_an_idle_daemon_gives_back_what_its_caches_hold(homes):
+    home = homes(config="daemon:\n  project: test\n  log_level: debug\n")
+    home.remember_many([f"note {i}" for i in range(20)])
+    eventually(lambda: "event=engine.quiet" in (home.path / "daemon.log").read_text())
+    assert len(home.export()) == 20
+
+
+def test_an_error_names_the_vault_once(home):
+    home.call("remember", "it waits")
+    home.call("stop")
+    home.vault.rename(home.folder / "away")
+    home.vault.write_text("a file, where the vault was")
+    for args in (["sync"], ["sync", "--replay"], ["remember", "--ack", "vault", "it waits, too"]):
+        failed = home.call(*args, check=False)
+        assert failed.status == 4, failed.err
+        assert failed.err.count("vault vault") == 1, failed.err
+    failed = home.call("recover", "--from", "vault", check=False)
+    assert failed.status != 0 and failed.err.count(f"vault file:{home.vault}") == 1, failed.err
 
 
 def test_stdout_holds_json_alone(home):

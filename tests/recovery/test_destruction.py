@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import time
 
 import pytest
@@ -120,6 +121,48 @@ def test_an_older_copy_of_the_database_put_back_is_noticed_and_recovered(homes):
     home.call("stop")
     (home.path / "live" / "ledger.db").write_bytes(old)
     came_back(home, before)
+
+
+@pytest.mark.parametrize("meanwhile", ["the vault is at hand", "nothing is sent"])
+def test_an_older_copy_of_the_whole_home_put_back_loses_nothing(homes, meanwhile):
+    """With sync.db as old as the ledger, only the vault knows of what was forgotten; it may learn late of what was written since."""
+    home = homes(config=ALLOW_YES)
+    ids = home.remember_many(f"old {i}" for i in range(10))
+    home.json("sync")
+    if meanwhile == "nothing is sent":
+        home.call("pause")
+    home.call("stop")
+    subprocess.run(["cp", "-a", home.path, home.folder / "older"], check=True)
+    home.call("resume")
+    home.remember_many(f"new {i}" for i in range(10))
+    home.call("remember", "--id", ids[0], "changed before it was put back")
+    home.call("forget", ids[1])
+    home.json("sync")
+    before = contents(home.export())
+    held = vault_lines(home.vault)
+    home.call("stop")
+
+    remove(home.path)
+    (home.folder / "older").rename(home.path)
+    written = home.remember_many(f"afterwards {i}" for i in range(5))
+    home.call("remember", "--id", ids[2], "changed afterwards")
+    home.call("resume", check=False)  # a person may have to say that it goes on
+    assert home.call("sync", check=False).status in (0, 3)
+    (alert,) = eventually(lambda: [a for a in home.alerts() if a["rule"] == "ledger_went_back"])
+    assert "holdfast recover" in alert["summary"]
+    report = home.json("recover")
+    assert report["recovered_count"] == 12 and report["conflict_count"] == 0
+    expected = before | {id: f"afterwards {i}" for i, id in enumerate(written)} | {ids[2]: "changed afterwards"}
+    assert contents(home.export()) == expected
+    assert home.json("recover")["recovered_count"] == 0
+    assert home.json("verify")["ok"]
+
+    eventually(lambda: home.json("status")["queue_size"] == 0)
+    assert held.items() <= vault_lines(home.vault).items(), "the vault lost history"
+    assert not list(home.vault.rglob("*.aside*"))
+    assert home.json("verify", "vault")["ok"]
+    assert len([a for a in home.alerts() if a["rule"] == "ledger_went_back"]) == 1
+    assert elsewhere(home, homes) == expected
 
 
 def test_an_old_log_left_beside_a_restored_database_never_hides_rows(homes):

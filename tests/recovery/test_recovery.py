@@ -2,7 +2,10 @@
 
 import time
 
+import pytest
 from support.home import contents, eventually, remove
+
+pytestmark = pytest.mark.threads
 
 ALLOW_YES = "guard:\n  allow_yes: true\n"
 

@@ -275,6 +275,11 @@ static int break_after(const char *answers, struct bolt_error *error)
     return rc;
 }
 
+static const char NOT_REPLICATED[] =
+    "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n"
+    "S: FAILURE {\"code\": \"Neo.TransientError.Cluster.ReplicationFailure\", \"message\": "
+    "\"x\"}\n";
+
 static void a_commit_without_an_answer_is_unknown(void **state)
 {
     (void)state;
@@ -284,9 +289,7 @@ static void a_commit_without_an_answer_is_unknown(void **state)
         "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n",
         "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\nS: <RAW 0004B170>\n",
         "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\nS: <RAW 0003B17090 0000>\n",
-        "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n"
-        "S: FAILURE {\"code\": \"Neo.TransientError.Cluster.ReplicationFailure\", \"message\": "
-        "\"x\"}\n",
+        NOT_REPLICATED,
     };
 
     for (size_t i = 0; i < sizeof(ANSWERS) / sizeof(ANSWERS[0]); i++) {

@@ -1,7 +1,7 @@
 /* handshake - agreeing on a version, and what HELLO and LOGON say in each. */
 #include "bolt/peer.h"
 
-#include "bolt/handshake.h"
+#include "bolt/connection.h"
 
 static void the_newest_common_version_is_chosen(void **state)
 {
@@ -213,6 +213,38 @@ static void a_refused_logon_says_so_and_not_the_password(void **state)
     }
 }
 
+#define PASSWORD_BYTES 30000 /* as many bytes of both buffers were written */
+
+static bool holds(const unsigned char *data, size_t size, const char *text)
+{
+    return data != NULL && memmem(data, size, text, strlen(text)) != NULL;
+}
+
+/* In HELLO (5.0) and in LOGON; long enough to make every buffer grow. */
+static void a_password_is_wiped_once_it_is_sent(void **state)
+{
+    (void)state;
+    static const char *const GREETING[] = {
+        "H: 5.0\nC: HELLO *\nS: SUCCESS {}\n",
+        "H: 5.4\nC: HELLO *\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"};
+    AUTO(free_ptr) char *password = xprintf("s3cret-%0*d", PASSWORD_BYTES, 0);
+    const struct bolt_options options = {
+        .uri = "bolt://peer",
+        .auth = {.scheme = "basic", .principal = "u", .credentials = password, .realm = "r"},
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        AUTO(free_ptr) char *script = xprintf("%sC: GOODBYE\nC: <EOF>\n", GREETING[i]);
+        struct peer peer;
+        peer_start(&peer, script, false);
+        struct bolt_connection *c = peer_open(&peer, &options);
+        assert_false(holds(c->scratch.data, PASSWORD_BYTES, "s3cret"));
+        assert_false(holds(c->tx.data, PASSWORD_BYTES, "s3cret"));
+        bolt_close(c);
+        peer_end(&peer);
+    }
+}
+
 static void hello_carries_routing_and_notifications(void **state)
 {
     (void)state;
@@ -294,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_server_of_other_versions_is_refused),
         cmocka_unit_test(a_version_that_was_changed_on_the_way_is_noticed),
         cmocka_unit_test(a_refused_logon_says_so_and_not_the_password),
+        cmocka_unit_test(a_password_is_wiped_once_it_is_sent),
         cmocka_unit_test(hello_carries_routing_and_notifications),
         cmocka_unit_test(what_the_server_says_about_itself_is_known),
         cmocka_unit_test(odd_options_are_refused_before_anything_is_sent),

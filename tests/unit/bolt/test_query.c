@@ -210,6 +210,8 @@ static void two_queries_in_a_transaction(struct bolt_connection *c)
     assert_bolt_ok(bolt_run(c, "Q2", NULL, NULL, soon(), &error), &error);
     assert_int_equal(bolt_next(c, &record, soon(), &error), 1);
     assert_bolt_ok(bolt_commit(c, soon(), &error), &error); /* the rest of Q2 is dropped */
+    assert_bolt_refused(bolt_consume(c, NULL, soon(), &error), &error, BOLT_ERR_USAGE,
+                        "no query is running"); /* its views are gone */
     assert_string_equal(bolt_bookmark(c), "bm");
     assert_bolt_ok(bolt_begin(c, NULL, soon(), &error), &error);
     assert_bolt_ok(bolt_rollback(c, soon(), &error), &error);

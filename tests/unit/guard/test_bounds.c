@@ -2,7 +2,6 @@
 #include "guard/world.h"
 
 #include <malloc.h>
-#include <time.h>
 
 /* Every second change is somebody else's new memory, so that no two of the others make one range.
  */
@@ -273,46 +272,16 @@ static void memories_of_a_huge_incident_are_counted_once_up_to_the_bound(void **
     assert_int_equal(incident->state.changes, count + 3);
 }
 
-/* ---- cost ---- */
+/* ---- many ---- */
 
-/* Of this thread alone, so that a busy machine costs little. */
-static double now_s(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void assert_cheap(double seconds, size_t effects, const char *what)
-{
-    double limit = 1e-6;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
-    limit *= 50;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    limit *= 50;
-#endif
-#endif
-    if (getenv("HOLDFAST_TEST_TOOL") != NULL) { /* valgrind, coverage */
-        limit *= 100;
-    }
-    print_message("%s: %.3f us per effect\n", what, seconds / (double)effects * 1e6);
-    /* half of it is used on a quiet machine; others may have the caches */
-    assert_true(seconds <= 3 * limit * (double)effects);
-}
-
-static void a_hundred_thousand_deletions_cost_less_than_a_microsecond_each(void **state)
+static void a_hundred_thousand_deletions_are_held_to_the_last(void **state)
 {
     struct world *world = *state;
     AUTO(free_ptr) struct effect *effects = interleaved(world, LEDGER_REQUEST_MAX);
     uint64_t held;
 
-    double start = now_s();
     assert_ok(judge_them(world, effects, LEDGER_REQUEST_MAX, &held), &world->err);
     world->judge.settled(world->judge.arg, true);
-    assert_cheap(now_s() - start, LEDGER_REQUEST_MAX, "deletions, held");
     assert_int_equal(held, LEDGER_REQUEST_MAX);
 }
 
@@ -323,7 +292,7 @@ static uint64_t many_live(const struct judge_view *view, const char *project_id)
     return 1000000;
 }
 
-static void a_hundred_thousand_requests_of_one_update_cost_as_little(void **state)
+static void a_hundred_thousand_requests_of_one_update_are_bounded(void **state)
 {
     struct world *world = *state;
     AUTO(free_ptr) struct effect *effects = interleaved(world, LEDGER_REQUEST_MAX);
@@ -331,7 +300,6 @@ static void a_hundred_thousand_requests_of_one_update_cost_as_little(void **stat
     struct judge_view view = {many_live, NULL};
     size_t made = 0;
 
-    double start = now_s();
     for (size_t i = 0; i < LEDGER_REQUEST_MAX; i++) {
         effects[i].kind = EFFECT_UPDATE;
         effects[i].new_bytes = 300;
@@ -341,7 +309,6 @@ static void a_hundred_thousand_requests_of_one_update_cost_as_little(void **stat
         world->judge.settled(world->judge.arg, true);
         assert_int_equal(made, 0);
     }
-    assert_cheap(now_s() - start, LEDGER_REQUEST_MAX, "updates one by one");
     assert_true(world->guard->windows.count <= WINDOW_EVENTS_MAX);
 }
 
@@ -378,8 +345,8 @@ int main(void)
         WORLD_TEST(new_and_old_incidents_together_fit),
         WORLD_TEST(what_can_not_be_held_at_once_is_refused_whole),
         WORLD_TEST(memories_of_a_huge_incident_are_counted_once_up_to_the_bound),
-        WORLD_TEST(a_hundred_thousand_deletions_cost_less_than_a_microsecond_each),
-        WORLD_TEST(a_hundred_thousand_requests_of_one_update_cost_as_little),
+        WORLD_TEST(a_hundred_thousand_deletions_are_held_to_the_last),
+        WORLD_TEST(a_hundred_thousand_requests_of_one_update_are_bounded),
         WORLD_TEST(an_old_burst_leaves_no_memory_behind),
     };
 

@@ -47,6 +47,89 @@ static void garbage_over_everything_changes_nothing_that_shows(void **state)
     assert_alerts(place, 1);
 }
 
+/* Deletes all, and writes what `over` says over it, in one request. */
+static void delete_and_put_over_all(struct place *place, const struct memory *over)
+{
+    struct draft drafts[2 * PROJECT_MAX] = {{.kind = KIND_MEMORY}};
+    struct written written[2 * PROJECT_MAX];
+    struct memory others[PROJECT_MAX];
+    struct err err = ERR_INIT;
+
+    for (unsigned i = 0; i < PROJECT_MAX; i++) {
+        others[i] = *over;
+        others[i].id = id_of(i + 1);
+        drafts[i] = (struct draft){
+            .kind = KIND_MEMORY, .op = OP_DELETE, .id = others[i].id, .source = "mcp:x"};
+        drafts[PROJECT_MAX + i] = (struct draft){
+            .kind = KIND_MEMORY, .op = OP_PUT, .memory = &others[i], .source = "mcp:x"};
+    }
+    assert_ok(ledger_write(place->home.ledger, drafts, 2 * PROJECT_MAX, true, written, &err), &err);
+    for (size_t i = 0; i < 2 * PROJECT_MAX; i++) {
+        assert_int_equal(written[i].code, ERR_NONE);
+        assert_true(written[i].held);
+    }
+    assert_intact(place, 1, PROJECT_MAX);
+    assert_alerts(place, 1);
+}
+
+static void deleting_and_writing_others_over_it_changes_nothing_that_shows(void **state)
+{
+    AUTO(memory_done) struct memory junk = memory_of("junk");
+
+    delete_and_put_over_all(*state, &junk);
+}
+
+/* A deletion on top of a deletion would stay when the one below is held. */
+static void deleting_and_writing_another_tombstone_over_it_changes_nothing_that_shows(void **state)
+{
+    AUTO(memory_done) struct memory junk = memory_of("junk");
+
+    junk.deleted_us = HOME_NOW_US;
+    delete_and_put_over_all(*state, &junk);
+}
+
+static void deleting_and_writing_junk_one_by_one_changes_nothing_that_shows(void **state)
+{
+    struct place *place = *state;
+
+    for (unsigned i = 1; i <= PROJECT_MAX; i++) {
+        delete_of(&place->home, id_of(i));
+        put(&place->home, id_of(i), "junk over what was deleted");
+        pass_ms(place, 200);
+    }
+    assert_intact(place, 1, PROJECT_MAX);
+    assert_alerts(place, 1);
+}
+
+static void tombstones_may_be_written_again(void **state)
+{
+    AUTO(memory_done) struct memory other = memory_of("what it was, said otherwise");
+    struct place *place = *state;
+
+    delete_many(place, 1, 8, false);
+    pass_ms(place, 7200000);
+    delete_many(place, 9, 12, false);
+    other.deleted_us = HOME_NOW_US;
+    for (unsigned i = 1; i <= 12; i++) {
+        other.id = id_of(i);
+        put_memory(&place->home, &other);
+    }
+    assert_alerts(place, 0);
+}
+
+static void a_forged_version_over_a_deleted_memory_is_held(void **state)
+{
+    AUTO(memory_done) struct memory forged = memory_of("forged");
+    struct place *place = *state;
+
+    delete_of(&place->home, id_of(1));
+    forged.id = id_of(1);
+    forged.version = 5000;
+    assert_true(put_memory(&place->home, &forged).held);
+    assert_gone(place, 1, 1);
+    assert_alerts(place, 1);
+}
+
 static void new_memories_flow_while_an_alert_is_open(void **state)
 {
     struct place *place = *state;
@@ -312,6 +395,11 @@ int main(void)
         PLACE_TEST(delete_all_changes_nothing_that_shows),
         PLACE_TEST(what_came_before_the_threshold_comes_back),
         PLACE_TEST(garbage_over_everything_changes_nothing_that_shows),
+        PLACE_TEST(deleting_and_writing_others_over_it_changes_nothing_that_shows),
+        PLACE_TEST(deleting_and_writing_another_tombstone_over_it_changes_nothing_that_shows),
+        PLACE_TEST(deleting_and_writing_junk_one_by_one_changes_nothing_that_shows),
+        PLACE_TEST(tombstones_may_be_written_again),
+        PLACE_TEST(a_forged_version_over_a_deleted_memory_is_held),
         PLACE_TEST(new_memories_flow_while_an_alert_is_open),
         PLACE_TEST(a_commit_that_fails_is_not_counted),
         PLACE_TEST(a_reverted_alert_leaves_everything_as_it_was),

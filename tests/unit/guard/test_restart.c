@@ -172,6 +172,45 @@ static void a_memory_edited_since_its_loss_is_read_as_it_is(void **state)
     assert_alerts(place, 0);
 }
 
+/* Journal what a recovery says of the changes it made. */
+static void note_recovery(struct place *place, const struct ranges *ranges)
+{
+    struct decision decision = {.alert = id_of(77777),
+                                .kind = DECISION_ACCEPTED,
+                                .ranges = *ranges,
+                                .rule = (char[]){RULE_RECOVER},
+                                .started_us = HOME_NOW_US};
+    struct draft draft = {
+        .kind = KIND_GUARD, .op = OP_RELEASE, .decision = &decision, .source = "cli"};
+    struct written written;
+    struct err err = ERR_INIT;
+
+    assert_ok(ledger_write(place->home.ledger, &draft, 1, true, &written, &err), &err);
+    assert_int_equal(written.code, ERR_NONE);
+}
+
+/* The writer does not judge them, either. */
+static void what_a_recovery_took_back_counts_no_more_after_a_restart(void **state)
+{
+    AUTO(ranges_done) struct ranges ranges = {.items = NULL};
+    struct place *place = *state;
+
+    stop(place);
+    place->home.judge = NULL;
+    home_open(&place->home);
+    for (unsigned i = 1; i <= 30; i++) {
+        struct written written = put(&place->home, id_of(i), "what it was at that moment");
+        ranges_add(&ranges, &written.origin, written.seq);
+    }
+    note_recovery(place, &ranges);
+    home_close(&place->home);
+    start(place);
+    put(&place->home, id_of(1), "an edit after it");
+    delete_of(&place->home, id_of(2));
+    delete_many(place, 3, 8, false);
+    assert_alerts(place, 0);
+}
+
 static void what_was_reverted_counts_no_more_after_a_restart(void **state)
 {
     struct place *place = *state;
@@ -242,22 +281,23 @@ static void write_one(struct place *place, const struct draft *draft)
     written_done(&written, 1);
 }
 
-/* Something to a memory that is there. */
+/* Something to a memory; one that is deleted is brought back, or its tombstone written again. */
 static void act_by_chance(struct place *place, uint64_t *seed)
 {
     static const char *const actors[] = {"cli", "mcp:a", "mcp:b", "mcp:c", "http:d"};
     unsigned number = 1 + (unsigned)chance(seed, PROJECT_MAX);
     AUTO(free_ptr) char *content = content_of(&place->home, id_of(number));
 
-    if (content == NULL) {
-        return;
-    }
-    AUTO(memory_done) struct memory memory = memory_of(content);
+    AUTO(memory_done)
+    struct memory memory = memory_of(content != NULL ? content : "what was deleted comes back");
     struct draft draft = {
         .kind = KIND_MEMORY, .op = OP_PUT, .memory = &memory, .source = actors[chance(seed, 5)]};
     memory.id = draft.id = id_of(number);
     memory.importance = (double)chance(seed, 100) / 100;
-    switch (chance(seed, 6)) {
+    if (content == NULL && chance(seed, 2) == 0) {
+        memory.deleted_us = place->home.env.us;
+    }
+    switch (content == NULL ? 5 : chance(seed, 6)) {
     case 0:
         draft.op = OP_DELETE;
         break;
@@ -277,7 +317,7 @@ static void act_by_chance(struct place *place, uint64_t *seed)
         memory.content_len = strlen(memory.content);
         break;
     default:
-        break; /* its importance */
+        break; /* its importance, or that it is deleted */
     }
     write_one(place, &draft);
 }
@@ -367,6 +407,7 @@ int main(void)
         PLACE_TEST(an_incident_that_is_over_stays_over_after_a_restart),
         PLACE_TEST(what_was_accepted_counts_no_more_after_a_restart),
         PLACE_TEST(what_came_after_an_acceptance_counts_after_a_restart),
+        PLACE_TEST(what_a_recovery_took_back_counts_no_more_after_a_restart),
         PLACE_TEST(what_was_reverted_counts_no_more_after_a_restart),
         PLACE_TEST(a_wall_clock_set_back_over_a_restart_frees_nobody),
         PLACE_TEST(many_changes_before_a_restart_are_all_seen),

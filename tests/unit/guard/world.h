@@ -68,7 +68,6 @@ struct world {
     size_t effect_count;
     size_t effect_capacity;
     bool in_request;
-    bool reports_revivals; /* the writer tells of a put over a deleted memory */
 
     struct world_alert alerts[WORLD_ALERTS_MAX];
     size_t alert_count;
@@ -100,7 +99,7 @@ static inline void world_init(struct world *world, const struct guard_options *o
     const struct guard_options defaults = GUARD_OPTIONS_DEFAULT;
     struct err err = ERR_INIT;
 
-    *world = (struct world){.change_count = 1, .reports_revivals = true};
+    *world = (struct world){.change_count = 1};
     env_fake_init(&world->env.fake, WORLD_NOW_US, 7);
     world_env(world)->now_us = world_now_us;
     assert_ok(
@@ -449,7 +448,7 @@ static inline void act(struct world *world, size_t memory, const char *actor, st
     after->text = before.text + (action.other_text ? 1 : 0);
     after->deleted = action.deletes;
     world->births_and_deaths += before.deleted != after->deleted ? 1 : 0;
-    if (!before.deleted || (world->reports_revivals && was_there)) {
+    if (was_there) {
         tell(world, &before, after, actor, action.white);
     }
     if (alone) {

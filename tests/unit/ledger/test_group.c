@@ -3,6 +3,7 @@
 #include "ledger/home.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define THREADS 64
 #define EACH 50
@@ -17,6 +18,8 @@ struct worker {
     enum err_code last;
 };
 
+static atomic_uint begun; /* workers that have a request to make */
+
 /* Puts `rounds` requests; ids say which. */
 static void *work(void *arg)
 {
@@ -26,6 +29,7 @@ static void *work(void *arg)
     struct written *written = xcalloc(worker->drafts, sizeof(*written));
     struct err err = ERR_INIT;
 
+    atomic_fetch_add(&begun, 1);
     for (unsigned round = 0; round < worker->rounds; round++) {
         for (size_t i = 0; i < worker->drafts; i++) {
             drafts[i] = (struct draft){.kind = KIND_MEMORY, .memory = &memory, .source = "worker"};
@@ -66,7 +70,8 @@ static size_t join(struct worker *workers, size_t count)
     return refused;
 }
 
-/* The judge's place is used to make commits slow, so that requests pile up behind them. */
+/* The judge's place is used to make commits slow, so that requests pile up behind them: the first
+ * waits for all workers. */
 static int slow(void *arg, const struct effect *effects, size_t count,
                 const struct judge_view *view, struct decision *ret_decisions, size_t *ret_count,
                 struct err *err)
@@ -78,6 +83,9 @@ static int slow(void *arg, const struct effect *effects, size_t count,
     (void)ret_decisions;
     (void)ret_count;
     (void)err;
+    while (atomic_load(&begun) < THREADS) {
+        (void)usleep(1000);
+    }
     (void)usleep(20000);
     return 0;
 }
@@ -110,6 +118,7 @@ static void callers_that_wait_share_a_commit(void **state)
         put(home, id_of(i), "to be deleted");
     }
     home_close(home);
+    atomic_store(&begun, 0);
     home->judge = &slow_judge;
     home_open(home);
     assert_int_equal(pthread_create(&slow_one.thread, NULL, delete_slowly, &slow_one), 0);
@@ -135,6 +144,7 @@ static void what_breaks_a_batch_is_tried_one_by_one(void **state)
         put(home, id_of(i), "to be deleted");
     }
     home_close(home);
+    atomic_store(&begun, 0);
     home->judge = &slow_judge;
     home_open(home);
     assert_int_equal(pthread_create(&slow_one.thread, NULL, delete_slowly, &slow_one), 0);

@@ -569,9 +569,20 @@ static void additive_changes_are_not_judged(void **state)
     put(*state, (struct uuid){{0}}, "two");
     put(*state, id_of(1), "one");
     delete_of(*state, id_of(1));
-    put(*state, id_of(1), "back again"); /* of what was deleted */
     assert_int_equal(seen.calls, 1);
     assert_int_equal(seen.kept, 1);
+}
+
+/* Harmless, but to be held with the deletion that it covers: it had no bytes. */
+static void bringing_back_what_was_deleted_is_told(void **state)
+{
+    put(*state, id_of(1), "one");
+    delete_of(*state, id_of(1));
+    put(*state, id_of(1), "back again");
+    assert_int_equal(seen.calls, 2);
+    assert_int_equal(seen.last.kind, EFFECT_UPDATE);
+    assert_int_equal(seen.last.old_bytes, 0);
+    assert_int_equal(seen.last.new_bytes, strlen("back again"));
 }
 
 static void an_effect_says_what_happened(void **state)
@@ -706,6 +717,7 @@ int main(void)
         TEST(an_alert_tells_its_story),
         TEST(open_alerts_can_be_listed_alone),
         JUDGED(additive_changes_are_not_judged),
+        JUDGED(bringing_back_what_was_deleted_is_told),
         JUDGED(an_effect_says_what_happened),
         JUDGED(what_the_judge_holds_never_shows),
         JUDGED(when_the_judge_fails_the_request_fails_alone),

@@ -256,8 +256,8 @@ static void must(bool ok, const char *what)
 /* A file system of 3 MiB where we may mount one, else a limit on the length of files. */
 static bool make_small(const char *path)
 {
-    if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-        mount("tmpfs", path, "tmpfs", 0, "size=3m") == 0) {
+    if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+        mount("none", path, "tmpfs", 0, "size=3m") == 0) {
         return true;
     }
     struct rlimit limit = {2 << 20, RLIM_INFINITY};
@@ -322,7 +322,6 @@ static void child_fills_the_disk(const char *path)
     must(read_counts(reader, &counts, &err) == 0 && counts.memories == n + 1, "count");
     read_end(reader);
     ledger_close(ledger);
-    _exit(0);
 }
 
 static void a_full_disk_is_told_in_words_and_passes(void **state)
@@ -338,6 +337,8 @@ static void a_full_disk_is_told_in_words_and_passes(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         child_fills_the_disk(small);
+        free_ptr(&small);
+        _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));

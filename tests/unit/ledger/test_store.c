@@ -191,6 +191,29 @@ static void a_bulk_store_that_failed_refuses_all_that_follows(void **state)
     assert_refused(store_seal(place->store, &err), &err, ERR_IO, "unfinished");
 }
 
+static void a_seal_that_memory_has_no_room_for_is_none(void **state)
+{
+    struct place *place = *state;
+    struct err err = ERR_INIT;
+
+    open_store(place, STORE_BULK);
+    fault_set("ledger.sql.text:1");
+    assert_refused(store_seal(place->store, &err), &err, ERR_INTERNAL, "out of memory");
+    fault_set(NULL);
+}
+
+static void a_ledger_that_memory_has_no_room_for_is_not_opened(void **state)
+{
+    struct place *place = *state;
+    struct err err = ERR_INIT;
+
+    fault_set("ledger.sql.text:1");
+    assert_refused(store_open(place->path, STORE_LIVE, &place->env.env, &place->store, &err), &err,
+                   ERR_INTERNAL, "out of memory");
+    fault_set(NULL);
+    open_store(place, STORE_LIVE);
+}
+
 static void a_failed_fsync_is_no_seal(void **state)
 {
 #ifdef HOLDFAST_FAULTS
@@ -234,12 +257,13 @@ static void the_index_takes_over_from_the_map(void **state)
 static void more_sessions_than_are_cached_are_no_problem(void **state)
 {
     struct place *place = *state;
+    unsigned count = unit_times(BLOCKS_CACHED_MAX + 100);
     struct err err = ERR_INIT;
 
     open_store(place, STORE_BULK);
     begin(place);
     for (unsigned round = 0; round < 2; round++) {
-        for (unsigned i = 0; i < BLOCKS_CACHED_MAX + 100; i++) {
+        for (unsigned i = 0; i < count; i++) {
             take(place, chain_memory(&place->a, PUT(id_of(i * 2 + round), "x", 1,
                                                     .session = id_of(1000000 + i))));
         }
@@ -247,7 +271,7 @@ static void more_sessions_than_are_cached_are_no_problem(void **state)
     commit(place);
     assert_ok(store_seal(place->store, &err), &err);
     close_store(place);
-    assert_int_equal(look(place).memories, 2 * (BLOCKS_CACHED_MAX + 100));
+    assert_int_equal(look(place).memories, 2 * count);
 }
 
 /* ---- marks and rollbacks ---- */
@@ -388,6 +412,8 @@ int main(void)
         TEST(an_unsealed_copy_is_never_opened_again),
         TEST(a_sealed_copy_can_be_caught_up_in_bulk),
         TEST(a_bulk_store_that_failed_refuses_all_that_follows),
+        TEST(a_seal_that_memory_has_no_room_for_is_none),
+        TEST(a_ledger_that_memory_has_no_room_for_is_not_opened),
         TEST(a_failed_fsync_is_no_seal),
         TEST(the_index_takes_over_from_the_map),
         TEST(more_sessions_than_are_cached_are_no_problem),

@@ -57,9 +57,17 @@ static void ranges_contain_their_ends_and_nothing_beside(void **state)
 
     ranges_init(&ranges);
     assert_false(ranges_contain(&ranges, &origin, 5));
-    ranges_add(&ranges, &other, 100);
+    if (uuid_cmp(&other, &origin) < 0) {
+        ranges_add(&ranges, &other, 100);
+    }
     ranges_add(&ranges, &origin, 5);
     ranges_add(&ranges, &origin, 6);
+    ranges_add(&ranges, &origin, 9);
+    assert_int_equal(ranges_find(&ranges, &origin, 7), ranges.count - 1);
+    assert_int_equal(ranges_find(&ranges, &origin, 10), ranges.count);
+    assert_true(ranges_contain(&ranges, &origin, 9));
+    assert_false(ranges_contain(&ranges, &origin, 8));
+    assert_false(ranges_contain(&ranges, &origin, 10));
     assert_false(ranges_contain(&ranges, &origin, 4));
     assert_true(ranges_contain(&ranges, &origin, 5));
     assert_true(ranges_contain(&ranges, &origin, 6));

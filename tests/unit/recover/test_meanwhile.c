@@ -3,14 +3,20 @@
 #include "recover/world.h"
 
 #include <pthread.h>
+#include <sched.h>
+
+struct writer;
 
 /* Called at a step of the recovery. */
 struct hook {
     struct world *world;
     const char *step;
     void (*act)(struct world *world);
+    struct writer *writers; /* WRITERS of them, whose turn it is at that step; NULL: none */
     bool done;
 };
+
+static void let_write(struct writer *writers);
 
 static void at_step(void *arg, const char *step, uint64_t done, uint64_t total)
 {
@@ -20,7 +26,12 @@ static void at_step(void *arg, const char *step, uint64_t done, uint64_t total)
     (void)total;
     if (!hook->done && strcmp(step, hook->step) == 0) {
         hook->done = true;
-        hook->act(hook->world);
+        if (hook->act != NULL) {
+            hook->act(hook->world);
+        }
+        if (hook->writers != NULL) {
+            let_write(hook->writers);
+        }
     }
 }
 
@@ -45,12 +56,15 @@ static int recover_hooked(struct world *world, const struct recover_request *req
 
 /* ---- writers ---- */
 
+#define WRITERS 2
+
 struct writer {
     struct world *world;
     pthread_t thread;
     unsigned first;
-    unsigned acknowledged; /* memories first .. first + acknowledged - 1 are durable */
+    _Atomic unsigned acknowledged; /* memories first .. first + acknowledged - 1 are durable */
     _Atomic bool stop;
+    _Atomic bool failed;
     char failure[256];
 };
 
@@ -59,11 +73,12 @@ static void *write_on(void *arg)
     struct writer *writer = arg;
     struct err err = ERR_INIT;
 
-    while (!writer->stop && writer->failure[0] == '\0') {
+    while (!writer->stop && !writer->failed) {
         struct text text = {writer->first + writer->acknowledged, "meanwhile", 9,
                             "while recovering"};
         if (put_text_result(writer->world, text, &err) < 0) {
             (void)snprintf(writer->failure, sizeof(writer->failure), "%.200s", err.message);
+            writer->failed = true;
         } else {
             writer->acknowledged++;
         }
@@ -71,28 +86,45 @@ static void *write_on(void *arg)
     return NULL;
 }
 
+/* The recovery stands still until each writer was acknowledged something that it began while it
+ * stood. */
+static void let_write(struct writer *writers)
+{
+    for (int i = 0; i < WRITERS; i++) {
+        unsigned before = writers[i].acknowledged;
+        while (writers[i].acknowledged < before + 2 && !writers[i].failed) {
+            (void)sched_yield();
+        }
+    }
+}
+
 static void what_is_remembered_while_recovering_survives(void **state)
 {
     struct world *world = *state;
     struct recover_request request = all();
-    struct writer writers[2] = {{.world = world, .first = 10000}, {.world = world, .first = 20000}};
+    struct writer writers[WRITERS] = {{.world = world, .first = 10000},
+                                      {.world = world, .first = 20000}};
+    struct hook hook = {.step = "import", .writers = writers};
+    struct recover_report report;
+    struct err err = ERR_INIT;
 
     put_many(world, 1000);
     sync_all(world);
     wreck(world);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < WRITERS; i++) {
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
     }
-    AUTO(recover_report_done) struct recover_report report = recovered(world, &request);
-    for (int i = 0; i < 2; i++) {
+    int result = recover_hooked(world, &request, &hook, &report, &err);
+    for (int i = 0; i < WRITERS; i++) {
         writers[i].stop = true;
         (void)pthread_join(writers[i].thread, NULL);
         assert_string_equal(writers[i].failure, "");
-        assert_true(writers[i].acknowledged > 0);
     }
+    assert_ok(result, &err);
     assert_int_equal(report.recovered_count, 1000);
+    recover_report_done(&report);
     for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < WRITERS; i++) {
             for (unsigned k = 0; k < writers[i].acknowledged; k++) {
                 assert_content(&world->home, id_of(writers[i].first + k), "while recovering");
             }
@@ -134,6 +166,33 @@ static void what_is_written_meanwhile_is_not_taken_back(void **state)
     assert_content(&world->home, id_of(1), "newest");
     assert_content(&world->home, id_of(2), "memory number 2");
     assert_content(&world->home, id_of(4), NULL);
+    assert_content(&world->home, id_of(70), "made meanwhile");
+    (void)assert_verifies(&world->home);
+}
+
+static void make_another(struct world *world)
+{
+    put_text(world, (struct text){70, "odd", 1, "made meanwhile"});
+}
+
+/* Between the look at the ledger and its copy. */
+static void what_is_made_meanwhile_is_not_counted_as_recovered(void **state)
+{
+    struct world *world = *state;
+    struct recover_request request = all();
+    struct hook hook = {.step = "copy", .act = make_another};
+    struct recover_report report;
+    struct err err = ERR_INIT;
+
+    put_many(world, 10);
+    sync_all(world);
+    wreck(world);
+    for (unsigned i = 0; i < 20; i++) {
+        put_text(world, (struct text){100 + i, "odd", 1, "here already"});
+    }
+    assert_ok(recover_hooked(world, &request, &hook, &report, &err), &err);
+    assert_int_equal(report.recovered_count, 10);
+    recover_report_done(&report);
     assert_content(&world->home, id_of(70), "made meanwhile");
     (void)assert_verifies(&world->home);
 }
@@ -314,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_remembered_while_recovering_survives),
         TEST(what_is_written_meanwhile_is_not_taken_back),
+        TEST(what_is_made_meanwhile_is_not_counted_as_recovered),
         TEST(a_staged_moment_spares_what_is_written_meanwhile),
         TEST(one_recovery_at_a_time),
         TEST(a_cancelled_recovery_leaves_nothing),

@@ -202,35 +202,6 @@ static void an_older_copy_of_the_home_catches_up(void **state)
     assert_true(head_of(world, &origin).seq > head.seq); /* the recovery is on record behind it */
 }
 
-static void an_older_copy_that_was_written_on_is_a_fork(void **state)
-{
-    struct world *world = *state;
-    AUTO(free_ptr) char *copy = xprintf("cp -a '%s' '%s.old'", world->home.path, world->home.path);
-    AUTO(free_ptr)
-    char *back = xprintf("rm -rf '%s' && mv '%s.old' '%s'", world->home.path, world->home.path,
-                         world->home.path);
-    struct recover_request request = all();
-    struct recover_report report;
-    struct err err = ERR_INIT;
-
-    put_many(world, 10);
-    home_close(&world->home);
-    assert_int_equal(system(copy), 0);
-    home_open(&world->home);
-    put_text(world, (struct text){50, "odd", 1, "one story"});
-    sync_all(world);
-    home_close(&world->home);
-    assert_int_equal(system(back), 0);
-    home_open(&world->home);
-    put_text(world, (struct text){60, "odd", 1, "another story"});
-
-    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_CORRUPT, "fork");
-    put_text(world, (struct text){61, "odd", 1, "and it goes on"});
-    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_CORRUPT, "fork");
-    assert_content(&world->home, id_of(60), "another story");
-    assert_staging_empty(world);
-}
-
 /* ---- two homes on one vault ---- */
 
 static void what_both_sides_changed_is_a_conflict(void **state)
@@ -318,8 +289,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_newer_here_is_not_overwritten, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(an_older_copy_of_the_home_catches_up, world_setup,
-                                        world_teardown),
-        cmocka_unit_test_setup_teardown(an_older_copy_that_was_written_on_is_a_fork, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(what_both_sides_changed_is_a_conflict, world_setup,
                                         world_teardown),

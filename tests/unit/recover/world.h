@@ -15,6 +15,8 @@ struct world {
     struct vault *vault;
     struct index *index; /* NULL: none was started */
     struct wake *cancel;
+    struct uuid left_out; /* an origin that is not sent; nil: none */
+    uint64_t gaps[4];     /* of this installation's changes: what the vault can't take */
 };
 
 #define MINUTE_MS (60 * 1000)
@@ -63,17 +65,28 @@ static inline void send_items(struct sending *sending)
     sending->count = 0;
 }
 
+static inline bool is_gap(const struct world *world, uint64_t seq)
+{
+    for (size_t i = 0; i < sizeof(world->gaps) / sizeof(world->gaps[0]); i++) {
+        if (world->gaps[i] == seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static inline int send_change(void *arg, const struct change *change, struct err *err)
 {
     struct sending *sending = arg;
+    struct uuid own = ledger_origin(sending->world->home.ledger);
+    struct vault_item *item = &sending->items[sending->count++];
 
     (void)err;
-    sending->items[sending->count++] = (struct vault_item){
-        .seq = change->seq,
-        .record = {xstrndup(change->record.ptr, change->record.len), change->record.len},
-        .prev = change->prev,
-        .hash = change->hash,
-    };
+    *item = (struct vault_item){.seq = change->seq, .prev = change->prev, .hash = change->hash};
+    if (!uuid_eq(&own, &change->origin) || !is_gap(sending->world, change->seq)) {
+        item->record =
+            (struct str){xstrndup(change->record.ptr, change->record.len), change->record.len};
+    }
     if (sending->count == sizeof(sending->items) / sizeof(sending->items[0])) {
         send_items(sending);
     }
@@ -95,6 +108,9 @@ static inline void sync_all(struct world *world)
     assert_ok(read_heads(reader, &heads, &count, &err), &err);
     sending->world = world;
     for (size_t i = 0; i < count; i++) {
+        if (uuid_eq(&heads[i].origin, &world->left_out)) {
+            continue;
+        }
         sending->origin = heads[i].origin;
         assert_ok(read_changes(reader, &heads[i].origin, 0, SIZE_MAX, send_change, sending, &err),
                   &err);

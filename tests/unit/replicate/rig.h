@@ -26,6 +26,7 @@ struct rig {
     pthread_mutex_t mutex; /* guards what the callbacks say */
     char damage[2048];     /* the last one */
     int damages;
+    int renewals; /* of the ledger's origin, as it went back in time */
     char trouble[2048];
     int troubles;
     int wells;
@@ -40,6 +41,21 @@ static inline void rig_on_damage(void *arg, const char *vault, const char *what)
     (void)snprintf(rig->damage, sizeof(rig->damage), "%s", what);
     rig->damages++;
     (void)pthread_mutex_unlock(&rig->mutex);
+}
+
+/* As the engine does it. */
+static inline int rig_on_behind(void *arg, const char *vault, const struct uuid *origin,
+                                uint64_t after, struct err *err)
+{
+    struct rig *rig = arg;
+    bool renewed = false;
+
+    (void)vault;
+    int rc = ledger_renew_origin(rig->ledger, origin, after, &renewed, err);
+    (void)pthread_mutex_lock(&rig->mutex);
+    rig->renewals += renewed ? 1 : 0;
+    (void)pthread_mutex_unlock(&rig->mutex);
+    return rc;
 }
 
 static inline void rig_on_state(void *arg, const char *vault, const char *trouble)
@@ -91,6 +107,7 @@ static inline struct rig *rig_new(const struct vault_ops *ops)
                                                .batch_max = 100,
                                                .arg = rig,
                                                .on_damage = rig_on_damage,
+                                               .on_behind = rig_on_behind,
                                                .on_state = rig_on_state};
     return rig;
 }
@@ -173,6 +190,15 @@ static inline struct replicator_status rig_status(struct rig *rig)
 
     replicator_status(rig->replicator, &status);
     return status;
+}
+
+/* Wait for a change of this installation's. */
+static inline int rig_wait_for(struct rig *rig, uint64_t seq, struct deadline deadline,
+                               struct err *err)
+{
+    struct uuid origin = ledger_origin(rig->ledger);
+
+    return replicator_wait_for(rig->replicator, &origin, seq, deadline, err);
 }
 
 static inline void rig_drain(struct rig *rig)

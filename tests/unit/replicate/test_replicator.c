@@ -36,7 +36,7 @@ static void a_commit_is_sent_without_being_asked(void **state)
     rig_start(rig);
     for (int i = 0; i < 20; i++) {
         uint64_t seq = rig_remember(rig, "now");
-        assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+        assert_ok(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err);
         assert_int_equal(vault_has(rig), seq);
     }
     assert_same(rig);
@@ -288,9 +288,9 @@ static void a_dead_letter_is_listed_and_counts_not_as_acknowledged(void **state)
     assert_ok(dead_letters(rig->log, "v", see_letter, &seen, &err), &err);
     assert_int_equal(seen.seq, bad);
     assert_int_equal(seen.at_us, RIG_NOW_US);
-    assert_refused(replicator_wait_for(rig->replicator, bad, deadline_in(RIG_WAIT_MS), &err), &err,
-                   ERR_INVALID, "poison");
-    assert_ok(replicator_wait_for(rig->replicator, bad - 1, deadline_in(RIG_WAIT_MS), &err), &err);
+    assert_refused(rig_wait_for(rig, bad, deadline_in(RIG_WAIT_MS), &err), &err, ERR_INVALID,
+                   "poison");
+    assert_ok(rig_wait_for(rig, bad - 1, deadline_in(RIG_WAIT_MS), &err), &err);
 }
 
 static void a_replay_that_can_not_be_is_answered(void **state)
@@ -346,6 +346,10 @@ static void a_sync_log_that_fails_stops_nothing(void **state)
     assert_same(rig);
     assert_int_equal(rig_status(rig).queue, 0);
     assert_true(strstr(rig->trouble, "sync.db") != NULL);
+    uint64_t replayed;
+    struct err err = ERR_INIT;
+    assert_refused(replicator_replay(rig->replicator, &replayed, &err), &err, ERR_UNAVAILABLE,
+                   "vault v: ");
     FAKE_SET(rejects, "poison");
     rig_remember(rig, "poison");
     rig_remember(rig, "fine");
@@ -373,8 +377,8 @@ static void a_pause_holds_everything_until_it_ends(void **state)
     assert_int_equal(status.queue, seq);
     assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
                    ERR_PAUSED, "paused");
-    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err,
-                   ERR_PAUSED, "paused");
+    assert_refused(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err, ERR_PAUSED,
+                   "paused");
     replicator_poke(rig->replicator);
     assert_int_equal(vault_has(rig), 0);
     replicator_pause(rig->replicator, false);
@@ -404,8 +408,7 @@ static void a_vault_that_hangs_does_not_hold_up_the_end(void **state)
     FAKE_SET(hangs, true);
     uint64_t seq = rig_remember(rig, "hangs");
     rig_start(rig);
-    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(30), &err), &err,
-                   ERR_TIMEOUT, "");
+    assert_refused(rig_wait_for(rig, seq, deadline_in(30), &err), &err, ERR_TIMEOUT, "");
     assert_refused(replicator_drain(rig->replicator, deadline_in(30), &err), &err, ERR_TIMEOUT, "");
     int64_t begin = env_system()->mono_ms(NULL);
     rig_stop(rig);
@@ -422,8 +425,8 @@ static void a_vault_that_is_down_is_an_answer(void **state)
     rig_start(rig);
     rig_until(rig_status(rig).failures == 1);
     uint64_t seq = rig_remember(rig, "waits");
-    assert_refused(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err,
-                   ERR_UNAVAILABLE, "told to fail");
+    assert_refused(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err, ERR_UNAVAILABLE,
+                   "told to fail");
     assert_int_equal(opens(), 1); /* nobody hurries it for one change */
 }
 

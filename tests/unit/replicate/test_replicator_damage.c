@@ -61,7 +61,7 @@ static void an_append_finds_the_vault_rolled_back(void **state)
     fake_empty_chain(own_chain(rig), 10);
     fake_unlock();
     uint64_t seq = rig_remember(rig, "more");
-    assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+    assert_ok(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err);
     rig_until(rig_damages(rig) == 1);
     rig_drain(rig);
     assert_true(strstr(rig->damage, "rolled back") != NULL);
@@ -99,42 +99,122 @@ static void a_vault_rolled_back_to_other_content_is_put_aside(void **state)
     assert_same(rig);
 }
 
-/* Somebody else wrote on our chain: a copy of this home that goes on elsewhere. */
-static void a_fork_is_put_aside(void **state)
+/* Something of our chain that the ledger does not know comes into the vault. */
+static void write_elsewhere(struct rig *rig)
 {
-    struct rig *rig = *state;
-    struct err err = ERR_INIT;
     struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"elsewhere\"}")};
+    struct err err = ERR_INIT;
 
-    filled_with(rig, 50);
     fake_lock();
     memset(item.hash.bytes, 0x55, sizeof(item.hash.bytes));
     assert_ok(fake_take(own_chain(rig), &item, &err), &err);
     fake_unlock();
-    rig_remember(rig, "ours");
-    rig_drain(rig);
-    assert_true(rig_damages(rig) >= 1);
-    assert_int_equal(fake_place.asides, 1);
-    assert_same(rig);
-    assert_false(vault_has_text(rig, "elsewhere"));
 }
 
-/* The ledger was put back to an older state: the vault knows more of this installation than itself.
- */
-static void a_ledger_behind_its_vault_is_told(void **state)
+static void assert_left_alone(struct rig *rig, const struct uuid *earlier)
+{
+    struct uuid now = ledger_origin(rig->ledger);
+
+    assert_int_equal(rig->renewals, 1);
+    assert_false(uuid_eq(&now, earlier));
+    assert_int_equal(fake_place.asides, 0);
+    assert_int_equal(rig_damages(rig), 0);
+    assert_int_equal(vault_count(earlier), 52);
+    assert_int_equal(rig_status(rig).queue, 0);
+}
+
+/* The ledger was put back to an older state and written on, here or elsewhere. */
+static void a_fork_stays_where_it_is(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    struct uuid earlier = ledger_origin(rig->ledger);
+    write_elsewhere(rig);
+    rig_remember(rig, "ours");
+    rig_until(rig_status(rig).queue == 0 && rig_status(rig).head_seq == 1);
+    rig_drain(rig);
+    rig_drain(rig);
+    assert_left_alone(rig, &earlier);
+    assert_true(vault_has_text(rig, "ours"));
+    assert_int_equal(rig_events(rig, "conflict").count, 1);
+    rig_remember(rig, "and more of ours");
+    rig_drain(rig);
+    assert_same(rig);
+    assert_left_alone(rig, &earlier);
+}
+
+/* Also when the ledger is restarted, and no cursor remembers anything. */
+static void a_fork_that_was_found_is_not_found_again(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    struct uuid earlier = ledger_origin(rig->ledger);
+    write_elsewhere(rig);
+    rig_remember(rig, "ours");
+    rig_until(rig_status(rig).queue == 0 && rig_status(rig).head_seq == 1);
+    rig_stop(rig);
+    rig_start(rig);
+    rig_drain(rig);
+    assert_left_alone(rig, &earlier);
+    assert_same(rig);
+}
+
+static void who_waits_for_a_change_of_a_fork_is_told(void **state)
 {
     struct rig *rig = *state;
     struct err err = ERR_INIT;
-    struct vault_item item = {.seq = 52, .record = STR("{\"from\":\"the future\"}")};
 
     filled_with(rig, 50);
-    fake_lock();
-    assert_ok(fake_take(own_chain(rig), &item, &err), &err);
-    fake_unlock();
+    struct uuid earlier = ledger_origin(rig->ledger);
+    write_elsewhere(rig);
+    uint64_t seq = rig_remember(rig, "ours");
+    assert_refused(
+        replicator_wait_for(rig->replicator, &earlier, seq, deadline_in(RIG_WAIT_MS), &err), &err,
+        ERR_UNAVAILABLE, "went back in time");
+}
+
+static void a_ledger_behind_its_vault_goes_on_as_another(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 50);
+    struct uuid earlier = ledger_origin(rig->ledger);
+    write_elsewhere(rig);
     rig_drain(rig);
     rig_drain(rig);
-    assert_int_equal(rig_damages(rig), 1); /* once */
-    assert_true(strstr(rig->damage, "ledger was rolled back") != NULL);
+    assert_left_alone(rig, &earlier);
+    rig_remember(rig, "of the new one");
+    rig_drain(rig);
+    assert_int_equal(vault_has(rig), 1);
+    assert_same(rig);
+    assert_left_alone(rig, &earlier);
+}
+
+static int refuse_to_renew(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
+                           struct err *err)
+{
+    (void)arg;
+    (void)vault;
+    (void)origin;
+    (void)after;
+    return err_set(err, ERR_FULL, "no room for that");
+}
+
+/* Nothing is sent, and nothing put aside, until the ledger goes on as another. */
+static void a_fork_that_can_not_be_left_is_an_outage(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    rig->options.on_behind = refuse_to_renew;
+    filled_with(rig, 50);
+    write_elsewhere(rig);
+    rig_remember(rig, "ours");
+    rig_until(rig_status(rig).failures > 0);
+    assert_refused(replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err), &err,
+                   ERR_UNAVAILABLE, "went back in time");
     assert_int_equal(fake_place.asides, 0);
     assert_int_equal(vault_has(rig), 52);
 }
@@ -204,8 +284,11 @@ int main(void)
         FAKE_TEST(an_append_finds_the_vault_rolled_back),
         FAKE_TEST(an_altered_vault_is_put_aside_and_filled_again),
         FAKE_TEST(a_vault_rolled_back_to_other_content_is_put_aside),
-        FAKE_TEST(a_fork_is_put_aside),
-        FAKE_TEST(a_ledger_behind_its_vault_is_told),
+        FAKE_TEST(a_fork_stays_where_it_is),
+        FAKE_TEST(a_fork_that_was_found_is_not_found_again),
+        FAKE_TEST(who_waits_for_a_change_of_a_fork_is_told),
+        FAKE_TEST(a_fork_that_can_not_be_left_is_an_outage),
+        FAKE_TEST(a_ledger_behind_its_vault_goes_on_as_another),
         FAKE_TEST(damage_again_and_again_is_no_loop),
         FAKE_TEST(another_vault_in_its_place_is_never_written),
     };

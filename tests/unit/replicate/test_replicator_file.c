@@ -85,12 +85,13 @@ static uint64_t read_vault(struct rig *rig, bool compare)
 static void what_is_remembered_is_in_the_vault(void **state)
 {
     struct rig *rig = *state;
+    unsigned count = unit_times(10000);
 
     rig->options.batch_max = 500;
     rig_start(rig);
-    rig_remember_many(rig, 10000);
+    rig_remember_many(rig, count);
     rig_drain(rig);
-    assert_int_equal(read_vault(rig, true), 10001);
+    assert_int_equal(read_vault(rig, true), count + 1);
     assert_int_equal(rig_damages(rig), 0);
     assert_int_equal(rig->troubles, 0);
 }
@@ -116,7 +117,7 @@ static void a_memory_leaves_at_once(void **state)
     for (int i = 0; i < LAG_SAMPLES; i++) {
         uint64_t seq = rig_remember(rig, "a memory");
         int64_t begin = env_system()->now_us(NULL);
-        assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+        assert_ok(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err);
         lag_us[i] = env_system()->now_us(NULL) - begin;
     }
     qsort(lag_us, LAG_SAMPLES, sizeof(lag_us[0]), compare_us);
@@ -174,7 +175,7 @@ static void a_memory_after_the_vault_was_removed_arrives(void **state)
     rig_drain(rig);
     remove_vault(rig);
     uint64_t seq = rig_remember(rig, "after");
-    assert_ok(replicator_wait_for(rig->replicator, seq, deadline_in(RIG_WAIT_MS), &err), &err);
+    assert_ok(rig_wait_for(rig, seq, deadline_in(RIG_WAIT_MS), &err), &err);
     rig_drain(rig);
     assert_int_equal(rig_damages(rig), 1);
     assert_int_equal(read_vault(rig, true), seq);

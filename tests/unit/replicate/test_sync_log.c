@@ -99,6 +99,22 @@ static void identities_and_flags_outlive_a_restart(void **state)
     assert_refused(sync_flag_get(f->log, "paused", &value, &err), &err, ERR_NOT_FOUND, "paused");
 }
 
+static void a_text_that_memory_has_no_room_for_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    char *value = NULL;
+    struct err err = ERR_INIT;
+
+    assert_ok(sync_flag_set(f->log, "paused", "1", &err), &err);
+    fault_set("sync.sql.text:1");
+    assert_refused(sync_flag_get(f->log, "paused", &value, &err), &err, ERR_UNAVAILABLE,
+                   "out of memory");
+    fault_set(NULL);
+    assert_null(value);
+    assert_ok(sync_flag_get(f->log, "paused", &value, &err), &err);
+    free(value);
+}
+
 /* ---- attempts ---- */
 
 static struct sync_event event_of(struct fixture *f, const char *vault, const char *result,
@@ -327,6 +343,7 @@ int main(void)
     const struct CMUnitTest sync_log[] = {
         TEST(cursors_are_kept_for_each_vault_and_origin),
         TEST(identities_and_flags_outlive_a_restart),
+        TEST(a_text_that_memory_has_no_room_for_is_an_error),
         TEST(attempts_are_listed_newest_first),
         TEST(old_attempts_are_forgotten_and_failures_later),
         TEST(dead_letters_are_kept_until_they_are_removed),

@@ -128,17 +128,6 @@ static void lose_index(const struct place *place)
     check_all(place);
 }
 
-static void build(const struct place *place)
-{
-    AUTO(free_ptr) char *live = xprintf("%s/live", place->home);
-    struct index_builder *builder;
-    struct err err = ERR_INIT;
-
-    must(index_builder_start(live, &builder, &err), &err);
-    must(index_builder_run(builder, &err), &err);
-    index_builder_free(builder);
-}
-
 static void clean(const struct place *place)
 {
     struct err err = ERR_INIT;
@@ -206,27 +195,12 @@ static void killed_while_rebuilding_it_is_rebuilt(void **state)
     }
 }
 
-static void killed_while_building_it_is_built_anew(void **state)
-{
-    static const char *const points[] = {"index.build.filled", "index.commit.before",
-                                         "index.commit.after"};
-
-    assert_int_equal(run_child(write_all, *state, NULL), 0);
-    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
-        assert_killed(run_child(build, *state, points[i]));
-        assert_int_equal(run_child(check_all, *state, NULL), 0);
-    }
-    assert_int_equal(run_child(build, *state, NULL), 0);
-    assert_int_equal(run_child(check_all, *state, NULL), 0);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(killed_while_following_it_catches_up),
         TEST(killed_while_rebuilding_it_is_rebuilt),
-        TEST(killed_while_building_it_is_built_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
