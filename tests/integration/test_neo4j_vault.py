@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from support.graph import access, rows, until
+from support.graph import access, changes_of, rows, until
 
 STATEMENTS = Path(__file__).parents[2] / "src/vault/neo4j_statements.def"
 
@@ -168,11 +168,11 @@ def test_what_the_guard_holds_does_not_show(graph_home, graph):
     for memory_id in ids[:25]:
         graph_home.call("forget", memory_id, check=False)
     assert graph_home.alerts()
-    alive = len(graph_home.export())
-    assert alive > 15
+    last = "MATCH (c:Change) RETURN max(c.seq) AS n"
+    until("all changes", lambda: rows(graph, last)[0]["n"] == changes_of(graph_home))
+    assert rows(graph, "MATCH (c:Change {op: 'delete'}) RETURN count(c) AS n")[0]["n"] > 0  # it is history
     living = "MATCH (m:Memory) WHERE m.content IS NOT NULL AND m.deleted_at IS NULL RETURN count(m) AS n"
-    until("the view without the deletions", lambda: rows(graph, living)[0]["n"] == alive)
-    assert rows(graph, "MATCH (c:Change {op: 'delete'}) RETURN count(c) AS n")[0]["n"] > 0  # history
+    assert rows(graph, living)[0]["n"] == len(graph_home.export()) == len(ids)
 
 
 # ---- what comes back ----
