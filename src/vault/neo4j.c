@@ -108,11 +108,11 @@ static int neo4j_set_aside(struct vault *base, const struct uuid *origin, struct
     AUTO(bolt_packer_done) struct bolt_packer packer;
     bool there;
 
+    bolt_packer_init(&packer, 0);
     int rc = refuse_reader(vault, err);
     if (rc < 0) {
         return rc;
     }
-    bolt_packer_init(&packer, 0);
     bolt_pack_map(&packer, 1);
     bolt_pack_key(&packer, "origin");
     neo4j_pack_uuid(&packer, origin);
