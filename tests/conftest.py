@@ -53,6 +53,13 @@ def neo4j_server():
 
 
 @pytest.fixture
+def graph(neo4j_server):
+    """The official driver on the session's Neo4j."""
+    with neo4j_server.driver() as driver:
+        yield driver
+
+
+@pytest.fixture
 def neo4j_servers(tmp_path):
     """Make servers of the test's own: neo4j_servers("a", settings={...}); not started yet."""
     made: list[neo4j_support.Neo4j] = []

@@ -347,8 +347,63 @@ static bool name_ok(const char *name)
     return len >= 1 && len <= 63 && !name[len];
 }
 
+/* The kinds, and the key that says where such a vault is. */
+static const struct vault_kind {
+    const char *kind;
+    const char *key;
+} vault_kinds[] = {{"file", "path"}, {"neo4j", "url"}};
+
+#define VAULT_KINDS (sizeof(vault_kinds) / sizeof(vault_kinds[0]))
+
+static const struct vault_kind *find_vault_kind(const char *kind)
+{
+    for (size_t i = 0; i < VAULT_KINDS; i++) {
+        if (kind != NULL && strcmp(vault_kinds[i].kind, kind) == 0) {
+            return &vault_kinds[i];
+        }
+    }
+    return NULL;
+}
+
+const char *config_vault_key(const char *kind)
+{
+    const struct vault_kind *found = find_vault_kind(kind);
+
+    return found == NULL ? NULL : found->key;
+}
+
+/* It is shown in messages and by doctor: it may hold no password, and is not repeated if it does.
+ */
+static int check_url(const char *url, struct err *err)
+{
+    const char *host = strstr(url, "://");
+
+    if (host == NULL || strchr(host, '@') != NULL) {
+        return err_set(err, ERR_CONFIG,
+                       "a Neo4j vault's url is bolt://HOST:PORT (or bolt+s, neo4j, neo4j+s), "
+                       "without user and password: those are NEO4J_USER and NEO4J_PASSWORD");
+    }
+    return 0;
+}
+
+/* What follows the kind in its spec; heap. A relative folder is below the configuration's. */
+static int vault_target(const struct loading *l, const char *kind, const char *where, char **ret,
+                        struct err *err)
+{
+    if (strcmp(kind, "file") != 0) {
+        int rc = check_url(where, err);
+        *ret = rc == 0 ? xstrdup(where) : NULL;
+        return rc;
+    }
+    AUTO(free_ptr) char *folder = xstrdup(l->path);
+    char *slash = strrchr(folder, '/');
+    *(slash ? slash : folder) = 0;
+    *ret = where[0] == '/' ? xstrdup(where) : path_join(folder, where);
+    return 0;
+}
+
 static int add_vault(const struct loading *l, const yaml_node_t *node, char *name, const char *kind,
-                     const char *path, struct err *err)
+                     const char *where, struct err *err)
 {
     struct config *config = l->config;
     AUTO(free_ptr) char *own_name = name;
@@ -371,26 +426,23 @@ static int add_vault(const struct loading *l, const yaml_node_t *node, char *nam
                    at_line(l, node, err);
         }
     }
-    AUTO(free_ptr) char *folder = xstrdup(l->path);
-    char *slash = strrchr(folder, '/');
-    *(slash ? slash : folder) = 0;
-    AUTO(free_ptr) char *full = path[0] == '/' ? xstrdup(path) : path_join(folder, path);
+    AUTO(free_ptr) char *target = NULL;
+    if (vault_target(l, kind, where, &target, err) != 0) {
+        return at_line(l, node, err);
+    }
     config->vaults[config->vault_count++] =
-        (struct config_vault){.name = own_name, .spec = xprintf("%s:%s", kind, full)};
+        (struct config_vault){.name = own_name, .spec = xprintf("%s:%s", kind, target)};
     own_name = NULL;
     return 0;
 }
 
-static int load_vault(const struct loading *l, const yaml_node_t *node, struct err *err)
-{
-    static const char *const names[] = {"name", "kind", "path"};
-    const char *values[3] = {NULL, NULL, NULL};
+enum { VAULT_NAME, VAULT_KIND, VAULT_PATH, VAULT_URL, VAULT_KEYS };
 
-    if (node->type != YAML_MAPPING_NODE) {
-        return err_set(err, ERR_CONFIG,
-                       "a vault is: - kind: file, path: ..., and perhaps name: ..."),
-               at_line(l, node, err);
-    }
+static const char *const vault_keys[VAULT_KEYS] = {"name", "kind", "path", "url"};
+
+static int read_vault_keys(const struct loading *l, const yaml_node_t *node,
+                           const char *values[VAULT_KEYS], struct err *err)
+{
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
@@ -399,26 +451,47 @@ static int load_vault(const struct loading *l, const yaml_node_t *node, struct e
         if (pair_at(l, node, pair, &key, &value, err) != 0) {
             return -(int)err->code;
         }
-        while (i < 3 && strcmp(names[i], scalar(key)) != 0) {
+        while (i < VAULT_KEYS && strcmp(vault_keys[i], scalar(key)) != 0) {
             i++;
         }
-        if (i == 3 || !scalar(value)) {
+        if (i == VAULT_KEYS || !scalar(value)) {
             return err_set(err, ERR_CONFIG,
-                           "unknown key \"vaults[].%.64s\"; a vault knows name, kind, path",
+                           "unknown key \"vaults[].%.64s\"; a vault knows name, kind, path, url",
                            scalar(key)),
                    at_line(l, key, err);
         }
         values[i] = scalar(value);
     }
-    if (!values[1] || strcmp(values[1], "file") != 0) {
-        return err_set(err, ERR_CONFIG, "vault kind is \"%.64s\"; allowed is file",
-                       values[1] ? values[1] : ""),
+    return 0;
+}
+
+static int load_vault(const struct loading *l, const yaml_node_t *node, struct err *err)
+{
+    const char *values[VAULT_KEYS] = {NULL};
+
+    if (node->type != YAML_MAPPING_NODE) {
+        return err_set(err, ERR_CONFIG,
+                       "a vault is: - kind: file, path: ..., or kind: neo4j, url: ...; and perhaps "
+                       "name: ..."),
                at_line(l, node, err);
     }
-    if (!values[2] || !*values[2]) {
-        return err_set(err, ERR_CONFIG, "a vault of kind file needs a path"), at_line(l, node, err);
+    if (read_vault_keys(l, node, values, err) != 0) {
+        return -(int)err->code;
     }
-    return add_vault(l, node, values[0] ? xstrdup(values[0]) : NULL, values[1], values[2], err);
+    const struct vault_kind *kind = find_vault_kind(values[VAULT_KIND]);
+    if (kind == NULL) {
+        return err_set(err, ERR_CONFIG, "vault kind is \"%.64s\"; allowed are file and neo4j",
+                       values[VAULT_KIND] ? values[VAULT_KIND] : ""),
+               at_line(l, node, err);
+    }
+    bool url = strcmp(kind->key, vault_keys[VAULT_URL]) == 0;
+    const char *where = values[url ? VAULT_URL : VAULT_PATH];
+    if (where == NULL || *where == '\0' || values[url ? VAULT_PATH : VAULT_URL] != NULL) {
+        return err_set(err, ERR_CONFIG, "a vault of kind %s needs a %s", kind->kind, kind->key),
+               at_line(l, node, err);
+    }
+    return add_vault(l, node, values[VAULT_NAME] ? xstrdup(values[VAULT_NAME]) : NULL, kind->kind,
+                     where, err);
 }
 
 static int load_vaults(const struct loading *l, const yaml_node_t *node, struct err *err)
@@ -530,8 +603,34 @@ int config_parse(const char *path, struct str text, struct config *config, struc
 
 /* ---- the environment ---- */
 
+/* NEO4J_URI is a vault, unless the file has it already (perhaps with options behind '#'). */
+static int add_neo4j(struct config *config, const char *url, struct err *err)
+{
+    AUTO(free_ptr) char *spec = xprintf("neo4j:%s", url);
+    size_t len = strlen(spec);
+
+    if (check_url(url, err) != 0) {
+        return err_context(err, "environment variable NEO4J_URI");
+    }
+    for (size_t i = 0; i < config->vault_count; i++) {
+        const char *there = config->vaults[i].spec;
+        if (strncmp(there, spec, len) == 0 && (there[len] == '\0' || there[len] == '#')) {
+            return 0;
+        }
+    }
+    if (config->vault_count == CONFIG_VAULTS_MAX) {
+        return err_set(err, ERR_CONFIG, "environment variable NEO4J_URI: at most %d vaults",
+                       CONFIG_VAULTS_MAX);
+    }
+    char *name = config_free_name(config, "neo4j", strlen("neo4j"));
+    config->vaults[config->vault_count++] =
+        (struct config_vault){.name = name, .spec = xstrdup(spec)};
+    return 0;
+}
+
 static int load_environment(struct config *config, struct err *err)
 {
+    const char *neo4j = getenv("NEO4J_URI");
     const char *project = getenv("HOLDFAST_PROJECT");
 
     if (project &&
@@ -546,7 +645,7 @@ static int load_environment(struct config *config, struct err *err)
             return -(int)err->code;
         }
     }
-    return 0;
+    return neo4j != NULL && neo4j[0] != '\0' ? add_neo4j(config, neo4j, err) : 0;
 }
 
 int config_load(const char *home, const char *file, struct config *ret, struct err *err)

@@ -5,7 +5,8 @@
  * Durations are written with a unit ("60s", "30m", "1h"), shares as numbers 0..1. Secrets never
  * stand in the file: they come from files, the environment or systemd credentials. The environment
  * overrides the file: SYNC_BATCH_SIZE, SYNC_INITIAL_BACKOFF and SYNC_MAX_BACKOFF (seconds),
- * SYNC_MAX_RETRIES, DESTRUCTION_THRESHOLD, DESTRUCTION_WINDOW_SECONDS, HOLDFAST_PROJECT.
+ * SYNC_MAX_RETRIES, DESTRUCTION_THRESHOLD, DESTRUCTION_WINDOW_SECONDS, HOLDFAST_PROJECT. NEO4J_URI
+ * adds a vault (its user and password are the driver's to read: vault/neo4j_vault.h).
  */
 #ifndef HOLDFAST_ENGINE_CONFIG_H
 #define HOLDFAST_ENGINE_CONFIG_H
@@ -22,7 +23,7 @@ enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE };
 
 struct config_vault {
     char *name; /* [a-z0-9-]{1,63}, unique */
-    char *spec; /* "file:/path" */
+    char *spec; /* "file:/path", "neo4j:bolt://HOST:PORT" */
 };
 
 struct config {

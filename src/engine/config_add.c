@@ -35,8 +35,10 @@ static int add_item(struct buf *buf, const struct config *config, const char *sp
             spec);
     }
     AUTO(free_ptr) char *name = config_free_name(config, spec, (size_t)(colon - spec));
-    if (buf_printf(buf, err, "  - name: %s\n    kind: %.*s\n    path: ", name, (int)(colon - spec),
-                   spec) != 0 ||
+    AUTO(free_ptr) char *kind = xstrndup(spec, (size_t)(colon - spec));
+    const char *key = config_vault_key(kind);
+    if (buf_printf(buf, err, "  - name: %s\n    kind: %s\n    %s: ", name, kind,
+                   key == NULL ? "path" : key) != 0 ||
         add_quoted(buf, colon + 1, err) != 0) {
         return -(int)err->code;
     }

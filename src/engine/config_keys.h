@@ -36,6 +36,9 @@ extern const size_t config_keys_count;
 int config_parse(const char *path, struct str text, struct config *config, struct err *err)
     MUST_CHECK;
 
+/* The key by which a vault of this kind is placed ("path", "url"); static. NULL: no such kind. */
+const char *config_vault_key(const char *kind);
+
 /* A name that no vault has: the kind, or the kind and a number. Heap. */
 char *config_free_name(const struct config *config, const char *kind, size_t kind_len);
 

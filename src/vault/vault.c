@@ -3,6 +3,7 @@
 /* Every driver there is: adding one is its file and a line here. */
 static const struct vault_ops *const drivers[] = {
     &vault_file_ops,
+    &vault_neo4j_ops,
 };
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))

@@ -43,6 +43,10 @@ struct vault_batch {
     size_t count;
 };
 
+/* What every driver refuses before it looks at anything else: ERR_LIMIT for more than the maximum,
+ * ERR_INVALID for a change that would not prove itself when it is read back (hash, seq, origin). */
+int vault_batch_check(const struct vault_batch *batch, struct err *err) MUST_CHECK;
+
 struct vault_head {
     struct uuid origin;
     uint64_t seq;       /* the last it holds (a gap counts as held: its hash is there) */
@@ -124,5 +128,6 @@ int vault_driver(const char *spec, const struct vault_ops **ret, const char **re
                  struct err *err) MUST_CHECK;
 
 extern const struct vault_ops vault_file_ops;
+extern const struct vault_ops vault_neo4j_ops;
 
 #endif

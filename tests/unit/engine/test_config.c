@@ -28,7 +28,8 @@ static void every_key_is_read_where_it_belongs(void **state)
                     "  delete_window: 500s\n  share_max: 0.5\n  version_jump_max: 7\n"
                     "sync:\n  batch_size: 42\n  initial_backoff: 250ms\n  max_backoff: 1h\n"
                     "vaults:\n  - kind: file\n    path: /mnt/x\n"
-                    "  - name: second\n    kind: file\n    path: beside\n",
+                    "  - name: second\n    kind: file\n    path: beside\n"
+                    "  - kind: neo4j\n    url: bolt://graph:7687#dimensions=384\n",
                     &config, &err),
               &err);
     assert_string_equal(config.daemon.project, "my project");
@@ -44,7 +45,9 @@ static void every_key_is_read_where_it_belongs(void **state)
     assert_true(config.guard.rules.share_max > 0.49 && config.guard.rules.share_max < 0.51);
     assert_int_equal(config.sync.batch_size, 42);
     assert_int_equal(config.sync.backoff_initial_ms, 250);
-    assert_int_equal(config.vault_count, 2);
+    assert_int_equal(config.vault_count, 3);
+    assert_string_equal(config.vaults[2].name, "neo4j");
+    assert_string_equal(config.vaults[2].spec, "neo4j:bolt://graph:7687#dimensions=384");
     assert_string_equal(config.vaults[0].name, "file");
     assert_string_equal(config.vaults[0].spec, "file:/mnt/x");
     assert_string_equal(config.vaults[1].name, "second");
@@ -87,7 +90,9 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"daemon: text\n", "must hold keys"},
         {"- a\n", "expected sections"},
         {"vaults:\n  kind: file\n", "must be a list"},
-        {"vaults:\n  - kind: ftp\n    path: /x\n", "allowed is file"},
+        {"vaults:\n  - kind: ftp\n    path: /x\n", "allowed are file and neo4j"},
+        {"vaults:\n  - kind: neo4j\n    path: /x\n", "needs a url"},
+        {"vaults:\n  - kind: neo4j\n    url: bolt://me:secret@host\n", "without user and password"},
         {"vaults:\n  - kind: file\n", "needs a path"},
         {"vaults:\n  - kind: file\n    path: /x\n    colour: red\n", "line 4: unknown key"},
         {"vaults:\n  - {name: a, kind: file, path: /x}\n  - {name: a, kind: file, path: /y}\n",
@@ -146,6 +151,37 @@ static void the_environment_overrides_the_file_and_is_checked(void **state)
     (void)unsetenv("DESTRUCTION_THRESHOLD");
 }
 
+static void neo4j_uri_alone_is_a_vault(void **state)
+{
+    static const char text[] =
+        "vaults:\n  - {name: graph, kind: neo4j, url: 'bolt://a:1#database=x'}\n";
+    char home[] = "/tmp/hf-config-XXXXXX";
+    struct err err = ERR_INIT;
+    struct config config;
+
+    (void)state;
+    assert_non_null(mkdtemp(home));
+    (void)setenv("NEO4J_URI", "bolt://a:1", 1);
+    assert_ok(config_load(home, NULL, &config, &err), &err);
+    assert_int_equal(config.vault_count, 1);
+    assert_string_equal(config.vaults[0].name, "neo4j");
+    assert_string_equal(config.vaults[0].spec, "neo4j:bolt://a:1");
+    config_done(&config);
+
+    AUTO(free_ptr) char *path = path_join(home, "holdfast.yaml");
+    assert_ok(file_replace(path, str_of(text), 0600, &err), &err);
+    assert_ok(config_load(home, NULL, &config, &err), &err);
+    assert_int_equal(config.vault_count, 1);
+    assert_string_equal(config.vaults[0].name, "graph");
+    config_done(&config);
+
+    (void)setenv("NEO4J_URI", "bolt://me:secret@a:1", 1);
+    assert_refused(config_load(home, NULL, &config, &err), &err, ERR_CONFIG, "NEO4J_URI");
+    assert_null(strstr(err.message, "secret"));
+    (void)unsetenv("NEO4J_URI");
+    assert_ok(file_remove_tree(home, &err), &err);
+}
+
 /* Add a vault to this text; the new text is the caller's. */
 static char *added(const char *text, const char *spec, bool expect_added)
 {
@@ -171,6 +207,8 @@ static void a_vault_is_added_and_all_else_stays_to_the_letter(void **state)
     (void)state;
     AUTO(free_ptr) char *fresh = added(NULL, "file:/mnt/o'brien", true);
     assert_non_null(strstr(fresh, "path: '/mnt/o''brien'"));
+    AUTO(free_ptr) char *graph = added(NULL, "neo4j:bolt://host:7687", true);
+    assert_non_null(strstr(graph, "kind: neo4j\n    url: 'bolt://host:7687'"));
     AUTO(free_ptr) char *behind = added("daemon:\n  project: x # mine\n", "file:/v", true);
     assert_ptr_equal(strstr(behind, "daemon:\n  project: x # mine\n"), behind);
     AUTO(free_ptr)
@@ -206,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_by_line_and_key),
         cmocka_unit_test(seventeen_vaults_are_one_too_many),
         cmocka_unit_test(the_environment_overrides_the_file_and_is_checked),
+        cmocka_unit_test(neo4j_uri_alone_is_a_vault),
         cmocka_unit_test(a_vault_is_added_and_all_else_stays_to_the_letter),
         cmocka_unit_test(a_list_on_one_line_is_left_to_the_person),
     };

@@ -1,0 +1,472 @@
+/* Reading the chains: heads, hashes, and the changes themselves, each proved by its hash. */
+#include <stdlib.h>
+
+#include "vault/neo4j_vault.h"
+
+#define PARAMETERS_MAX 4096 /* bytes of the parameters of a statement that reads */
+
+/* ---- the origins that are known ---- */
+
+struct neo4j_chain *neo4j_chain_know(struct neo4j_vault *vault, const struct uuid *origin)
+{
+    size_t at = 0;
+
+    while (at < vault->chain_count && uuid_cmp(&vault->chains[at].origin, origin) < 0) {
+        at++;
+    }
+    if (at < vault->chain_count && uuid_eq(&vault->chains[at].origin, origin)) {
+        return &vault->chains[at];
+    }
+    vault->chains = xrealloc(vault->chains, (vault->chain_count + 1) * sizeof(struct neo4j_chain));
+    memmove(vault->chains + at + 1, vault->chains + at,
+            (vault->chain_count - at) * sizeof(struct neo4j_chain));
+    vault->chain_count++;
+    vault->chains[at] = (struct neo4j_chain){.origin = *origin, .copy = 1};
+    return &vault->chains[at];
+}
+
+/* What was proved and found of another copy says nothing of this one. */
+static void use_copy(struct neo4j_chain *chain, uint64_t copy)
+{
+    if (chain->copy != (int64_t)copy) {
+        *chain = (struct neo4j_chain){.origin = chain->origin, .copy = (int64_t)copy};
+    }
+}
+
+struct ask {
+    struct neo4j_chain *chain;
+    bool there;
+};
+
+static int take_copy(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct ask *ask = arg;
+    uint64_t copy;
+
+    int rc = neo4j_get_uint(record, 0, &copy, err);
+    if (rc == 0) {
+        use_copy(ask->chain, copy);
+        ask->there = true;
+    }
+    return rc;
+}
+
+int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *ret_there,
+                    struct deadline deadline, struct err *err)
+{
+    struct ask ask = {.chain = chain};
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 1);
+    bolt_pack_key(&packer, "origin");
+    neo4j_pack_uuid(&packer, &chain->origin);
+    int rc =
+        neo4j_query(vault, BOLT_READ, NEO4J_ORIGIN_COPY, &packer, take_copy, &ask, deadline, err);
+    *ret_there = ask.there;
+    return rc;
+}
+
+struct list {
+    struct uuid *origins;
+    uint64_t *copies;
+    size_t count;
+};
+
+static void list_done(struct list *list)
+{
+    free(list->origins);
+    free(list->copies);
+}
+
+static int take_origin(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct list *list = arg;
+
+    list->origins = xrealloc(list->origins, (list->count + 1) * sizeof(struct uuid));
+    list->copies = xrealloc(list->copies, (list->count + 1) * sizeof(uint64_t));
+    int rc = neo4j_get_uuid(record, 0, &list->origins[list->count], err);
+    if (rc == 0) {
+        rc = neo4j_get_uint(record, 1, &list->copies[list->count], err);
+    }
+    list->count += rc == 0 ? 1 : 0;
+    return rc;
+}
+
+/* Know every origin that has an Origin. Those that have none any more are known still: hash_at says
+ * NOT_FOUND of them. */
+static int list_origins(struct neo4j_vault *vault, struct list *ret, struct deadline deadline,
+                        struct err *err)
+{
+    int rc = neo4j_query(vault, BOLT_READ, NEO4J_ORIGINS, NULL, take_origin, ret, deadline, err);
+
+    for (size_t i = 0; rc == 0 && i < ret->count; i++) {
+        use_copy(neo4j_chain_know(vault, &ret->origins[i]), ret->copies[i]);
+    }
+    return rc;
+}
+
+/* ---- heads ---- */
+
+int neo4j_take_head(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct vault_head *head = arg;
+    uint64_t seq;
+    uint64_t gaps;
+
+    int rc = neo4j_get_uint(record, 0, &seq, err);
+    if (rc == 0) {
+        rc = neo4j_get_uint(record, 2, &gaps, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    head->gaps += gaps;
+    if (seq > head->seq) {
+        head->seq = seq;
+        rc = neo4j_get_hash(record, 1, &head->hash, err);
+    }
+    return rc;
+}
+
+static int read_head(struct neo4j_vault *vault, const struct neo4j_chain *chain,
+                     struct vault_head *ret, struct deadline deadline, struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    *ret = (struct vault_head){.origin = chain->origin};
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 2);
+    neo4j_pack_chain(&packer, chain);
+    return neo4j_query(vault, BOLT_READ, NEO4J_HEAD, &packer, neo4j_take_head, ret, deadline, err);
+}
+
+/* Prove the next part of a chain, in rounds, so that an altered change is found even where nobody
+ * reads it. */
+static int prove_some(struct neo4j_vault *vault, struct neo4j_chain *chain,
+                      const struct vault_head *head, struct deadline deadline, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (chain->verified >= head->seq) {
+        chain->verified = 0;
+        chain->verified_hash = (struct sha256){{0}};
+    }
+    int rc = neo4j_walk(vault, chain, &chain->verified, &chain->verified_hash, NEO4J_VERIFY_CHANGES,
+                        NULL, NULL, deadline, &why);
+    if (rc == -ERR_CORRUPT) {
+        chain->damage = why;
+        chain->verified = 0;
+        chain->verified_hash = (struct sha256){{0}};
+        return 0;
+    }
+    return rc < 0 ? err_copy(err, &why) : 0;
+}
+
+int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
+                struct deadline deadline, struct err *err)
+{
+    AUTO(list_done) struct list list = {0};
+    int rc = list_origins(vault, &list, deadline, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    struct vault_head *heads = xcalloc(list.count, sizeof(*heads));
+    size_t count = 0;
+    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+        struct neo4j_chain *chain = neo4j_chain_know(vault, &list.origins[i]);
+        rc = read_head(vault, chain, &heads[count], deadline, err);
+        if (rc == 0 && heads[count].seq > 0 && chain->damage.code == ERR_NONE) {
+            rc = prove_some(vault, chain, &heads[count], deadline, err);
+        }
+        if (chain->damage.code != ERR_NONE) {
+            heads[count] = (struct vault_head){.origin = chain->origin};
+            count++;
+        } else {
+            count += heads[count].seq > 0 ? 1 : 0;
+        }
+    }
+    if (rc < 0) {
+        free(heads);
+        return rc;
+    }
+    *ret_heads = heads;
+    *ret_count = count;
+    return 0;
+}
+
+/* ---- changes ---- */
+
+/* A walk along one chain. */
+struct walk {
+    struct neo4j_vault *vault;
+    const struct neo4j_chain *chain;
+    uint64_t seq; /* proved up to here */
+    struct sha256 hash;
+    uint64_t got; /* of this page */
+    struct gap {
+        uint64_t seq;
+        struct sha256 prev;
+        struct sha256 hash;
+    } * gaps;
+    size_t gap_count;
+    size_t gap_at;
+    vault_scan_fn *each;
+    void *arg;
+};
+
+static int damaged(const struct walk *walk, uint64_t seq, const char *what, struct err *err)
+{
+    char origin[UUID_TEXT_MAX];
+
+    uuid_format(&walk->chain->origin, origin);
+    return err_set(err, ERR_CORRUPT, "%s: origin %s, change %llu: %s", walk->vault->uri, origin,
+                   (unsigned long long)seq, what);
+}
+
+static int take_gap(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct walk *walk = arg;
+    struct gap gap;
+
+    int rc = neo4j_get_uint(record, 0, &gap.seq, err);
+    rc = rc == 0 ? neo4j_get_hash(record, 1, &gap.prev, err) : rc;
+    rc = rc == 0 ? neo4j_get_hash(record, 2, &gap.hash, err) : rc;
+    if (rc == 0) {
+        walk->gaps = xrealloc(walk->gaps, (walk->gap_count + 1) * sizeof(struct gap));
+        walk->gaps[walk->gap_count++] = gap;
+    }
+    return rc;
+}
+
+/* Go over the gaps that come next in the chain, and those that were filled. */
+static int pass_gaps(struct walk *walk, uint64_t before, struct err *err)
+{
+    while (walk->gap_at < walk->gap_count) {
+        const struct gap *gap = &walk->gaps[walk->gap_at];
+        if (gap->seq > walk->seq + 1 || gap->seq >= before) {
+            break;
+        }
+        if (gap->seq == walk->seq + 1) {
+            if (!sha256_eq(&gap->prev, &walk->hash)) {
+                return damaged(walk, gap->seq, "the gap does not follow the change before it", err);
+            }
+            walk->seq = gap->seq;
+            walk->hash = gap->hash;
+        }
+        walk->gap_at++;
+    }
+    return 0;
+}
+
+static int prove(const struct walk *walk, const struct bolt_record *record, struct change *ret,
+                 struct err *err)
+{
+    struct err why = ERR_INIT;
+    struct sha256 prev;
+    struct sha256 hash;
+    struct str text;
+    uint64_t seq = ret->seq;
+
+    int rc = neo4j_get_hash(record, 1, &prev, &why);
+    rc = rc == 0 ? neo4j_get_hash(record, 2, &hash, &why) : rc;
+    rc = rc == 0 ? neo4j_get_str(record, 3, &text, &why) : rc;
+    rc = rc == 0 ? change_read_record(text, ret, &why) : rc;
+    if (rc < 0) {
+        return damaged(walk, seq, why.message, err);
+    }
+    struct sha256 made = change_hash(&prev, text);
+    if (!sha256_eq(&made, &hash)) {
+        return damaged(walk, seq, "its hash is not that of its record: it was altered", err);
+    }
+    if (ret->seq != seq || !uuid_eq(&ret->origin, &walk->chain->origin)) {
+        return damaged(walk, seq, "its record is of another seq or origin", err);
+    }
+    if (!sha256_eq(&prev, &walk->hash)) {
+        return damaged(walk, seq, "it does not follow the one before it", err);
+    }
+    const struct bolt_value *linked = record->count > 4 ? &record->values[4] : NULL;
+    if (linked == NULL || linked->type != BOLT_BOOLEAN || !linked->as.boolean) {
+        return damaged(walk, seq, "what it is of was deleted", err);
+    }
+    ret->prev = prev;
+    ret->hash = hash;
+    return 0;
+}
+
+static int take_change(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct walk *walk = arg;
+    struct change change;
+
+    int rc = neo4j_get_uint(record, 0, &change.seq, err);
+    rc = rc == 0 ? pass_gaps(walk, change.seq, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    if (change.seq != walk->seq + 1) {
+        return damaged(walk, walk->seq + 1, "it is missing", err);
+    }
+    rc = prove(walk, record, &change, err);
+    if (rc < 0) {
+        return rc;
+    }
+    walk->seq = change.seq;
+    walk->hash = change.hash;
+    walk->got++;
+    return walk->each == NULL ? 0 : walk->each(walk->arg, &change, err);
+}
+
+static void pack_page(struct bolt_packer *packer, const struct walk *walk, uint64_t limit)
+{
+    bolt_packer_reset(packer);
+    bolt_pack_map(packer, 4);
+    neo4j_pack_chain(packer, walk->chain);
+    bolt_pack_key(packer, "after");
+    bolt_pack_integer(packer, (int64_t)walk->seq);
+    bolt_pack_key(packer, "limit");
+    bolt_pack_integer(packer, (int64_t)limit);
+}
+
+static int walk_pages(struct walk *walk, uint64_t max, struct deadline deadline, struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+    uint64_t left = max;
+
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    pack_page(&packer, walk, INT64_MAX);
+    int rc =
+        neo4j_query(walk->vault, BOLT_READ, NEO4J_GAPS, &packer, take_gap, walk, deadline, err);
+    while (rc == 0 && left > 0) {
+        uint64_t page = left < NEO4J_PAGE ? left : NEO4J_PAGE;
+        walk->got = 0;
+        pack_page(&packer, walk, page);
+        rc = neo4j_query(walk->vault, BOLT_READ, NEO4J_CHANGES, &packer, take_change, walk,
+                         deadline, err);
+        left -= walk->got;
+        if (rc == 0 && walk->got < page) {
+            return pass_gaps(walk, UINT64_MAX, err); /* the end of the chain */
+        }
+    }
+    return rc;
+}
+
+int neo4j_walk(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint64_t *seq,
+               struct sha256 *hash, uint64_t max, vault_scan_fn *each, void *arg,
+               struct deadline deadline, struct err *err)
+{
+    struct walk walk = {
+        .vault = vault, .chain = chain, .seq = *seq, .hash = *hash, .each = each, .arg = arg};
+    int rc = walk_pages(&walk, max, deadline, err);
+
+    *seq = walk.seq;
+    *hash = walk.hash;
+    free(walk.gaps);
+    return rc;
+}
+
+/* ---- one hash ---- */
+
+static int take_hash(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct vault_head *found = arg;
+
+    int rc = neo4j_get_uint(record, 0, &found->seq, err);
+    return rc == 0 ? neo4j_get_hash(record, 1, &found->hash, err) : rc;
+}
+
+static int read_hash(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint64_t seq,
+                     struct vault_head *ret, struct deadline deadline, struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    *ret = (struct vault_head){.seq = 0};
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 4);
+    neo4j_pack_chain(&packer, chain);
+    bolt_pack_key(&packer, "from");
+    bolt_pack_integer(&packer, (int64_t)seq);
+    bolt_pack_key(&packer, "to");
+    bolt_pack_integer(&packer, (int64_t)seq);
+    return neo4j_query(vault, BOLT_READ, NEO4J_HASHES, &packer, take_hash, ret, deadline, err);
+}
+
+int neo4j_hash(struct neo4j_vault *vault, const struct uuid *origin, uint64_t seq,
+               struct sha256 *ret, struct deadline deadline, struct err *err)
+{
+    struct neo4j_chain *chain = neo4j_chain_know(vault, origin);
+    struct vault_head found = {.seq = 0};
+    char text[UUID_TEXT_MAX];
+    bool there = false;
+
+    int rc = neo4j_chain_ask(vault, chain, &there, deadline, err);
+    if (rc == 0 && there && chain->damage.code != ERR_NONE) {
+        return err_copy(err, &chain->damage);
+    }
+    if (rc == 0 && there) {
+        rc = read_hash(vault, chain, seq, &found, deadline, err);
+    }
+    if (rc == 0 && found.seq != seq) {
+        uuid_format(origin, text);
+        return err_set(err, ERR_NOT_FOUND, "%s: seq %llu of the origin %s is not there", vault->uri,
+                       (unsigned long long)seq, text);
+    }
+    if (rc == 0) {
+        *ret = found.hash;
+    }
+    return rc;
+}
+
+/* ---- scan ---- */
+
+struct filtered {
+    const struct vault_filter *filter;
+    vault_scan_fn *each;
+    void *arg;
+};
+
+static int give(void *arg, const struct change *change, struct err *err)
+{
+    const struct filtered *filtered = arg;
+    const char *project = filtered->filter->project_id;
+    bool wanted =
+        project == NULL || change->kind == KIND_GUARD || strcmp(change->project_id, project) == 0;
+
+    return wanted ? filtered->each(filtered->arg, change, err) : 0;
+}
+
+static int scan_chain(struct neo4j_vault *vault, const struct neo4j_chain *chain,
+                      const struct filtered *filtered, struct deadline deadline, struct err *err)
+{
+    bool all = uuid_is_nil(&filtered->filter->origin);
+    uint64_t seq = all ? 0 : filtered->filter->after_seq;
+    struct vault_head before = {.seq = 0};
+    int rc = 0;
+
+    if (seq > 0) {
+        rc = read_hash(vault, chain, seq, &before, deadline, err);
+        if (rc == 0 && before.seq != seq) {
+            return 0; /* nothing behind the end */
+        }
+    }
+    return rc < 0 ? rc
+                  : neo4j_walk(vault, chain, &seq, &before.hash, UINT64_MAX, give,
+                               (void *)(uintptr_t)filtered, deadline, err);
+}
+
+int neo4j_scan(struct neo4j_vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
+               void *arg, struct deadline deadline, struct err *err)
+{
+    AUTO(list_done) struct list list = {0};
+    struct filtered filtered = {filter, each, arg};
+    int rc = list_origins(vault, &list, deadline, err);
+
+    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+        if (uuid_is_nil(&filter->origin) || uuid_eq(&filter->origin, &list.origins[i])) {
+            rc = scan_chain(vault, neo4j_chain_know(vault, &list.origins[i]), &filtered, deadline,
+                            err);
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,330 @@
+/* What the vault is: its identity, its constraints and indexes, its health. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "vault/neo4j_vault.h"
+
+#define PARAMETERS_MAX 4096 /* bytes */
+#define CLOCK_SKEW_MS 5000  /* more than this is told */
+
+/* Every index that the schema makes, constraints' included. */
+static const char *const index_names[] = {"memory_id",
+                                          "session_id",
+                                          "project_id",
+                                          "journey_id",
+                                          "task_id",
+                                          "alert_id",
+                                          "vault_key",
+                                          "origin_id",
+                                          "change_place",
+                                          "gap_place",
+                                          "memory_content",
+                                          "memory_project_type",
+                                          "memory_created_at",
+                                          "memory_sync_version",
+                                          "session_started_at",
+                                          "session_ended_at",
+                                          "memory_embedding",
+                                          "hold_alert",
+                                          "hold_range"};
+
+#define INDEXES (sizeof(index_names) / sizeof(index_names[0]))
+
+/* ---- indexes ---- */
+
+struct indexes {
+    bool there[INDEXES];
+    size_t missing;
+    size_t not_online;
+    uint64_t dimensions; /* of memory_embedding; 0: not there */
+};
+
+static void read_dimensions(const struct bolt_value *options, struct indexes *indexes)
+{
+    struct bolt_value config;
+    struct bolt_value dimensions;
+
+    if (bolt_map_get(options, "indexConfig", &config) &&
+        bolt_map_get(&config, "vector.dimensions", &dimensions) &&
+        dimensions.type == BOLT_INTEGER && dimensions.as.integer > 0) {
+        indexes->dimensions = (uint64_t)dimensions.as.integer;
+    }
+}
+
+static int take_index(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct indexes *indexes = arg;
+    struct str name;
+    struct str state;
+
+    int rc = neo4j_get_str(record, 0, &name, err);
+    rc = rc == 0 ? neo4j_get_str(record, 2, &state, err) : rc;
+    for (size_t i = 0; rc == 0 && i < INDEXES; i++) {
+        if (str_eq_c(name, index_names[i])) {
+            indexes->there[i] = true;
+            indexes->missing--;
+            indexes->not_online += str_eq_c(state, "ONLINE") ? 0 : 1;
+        }
+    }
+    if (rc == 0 && str_eq_c(name, "memory_embedding") && record->count > 5) {
+        read_dimensions(&record->values[5], indexes);
+    }
+    return rc;
+}
+
+static int read_indexes(struct neo4j_vault *vault, struct indexes *ret, struct deadline deadline,
+                        struct err *err)
+{
+    *ret = (struct indexes){.missing = INDEXES};
+    return neo4j_query(vault, BOLT_READ, NEO4J_INDEXES, NULL, take_index, ret, deadline, err);
+}
+
+static void pack_options(struct bolt_packer *packer, size_t dimensions)
+{
+    bolt_packer_init(packer, PARAMETERS_MAX);
+    bolt_pack_map(packer, 1);
+    bolt_pack_key(packer, "options");
+    bolt_pack_map(packer, 1);
+    bolt_pack_key(packer, "indexConfig");
+    bolt_pack_map(packer, 2);
+    bolt_pack_key(packer, "vector.dimensions");
+    bolt_pack_integer(packer, (int64_t)dimensions);
+    bolt_pack_key(packer, "vector.similarity_function");
+    bolt_pack_text(packer, "cosine");
+}
+
+static int make_schema(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer options;
+    int rc = 0;
+
+    pack_options(&options, vault->wanted == 0 ? NEO4J_DIMENSIONS_DEFAULT : vault->wanted);
+    for (int i = NEO4J_SCHEMA_MEMORY; rc == 0 && i <= NEO4J_SCHEMA_AWAIT; i++) {
+        rc = neo4j_query(vault, BOLT_WRITE, (enum neo4j_statement)i,
+                         i == NEO4J_SCHEMA_VECTOR ? &options : NULL, NULL, NULL, deadline, err);
+    }
+    return rc < 0 ? err_context(err, "making the schema") : 0;
+}
+
+/* Make what is missing; what an index has that others made stays as it is. */
+static int have_indexes(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    struct indexes indexes;
+
+    int rc = read_indexes(vault, &indexes, deadline, err);
+    if (rc == 0 && indexes.missing > 0 && !vault->read_only) {
+        rc = make_schema(vault, deadline, err);
+        rc = rc == 0 ? read_indexes(vault, &indexes, deadline, err) : rc;
+    }
+    if (rc == 0) {
+        vault->dimensions = indexes.dimensions;
+    }
+    return rc;
+}
+
+/* ---- identity ---- */
+
+struct known {
+    bool there;
+    struct uuid id;
+    uint64_t format;
+};
+
+static int take_vault(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct known *known = arg;
+
+    known->there = true;
+    int rc = neo4j_get_uuid(record, 0, &known->id, err);
+    rc = rc == 0 ? neo4j_get_uint(record, 1, &known->format, err) : rc;
+    return rc < 0 ? err_context(err, "the node Vault") : 0;
+}
+
+static int make_vault(struct neo4j_vault *vault, struct known *ret, struct deadline deadline,
+                      struct err *err)
+{
+    struct uuid id = vault->identity;
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    if (uuid_is_nil(&id)) {
+        id = uuid_new(vault->env);
+    }
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 2);
+    bolt_pack_key(&packer, "id");
+    neo4j_pack_uuid(&packer, &id);
+    bolt_pack_key(&packer, "format");
+    bolt_pack_integer(&packer, NEO4J_FORMAT);
+    return neo4j_query(vault, BOLT_WRITE, NEO4J_VAULT_MAKE, &packer, take_vault, ret, deadline,
+                       err);
+}
+
+static int compare_vault(struct neo4j_vault *vault, const struct known *known, struct err *err)
+{
+    char there[UUID_TEXT_MAX];
+    char wanted[UUID_TEXT_MAX];
+
+    uuid_format(&known->id, there);
+    uuid_format(&vault->identity, wanted);
+    if (known->format > NEO4J_FORMAT) {
+        return err_set(err, ERR_NEWER, "%s: the vault there has format %llu; this one knows %d",
+                       vault->uri, (unsigned long long)known->format, NEO4J_FORMAT);
+    }
+    if (!uuid_is_nil(&vault->identity) && !uuid_eq(&vault->identity, &known->id)) {
+        return err_set(err, ERR_CORRUPT,
+                       "%s: not the vault that was used here before: it is %s, that was %s",
+                       vault->uri, there, wanted);
+    }
+    vault->identity = known->id;
+    return 0;
+}
+
+int neo4j_prepare(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    struct known known = {.there = false};
+
+    int rc =
+        neo4j_query(vault, BOLT_READ, NEO4J_VAULT_GET, NULL, take_vault, &known, deadline, err);
+    if (rc == 0 && !known.there && vault->read_only) {
+        return err_set(err, ERR_UNAVAILABLE, "%s: there is no vault of Holdfast in this database",
+                       vault->uri);
+    }
+    rc = rc == 0 ? have_indexes(vault, deadline, err) : rc;
+    if (rc == 0 && !known.there) {
+        rc = make_vault(vault, &known, deadline, err);
+    }
+    return rc == 0 ? compare_vault(vault, &known, err) : rc;
+}
+
+/* ---- health ---- */
+
+struct health {
+    char version[32];
+    char edition[32];
+    uint64_t clock_ms;
+    uint64_t changes;
+    uint64_t memories;
+};
+
+static void copy_text(const struct bolt_record *record, size_t at, char ret[32])
+{
+    struct err ignored = ERR_INIT;
+    struct str text = STR("?");
+
+    if (neo4j_get_str(record, at, &text, &ignored) < 0) {
+        text = STR("?");
+    }
+    (void)snprintf(ret, 32, STR_FMT, STR_ARG(text));
+}
+
+static int take_component(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct health *health = arg;
+    struct str name;
+
+    int rc = neo4j_get_str(record, 0, &name, err);
+    if (rc == 0 && str_eq_c(name, "Neo4j Kernel")) {
+        copy_text(record, 1, health->version);
+        copy_text(record, 2, health->edition);
+    }
+    return rc == 0 ? neo4j_get_uint(record, 3, &health->clock_ms, err) : rc;
+}
+
+static int take_number(void *arg, const struct bolt_record *record, struct err *err)
+{
+    return neo4j_get_uint(record, 0, arg, err);
+}
+
+/* A write that is taken back at once: refused by a database that is read-only, or a user who may
+ * not. */
+static int try_to_write(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    struct bolt_tx_options options = {.database = vault->database};
+    struct bolt_error error = BOLT_ERROR_INIT;
+
+    int rc = neo4j_connect(vault, deadline, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (bolt_send_begin(vault->connection, &options, NULL, &error) < 0 ||
+        neo4j_send(vault, NEO4J_WRITE_PROBE, NULL, false, deadline, &error) < 0 ||
+        bolt_send_rollback(vault->connection, NULL, &error) < 0 ||
+        bolt_settle(vault->connection, deadline.at_ms, &error) < 0) {
+        return neo4j_failed(vault, &error, err);
+    }
+    return 0;
+}
+
+static void add(struct vault_health *health, const char *format, ...) PRINTF(2, 3);
+static void add(struct vault_health *health, const char *format, ...)
+{
+    size_t len = strlen(health->detail);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(health->detail + len, sizeof(health->detail) - len, format, args);
+    va_end(args);
+}
+
+/* What is wrong comes first: the line may be cut. */
+static void tell(const struct neo4j_vault *vault, const struct health *health,
+                 const struct indexes *indexes, const struct err *write_trouble,
+                 struct vault_health *ret)
+{
+    int64_t skew_ms = (int64_t)health->clock_ms - vault->env->now_us(vault->env) / 1000;
+
+    if (write_trouble->code != ERR_NONE) {
+        add(ret, "can't be written: %.100s; ", write_trouble->message);
+    }
+    if (indexes->missing > 0) {
+        add(ret, "%zu indexes are missing, they are made when it is next connected to; ",
+            indexes->missing);
+    }
+    if (indexes->not_online > 0) {
+        add(ret, "%zu indexes are not ONLINE; ", indexes->not_online);
+    }
+    if (vault->wanted != 0 && indexes->dimensions != 0 && vault->wanted != indexes->dimensions) {
+        add(ret,
+            "the index memory_embedding has %" PRIu64
+            " dimensions, the configuration says %zu: drop it, or change that; ",
+            indexes->dimensions, vault->wanted);
+    }
+    if (skew_ms > CLOCK_SKEW_MS || skew_ms < -CLOCK_SKEW_MS) {
+        add(ret, "its clock differs by %" PRId64 " ms; ", skew_ms);
+    }
+    add(ret, "Neo4j %s %s, %" PRIu64 " changes, %" PRIu64 " memories, vectors of %" PRIu64,
+        health->version, health->edition, health->changes, health->memories, indexes->dimensions);
+}
+
+int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct deadline deadline,
+                struct err *err)
+{
+    struct health health = {.version = "?", .edition = "?"};
+    struct err trouble = ERR_INIT;
+    struct indexes indexes;
+
+    *ret = (struct vault_health){.can_write = false};
+    int rc = neo4j_connect(vault, deadline, err);
+    int64_t begin_us = vault->env->now_us(vault->env);
+    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COMPONENTS, NULL, take_component, &health,
+                               deadline, err)
+                 : rc;
+    int64_t latency_us = vault->env->now_us(vault->env) - begin_us;
+    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_CHANGES, NULL, take_number,
+                               &health.changes, deadline, err)
+                 : rc;
+    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_MEMORIES, NULL, take_number,
+                               &health.memories, deadline, err)
+                 : rc;
+    rc = rc == 0 ? read_indexes(vault, &indexes, deadline, err) : rc;
+    if (rc == 0 && try_to_write(vault, deadline, &trouble) < 0 && trouble.code != ERR_FORBIDDEN) {
+        rc = err_copy(err, &trouble);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    ret->can_write = trouble.code == ERR_NONE && !vault->read_only;
+    ret->latency_us = latency_us < 0 ? 0 : latency_us;
+    tell(vault, &health, &indexes, &trouble, ret);
+    return 0;
+}

@@ -1,0 +1,179 @@
+/*
+ * neo4j_vault - the graph vault's inside: what its files share. The graph is described in
+ * docs/neo4j.md.
+ *
+ * Thread: one at a time per vault, as vault.h says.
+ */
+#ifndef HOLDFAST_VAULT_NEO4J_VAULT_H
+#define HOLDFAST_VAULT_NEO4J_VAULT_H
+
+#include <holdfast/bolt.h>
+
+#include "bolt/net.h"
+#include "model/range.h"
+#include "vault/neo4j_statement.h"
+#include "vault/vault.h"
+
+#define NEO4J_FORMAT 1 /* of the graph; a higher one was made by a newer Holdfast */
+#define NEO4J_DIMENSIONS_DEFAULT 768
+#define NEO4J_DIMENSIONS_MAX 4096    /* what Neo4j 5 allows */
+#define NEO4J_OPEN_MS 20000          /* connecting, and making the schema */
+#define NEO4J_TX_CHANGES_MAX 1000    /* of one transaction, at first; halved when it is too much */
+#define NEO4J_TX_BYTES_MAX (4 << 20) /* of the records of one transaction, or one change */
+#define NEO4J_TRIES 8                /* of one transaction: deadlocks, lost replies */
+#define NEO4J_PAGE 1000              /* changes asked for at once */
+#define NEO4J_VERIFY_CHANGES 10000   /* proved anew by each head(): all, for vaults that small */
+#define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
+#define NEO4J_SECRET_MAX 1024        /* bytes of a user's name or a password */
+
+/* An origin, as this process knows it. */
+struct neo4j_chain {
+    struct uuid origin;
+    int64_t copy;      /* the one in use; a copy put aside keeps its number */
+    uint64_t verified; /* proved up to here in this round */
+    struct sha256 verified_hash;
+    struct err damage; /* found by proving; ERR_NONE: none */
+};
+
+struct neo4j_vault {
+    struct vault base;
+    char *uri;
+    char *database; /* NULL: the user's home */
+    char *user;
+    char *password;
+    size_t dimensions; /* of the vector index */
+    size_t wanted;     /* dimensions that the configuration asks for; 0: any */
+    struct uuid identity;
+    struct env *env;
+    struct bolt_cancel cancel;
+    bool can_cancel;
+    bool read_only;
+    size_t tx_changes;                  /* NEO4J_TX_CHANGES_MAX or less */
+    struct bolt_connection *connection; /* NULL: none */
+    struct neo4j_chain *chains;         /* by origin */
+    size_t chain_count;
+};
+
+/* ---- neo4j_target.c: where, and who we are ---- */
+
+/* "bolt://HOST:PORT", then perhaps "#" and "dimensions=384", "database=NAME", with "," between.
+ * ERR_CONFIG. */
+int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err *err) MUST_CHECK;
+/*
+ * User and password, each from the first place that has it: NEO4J_USER (else "neo4j") and
+ * NEO4J_PASSWORD; the file named by NEO4J_PASSWORD_FILE; systemd's credential "neo4j-password".
+ * ERR_AUTH when there is no password.
+ */
+int neo4j_credentials(struct neo4j_vault *vault, struct err *err) MUST_CHECK;
+
+/* ---- neo4j_link.c: the connection ---- */
+
+/* Have a connection that is known to work. */
+int neo4j_connect(struct neo4j_vault *vault, struct deadline deadline, struct err *err) MUST_CHECK;
+void neo4j_disconnect(struct neo4j_vault *vault);
+/* The driver's edge: Bolt's error as ours. The connection is dropped when it is of no more use. */
+int neo4j_failed(struct neo4j_vault *vault, const struct bolt_error *error, struct err *err);
+/* ERR_TIMEOUT or ERR_CANCELLED when a call must end. */
+int neo4j_go_on(const struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+    MUST_CHECK;
+
+/* Put a statement behind what is in flight, within a transaction; its records will come or not. */
+int neo4j_send(struct neo4j_vault *vault, enum neo4j_statement statement,
+               const struct bolt_packer *parameters, bool records, struct deadline deadline,
+               struct bolt_error *error) MUST_CHECK;
+
+/* One record; borrowed. A non-zero return ends the query and is returned. */
+typedef int neo4j_record_fn(void *arg, const struct bolt_record *record, struct err *err);
+
+/* Read the replies of one statement sent with records. */
+int neo4j_records(struct neo4j_vault *vault, neo4j_record_fn *each, void *arg,
+                  struct deadline deadline, struct bolt_error *error, struct err *err) MUST_CHECK;
+
+/* One statement alone, in a transaction of its own. each may be NULL. */
+int neo4j_query(struct neo4j_vault *vault, enum bolt_mode mode, enum neo4j_statement statement,
+                const struct bolt_packer *parameters, neo4j_record_fn *each, void *arg,
+                struct deadline deadline, struct err *err) MUST_CHECK;
+
+/* Fields of records. ERR_CORRUPT: another type than it must be. */
+int neo4j_get_uint(const struct bolt_record *record, size_t at, uint64_t *ret, struct err *err)
+    MUST_CHECK;
+int neo4j_get_str(const struct bolt_record *record, size_t at, struct str *ret, struct err *err)
+    MUST_CHECK;
+int neo4j_get_uuid(const struct bolt_record *record, size_t at, struct uuid *ret, struct err *err)
+    MUST_CHECK;
+int neo4j_get_hash(const struct bolt_record *record, size_t at, struct sha256 *ret, struct err *err)
+    MUST_CHECK;
+
+/* "origin" and "copy", the parameters of all statements about a chain. */
+void neo4j_pack_chain(struct bolt_packer *packer, const struct neo4j_chain *chain);
+void neo4j_pack_uuid(struct bolt_packer *packer, const struct uuid *uuid);
+void neo4j_pack_hash(struct bolt_packer *packer, const struct sha256 *hash);
+void neo4j_pack_str(struct bolt_packer *packer, struct str text);
+
+/* ---- neo4j_schema.c: what the vault is ---- */
+
+/*
+ * Learn the vault's identity and indexes, making what is missing unless read_only. A vault that is
+ * known (its identity is) but gone is made again under the same. ERR_CORRUPT: another vault;
+ * ERR_NEWER; ERR_UNAVAILABLE: nothing there, and it may not be made.
+ */
+int neo4j_prepare(struct neo4j_vault *vault, struct deadline deadline, struct err *err) MUST_CHECK;
+int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct deadline deadline,
+                struct err *err) MUST_CHECK;
+
+/* ---- neo4j_chain.c: reading chains ---- */
+
+/* Known, or known from now on, with copy 1. The pointer holds until another one is. */
+struct neo4j_chain *neo4j_chain_know(struct neo4j_vault *vault, const struct uuid *origin);
+/* Ask which copy is in use; *ret_there is false when nothing was ever kept of this origin. */
+int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *ret_there,
+                    struct deadline deadline, struct err *err) MUST_CHECK;
+/* Collects what HEAD says in a struct vault_head, which begins zeroed. */
+int neo4j_take_head(void *arg, const struct bolt_record *record, struct err *err);
+int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
+                struct deadline deadline, struct err *err) MUST_CHECK;
+int neo4j_hash(struct neo4j_vault *vault, const struct uuid *origin, uint64_t seq,
+               struct sha256 *ret, struct deadline deadline, struct err *err) MUST_CHECK;
+
+/*
+ * Give the changes of a chain that follow *seq, whose hash is *hash, at most max of them with gaps,
+ * each proved; *seq and *hash go along. ERR_CORRUPT names the change. each may be NULL.
+ */
+int neo4j_walk(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint64_t *seq,
+               struct sha256 *hash, uint64_t max, vault_scan_fn *each, void *arg,
+               struct deadline deadline, struct err *err) MUST_CHECK;
+int neo4j_scan(struct neo4j_vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
+               void *arg, struct deadline deadline, struct err *err) MUST_CHECK;
+
+/* ---- neo4j_append.c, neo4j_rows.c ---- */
+int neo4j_append(struct neo4j_vault *vault, const struct vault_batch *batch,
+                 struct deadline deadline, struct err *err) MUST_CHECK;
+
+/* What goes into one transaction: the changes that are new, read. */
+struct neo4j_row {
+    const struct vault_item *item;
+    struct change change; /* of a gap nothing is set */
+};
+
+/*
+ * Put all statements behind what is in flight that add these rows, and what they say of the
+ * present; rows are reordered. A failure is Bolt's, in *error (its kind set), or ours, in *err:
+ * ERR_INVALID for an embedding that the index would pass over.
+ */
+int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
+                    struct neo4j_row *rows, size_t count, bool history, struct deadline deadline,
+                    struct bolt_error *error, struct err *err) MUST_CHECK;
+
+/* ---- neo4j_holds.c: what the guard's decisions keep out of the present ---- */
+
+/*
+ * Within the transaction that added these rows: keep the decisions among them, and show anew the
+ * memories that they speak of; so, too, those of the changes first..last of the chain when these
+ * were held before they came (`expected`). Errors as of neo4j_send_rows.
+ */
+int neo4j_apply_holds(struct neo4j_vault *vault, const struct neo4j_chain *chain,
+                      const struct neo4j_row *rows, size_t count, const struct range *expected,
+                      struct deadline deadline, struct bolt_error *error, struct err *err)
+    MUST_CHECK;
+
+#endif

@@ -1,0 +1,138 @@
+"""The graph vault when things break: nothing acknowledged is lost, nothing is there twice, and it goes on by itself."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from neo4j.exceptions import TransientError
+from support.graph import access, changes_of, rows, until
+
+REQUESTS = ["BEGIN", "RUN", "COMMIT"]
+BEFORE = 40  # memories there before the fault
+MEANWHILE = 60  # memories remembered during it
+
+
+@pytest.fixture
+def distant_home(homes, neo4j_server, fault_proxies):
+    """A home whose Neo4j is behind a fault proxy, and that proxy."""
+    proxy = fault_proxies(neo4j_server.bolt_port)
+    home = homes()
+    home.env |= access(neo4j_server, proxy.port) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    return home, proxy
+
+
+def everything_arrived(home, graph) -> bool:
+    found = rows(graph, "MATCH (c:Change) RETURN count(c) AS n, count(DISTINCT c.seq) AS seqs, max(c.seq) AS last")[0]
+    return found["n"] == found["seqs"] == found["last"] == changes_of(home)
+
+
+@pytest.mark.parametrize("message", REQUESTS)
+@pytest.mark.parametrize("mode", ["reset_before_request", "reset_after_request", "reset_before_reply", "truncate_reply", "garbage_reply"])
+def test_a_line_that_breaks_in_a_batch_loses_and_doubles_nothing(distant_home, graph, mode, message):
+    home, proxy = distant_home
+    home.remember_many([f"before {i}" for i in range(BEFORE)])
+    home.call("sync")
+    proxy.set(mode, message=message)
+    home.remember_many([f"meanwhile {i}" for i in range(MEANWHILE)])
+    until("the fault", lambda: proxy.fired)
+    proxy.set("pass")
+    home.call("sync")
+    until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert rows(graph, "MATCH (m:Memory) WHERE m.content IS NOT NULL RETURN count(m) AS n")[0]["n"] == BEFORE + MEANWHILE
+    assert rows(graph, "MATCH (c:Change) WHERE c.copy <> 1 RETURN count(c) AS n")[0]["n"] == 0
+    assert home.alerts() == []
+    assert home.json("verify", "neo4j")["ok"]
+
+
+def test_a_server_killed_in_the_middle_of_a_drain_gets_the_rest_when_it_is_back(homes, neo4j_server):
+    home = homes()
+    home.env |= access(neo4j_server)
+    home.call("remember", "one")
+    home.call("sync")
+    home.call("pause")
+    home.remember_many([f"memory number {i}" for i in range(3000)])
+    home.call("resume")
+    drain = threading.Thread(target=lambda: home.call("sync", "--timeout", "1", check=False))
+    drain.start()
+    with neo4j_server.driver() as first:
+        until("the first of them", lambda: rows(first, "MATCH (c:Change) RETURN count(c) AS n")[0]["n"] > 500)
+    neo4j_server.kill9()
+    drain.join()
+    neo4j_server.start()
+    home.call("sync")
+    with neo4j_server.driver() as graph:
+        until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert home.alerts() == []
+    assert home.json("verify", "neo4j")["ok"]
+
+
+def test_a_missing_index_is_made_again(homes, neo4j_server, graph):
+    home = homes()
+    home.env |= access(neo4j_server)
+    home.call("remember", "one")
+    home.call("sync")
+    rows(graph, "DROP INDEX memory_content")
+    rows(graph, "DROP CONSTRAINT change_place")
+    home.call("sync")
+    names = {r["name"] for r in rows(graph, "SHOW INDEXES YIELD name RETURN name")}
+    assert {"memory_content", "change_place"} <= names
+
+
+def test_a_read_only_database_is_told_and_gets_all_when_it_is_not_any_more(homes, neo4j_servers):
+    server = neo4j_servers("graph")
+    server.start()
+    home = homes()
+    home.env |= access(server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    home.call("remember", "one")
+    home.call("sync")
+    server.stop()
+    reader = neo4j_servers("graph", settings={"server.databases.read_only": "neo4j"})
+    reader.start()
+    home.call("remember", "two")
+    home.call("sync", "--timeout", "2", check=False)
+    [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"] and "read" in line["detail"].lower(), line
+    reader.stop()
+    server.start()
+    home.call("sync")
+    with server.driver() as graph:
+        until("all changes", lambda: everything_arrived(home, graph))
+
+
+def test_a_changed_password_stops_nothing_but_this_vault(homes, neo4j_servers):
+    server = neo4j_servers("graph")
+    server.start()
+    home = homes()
+    home.env |= access(server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    home.call("remember", "one")
+    home.call("sync")
+    server.change_password("another-one-entirely")
+    server.restart()  # who is logged on stays so otherwise
+    home.call("remember", "two")
+    home.call("sync", "--timeout", "2", check=False)
+    [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"] and "another-one" not in line["detail"]
+    home.call("stop")
+    home.env |= access(server)
+    # The server keeps out for 5 s who was wrong three times.
+    until("to be let in", lambda: home.call("sync", check=False).status == 0)
+    with server.driver() as graph:
+        until("all changes", lambda: everything_arrived(home, graph))
+
+
+def test_a_server_with_little_memory_gets_smaller_transactions(homes, neo4j_servers):
+    server = neo4j_servers("graph", settings={"db.memory.transaction.max": "4m"})
+    server.start()
+    home = homes()
+    with server.driver() as graph, pytest.raises(TransientError, match="memory"):
+        rows(graph, "UNWIND range(1, 1000) AS i CREATE (:Filler {text: $text + i})", text="x" * 4000)
+    home.env |= access(server) | {"SYNC_BATCH_SIZE": "5000"}
+    home.call("remember", "one")
+    home.call("sync")
+    home.call("pause")
+    home.remember_many([f"memory number {i} " + "x" * 2000 for i in range(3000)])
+    home.call("resume")
+    home.call("sync")
+    with server.driver() as graph:
+        until("all changes", lambda: everything_arrived(home, graph))

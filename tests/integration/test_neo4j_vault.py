@@ -1,0 +1,255 @@
+"""The graph vault on a real Neo4j: what is remembered stands there, read with the official driver, and comes back from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from support.graph import access, changes_of, rows, until
+
+STATEMENTS = Path(__file__).parents[2] / "src/vault/neo4j_statements.def"
+
+
+def unit_program(name: str) -> Path:
+    return Path(os.environ["HOLDFAST_BIN"]).parents[1] / "tests/unit" / name
+
+
+@pytest.fixture
+def graph_home(homes, neo4j_server):
+    """A home whose vaults are a folder and the server, this by the environment alone."""
+    home = homes()
+    home.env |= access(neo4j_server)
+    return home
+
+
+def damage_alerts(home) -> list[dict]:
+    return [a for a in home.alerts() if a["rule"] == "vault_damaged" and "neo4j" in a["actor"]]
+
+
+# ---- the contract, and the statements ----
+
+
+@pytest.mark.parametrize("program", ["vault_live_neo4j_contract", "vault_live_neo4j_view"])
+def test_the_driver_keeps_the_contract_of_vaults_and_shows_what_it_should(neo4j_server, program):
+    done = subprocess.run(
+        [unit_program(program)],
+        env={**os.environ, **access(neo4j_server)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def statements() -> dict[str, str]:
+    text = re.sub(r"/\*.*?\*/", "", STATEMENTS.read_text(), flags=re.S)
+    define = re.search(r"#define CHANGE_NODE((?:.*\\\n)*.*\n)", text)
+    node = "".join(re.findall(r'"([^"]*)"', define.group(1)))
+    text = text.replace(define.group(0), "")
+    found = {}
+    for name, body in re.findall(r"STATEMENT\((\w+),(.*?)\)\n(?=\s*(?:STATEMENT|$))", text, re.S):
+        found[name] = "".join(re.findall(r'"([^"]*)"', body.replace("CHANGE_NODE", f'"{node}"')))
+    assert len(found) > 40
+    return found
+
+
+def operators(plan: dict) -> set[str]:
+    names = {plan["operatorType"].split("@")[0]}
+    for child in plan.get("children", []):
+        names |= operators(child)
+    return names
+
+
+def test_no_statement_looks_through_the_whole_graph(graph_home, graph):
+    graph_home.call("remember", "the schema is made")
+    graph_home.call("sync")
+    scans = {"AllNodesScan", "NodeByLabelScan", "NodeIndexScan", "NodeUniqueIndexScan", "DirectedAllRelationshipsScan"}
+    parameters = {
+        "origin": "o", "copy": 1, "from": 1, "to": 9, "after": 0, "limit": 5, "id": "v", "format": 1, "kind": "memory", "rows": [],
+    }  # fmt: skip
+    with graph.session(database="neo4j") as session:
+        for name, text in statements().items():
+            if name.startswith("SCHEMA"):
+                continue
+            plan = session.run("EXPLAIN " + text, parameters).consume().plan
+            found = operators(plan) & scans
+            allowed = {"NodeByLabelScan"} if name == "ORIGINS" else set()  # as many as there are installations
+            assert found <= allowed, f"{name}: {found}"
+
+
+# ---- what stands there ----
+
+
+def remember_everything(home) -> dict:
+    """Two memories of a session, one of them changed, referring and with a task; the ids by name."""
+    session = "01990000-0000-7000-8000-000000000001"
+    first = "01990000-0000-7000-8000-00000000000a"
+    second = "01990000-0000-7000-8000-00000000000b"
+    memories = [
+        {
+            "id": first,
+            "content": "Kelp holds on with a holdfast — even in storms.",
+            "memory_type": "semantic",
+            "importance": 0.75,
+            "project_id": "sea",
+            "session_id": session,
+            "tags": ["kelp", "storm"],
+            "metadata": {"depth_m": 12, "where": {"name": "reef"}},
+        },
+        {
+            "id": second,
+            "content": "It let go once.",
+            "memory_type": "episodic",
+            "project_id": "sea",
+            "session_id": session,
+            "references": [{"id": first, "context": "the same plant"}],
+            "task": {"id": "t-1", "title": "Look after kelp", "status": "doing", "source": "archon"},
+        },
+    ]
+    home.call("remember", "--jsonl", "-", input="".join(json.dumps(m) + "\n" for m in memories))
+    home.call("sync")
+    return {"first": first, "second": second, "session": session}
+
+
+def test_a_memory_is_there_within_seconds_as_the_specification_says(graph_home, graph):
+    ids = remember_everything(graph_home)
+    [first] = rows(graph, "MATCH (m:Memory {id: $id}) RETURN m", id=ids["first"])
+    memory = first["m"]
+    assert memory["content"] == "Kelp holds on with a holdfast — even in storms."
+    assert (memory["memory_type"], memory["importance"], memory["tags"]) == ("semantic", 0.75, ["kelp", "storm"])
+    assert (memory["source_project"], memory["session_id"], memory["sync_version"]) == ("sea", ids["session"], 1)
+    assert json.loads(memory["metadata"]) == {"depth_m": 12, "where": {"name": "reef"}}
+    exported = graph_home.export()[ids["first"]]
+    for key in ("created_at", "updated_at"):
+        there = memory[key].to_native().astimezone(timezone.utc)
+        assert there == datetime.fromisoformat(exported[key].replace("Z", "+00:00"))
+    assert "deleted_at" not in memory
+
+    [path] = rows(
+        graph,
+        "MATCH (m:Memory {id: $id})-[:BELONGS_TO]->(s:Session)-[:PART_OF]->(p:Project), (m)-[:TAGGED_WITH]->(p)"
+        " RETURN s.id AS session, s.memory_count AS count, p.id AS project",
+        id=ids["second"],
+    )
+    assert path == {"session": ids["session"], "count": 2, "project": "sea"}
+    [reference] = rows(
+        graph,
+        "MATCH (:Memory {id: $id})-[r:REFERENCES]->(o:Memory) RETURN o.id AS to, r.context AS context",
+        id=ids["second"],
+    )
+    assert reference == {"to": ids["first"], "context": "the same plant"}
+    [task] = rows(graph, "MATCH (:Memory {id: $id})-[:FOR_TASK]->(t:Task) RETURN t.title AS title", id=ids["second"])
+    assert task == {"title": "Look after kelp"}
+
+
+def test_every_version_stays_and_a_deletion_is_a_mark(graph_home, graph):
+    memory_id = graph_home.json("remember", "the first words")["id"]
+    graph_home.call("remember", "--jsonl", "-", input=json.dumps({"id": memory_id, "content": "other words"}) + "\n")
+    graph_home.call("forget", memory_id)
+    graph_home.call("sync")
+    [memory] = rows(graph, "MATCH (m:Memory {id: $id}) RETURN m.content AS content, m.deleted_at AS at, m.sync_version AS v", id=memory_id)
+    assert memory["at"] is not None and memory["v"] == 3
+    history = rows(
+        graph, "MATCH (c:Change)-[:OF]->(:Memory {id: $id}) RETURN c.op AS op, c.record AS record ORDER BY c.seq", id=memory_id
+    )
+    assert [h["op"] for h in history] == ["put", "put", "delete"]
+    assert json.loads(history[0]["record"])["body"]["content"] == "the first words"
+
+
+def test_what_the_guard_holds_does_not_show(graph_home, graph):
+    ids = graph_home.remember_many([f"memory number {i}" for i in range(40)])
+    graph_home.call("sync")
+    for memory_id in ids[:25]:
+        graph_home.call("forget", memory_id, check=False)
+    assert graph_home.alerts()
+    last = "MATCH (c:Change) RETURN max(c.seq) AS n"
+    until("all changes", lambda: rows(graph, last)[0]["n"] == changes_of(graph_home))
+    assert rows(graph, "MATCH (c:Change {op: 'delete'}) RETURN count(c) AS n")[0]["n"] > 0  # it is history
+    living = "MATCH (m:Memory) WHERE m.content IS NOT NULL AND m.deleted_at IS NULL RETURN count(m) AS n"
+    assert rows(graph, living)[0]["n"] == len(graph_home.export()) == len(ids)
+
+
+# ---- what comes back ----
+
+
+def test_after_the_home_is_gone_everything_comes_back_from_the_graph(graph_home, graph):
+    remember_everything(graph_home)
+    ids = graph_home.remember_many([f"memory number {i}" for i in range(500)])
+    graph_home.call("forget", ids[0])
+    graph_home.call("sync")
+    before = graph_home.export()
+    history = graph_home.lines("show", ids[0], "--history")
+    graph_home.call("stop")
+    shutil.rmtree(graph_home.path)
+
+    graph_home.write_config()
+    answer = graph_home.json("recover", "--from", "neo4j")
+    assert answer["recovered_count"] >= len(before)
+    assert graph_home.export() == before
+    assert graph_home.lines("show", ids[0], "--history") == history
+    assert graph_home.json("verify")["ok"] and graph_home.json("verify", "neo4j")["ok"]
+
+
+def test_an_emptied_graph_raises_an_alert_and_is_filled_again(graph_home, graph):
+    graph_home.remember_many([f"memory number {i}" for i in range(50)])
+    graph_home.call("sync")
+    there = rows(graph, "MATCH (c:Change) RETURN c.hash AS hash ORDER BY c.origin, c.seq")
+    rows(graph, "MATCH (n) DETACH DELETE n")
+    graph_home.call("sync")
+    assert until("an alert", lambda: damage_alerts(graph_home))
+    until("all changes", lambda: rows(graph, "MATCH (c:Change) RETURN count(c) AS n")[0]["n"] >= len(there))
+    now = [r["hash"] for r in rows(graph, "MATCH (c:Change) RETURN c.hash AS hash ORDER BY c.origin, c.seq")]
+    assert now[: len(there)] == [r["hash"] for r in there]
+    assert rows(graph, "MATCH (m:Memory) RETURN count(m) AS n")[0]["n"] == 50
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "MATCH (c:Change {seq: 7}) SET c.record = replace(c.record, 'memory number', 'lies, number')",
+        "MATCH (c:Change {seq: 7}) SET c.hash = c.prev",
+        "MATCH (c:Change {seq: 7}) DETACH DELETE c",
+        "MATCH (c:Change {seq: 7})-[o:OF]->() DELETE o",
+    ],
+)
+def test_an_altered_change_raises_an_alert_and_the_chain_is_filled_again(graph_home, graph, harm):
+    graph_home.remember_many([f"memory number {i}" for i in range(50)])
+    graph_home.call("sync")
+    rows(graph, harm)
+    graph_home.call("sync")
+    assert until("an alert", lambda: damage_alerts(graph_home))
+    until(
+        "a second copy",
+        lambda: rows(graph, "MATCH (c:Change {copy: 2}) RETURN count(c) AS n")[0]["n"] >= 50,
+    )
+    assert rows(graph, "MATCH (c:Change {copy: 1}) RETURN count(c) AS n")[0]["n"] >= 49  # put aside, not deleted
+    assert graph_home.json("verify", "neo4j")["ok"]
+
+
+# ---- looking at it ----
+
+
+def test_doctor_says_what_the_vault_is_and_nobody_sees_the_password(graph_home, neo4j_server):
+    graph_home.call("remember", "one")
+    graph_home.call("sync")
+    lines = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
+    assert len(lines) == 1 and lines[0]["ok"], lines
+    assert "Neo4j 5.26" in lines[0]["detail"] and "community" in lines[0]["detail"]
+    password = neo4j_server.password
+    for path in [*graph_home.path.rglob("*"), *graph_home.vault.rglob("*")]:
+        if path.is_file():
+            assert password.encode() not in path.read_bytes(), path
+    assert password.encode() not in Path(f"/proc/{graph_home.daemon_pid()}/cmdline").read_bytes()
+
+
+def test_a_wrong_password_is_told_without_it(graph_home):
+    graph_home.env["NEO4J_PASSWORD"] = "not-the-password"
+    graph_home.call("remember", "one")
+    [line] = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"] and "not-the-password" not in json.dumps(line)
