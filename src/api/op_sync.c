@@ -2,6 +2,7 @@
 #include "api/handlers.h"
 
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/timestamp.h"
 
@@ -19,8 +20,11 @@ static bool ledger_is_well(struct engine *engine, struct err *err)
     if (ledger_health(engine->ledger, err) != 0 || ledger_check_store(engine->ledger, err) != 0) {
         return false;
     }
-    if (statvfs(engine->home, &disk) != 0 ||
-        (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_LEAST_BYTES) {
+    if (statvfs(engine->home, &disk) != 0) {
+        return true;
+    }
+    uint64_t blocks = geteuid() == 0 ? disk.f_bfree : disk.f_bavail; /* some are kept for root */
+    if (blocks * disk.f_frsize >= ROOM_LEAST_BYTES) {
         return true;
     }
     (void)err_set(err, ERR_FULL,

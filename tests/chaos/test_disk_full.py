@@ -101,6 +101,8 @@ def test_a_full_disk_refuses_in_words_and_goes_on_by_itself(plain, disk, tmp_pat
         assert refused.body["error"] == "full", refused
         said = home.call("remember", "one more", check=False)
         assert said.status == 1 and "holdfast: " in said.err, said.err
+        status = home.json("status")
+        assert not status["healthy"] and "is full" in status["last_error"], status
         there = {m["id"]: m["content"] for m in door.call("GET", "/api/memory")}
         assert not book.differences(there), "reading works, and nothing acknowledged is lost"
         assert home.json("show", ids[0])["content"] == "fact 0"
