@@ -105,21 +105,23 @@ static bool stands_at_terminal(pid_t pid)
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     struct err ignored = ERR_INIT;
     struct stat st;
-    int group = 0;
-    int terminal = 0;
-    int foreground = 0;
+    long long fields[5] = {0}; /* parent, group, session, terminal, the group in its foreground */
 
     if (stat(input, &st) != 0 || !S_ISCHR(st.st_mode) ||
         file_read(path, 4096, &text, &ignored) < 0) {
         return false;
     }
-    const char *fields = strrchr(text.data, ')'); /* behind the name, which may hold anything */
-    if (!fields || sscanf(fields, ") %*c %*d %d %*d %d %d", &group, &terminal, &foreground) != 3) {
+    char *at = strrchr(text.data, ')'); /* behind the name, which may hold anything: " S 1 ..." */
+    if (!at || strlen(at) < 4) {
         return false;
+    }
+    at += 3;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        fields[i] = strtoll(at, &at, 10);
     }
     unsigned device = (minor(st.st_rdev) & 0xff) | (major(st.st_rdev) << 8) |
                       ((minor(st.st_rdev) & ~0xffu) << 12); /* as proc(5) writes it */
-    return terminal != 0 && (unsigned)terminal == device && group == foreground;
+    return fields[3] != 0 && fields[3] == (long long)device && fields[1] == fields[4];
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **state,
