@@ -7,6 +7,7 @@ import threading
 import pytest
 from neo4j.exceptions import TransientError
 from support.graph import access, changes_of, rows, until
+from support.home import is_holdfast
 
 REQUESTS = ["BEGIN", "RUN", "COMMIT"]
 BEFORE = 40  # memories there before the fault
@@ -41,6 +42,22 @@ def test_a_line_that_breaks_in_a_batch_loses_and_doubles_nothing(distant_home, g
     until("all changes, once each", lambda: everything_arrived(home, graph))
     assert rows(graph, "MATCH (m:Memory) WHERE m.content IS NOT NULL RETURN count(m) AS n")[0]["n"] == BEFORE + MEANWHILE
     assert rows(graph, "MATCH (c:Change) WHERE c.copy <> 1 RETURN count(c) AS n")[0]["n"] == 0
+    assert home.alerts() == []
+    assert home.json("verify", "neo4j")["ok"]
+
+
+def test_a_daemon_killed_before_a_commit_sends_it_again(homes, neo4j_server, graph, tmp_path):
+    home = homes()
+    home.env |= access(neo4j_server) | {"HOLDFAST_CRASH_AT": "vault.neo4j.before_commit:2", "HOLDFAST_CRASH_LOG": str(tmp_path / "points")}
+    for i in range(20):
+        home.call("remember", f"note {i}", check=False)
+        home.call("sync", check=False)
+        if home.daemon_pid() is None or not is_holdfast(home.daemon_pid()):
+            break
+    del home.env["HOLDFAST_CRASH_AT"], home.env["HOLDFAST_CRASH_LOG"]
+    assert "vault.neo4j.before_commit" in (tmp_path / "points").read_text().split()
+    home.call("sync")
+    until("all changes, once each", lambda: everything_arrived(home, graph))
     assert home.alerts() == []
     assert home.json("verify", "neo4j")["ok"]
 

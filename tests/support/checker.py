@@ -19,6 +19,7 @@ from support.door import GONE, Door, Refused
 from support.home import eventually, new_id
 
 READY_MAX_S = 2.0
+FORGETS_MAX = 8  # of one writer: fewer than any rule of the guard minds
 SEQ_BITS = 40  # of a journal key (src/ledger/schema.c)
 
 
@@ -106,7 +107,7 @@ class Writer(threading.Thread):
                     self.book.remember(door, f"{self.label}-{i} corrected", mine[i % len(mine)])
                 else:
                     mine.append(self.book.remember(door, f"{self.label}-{i}"))
-                if i % 40 == 39:  # fewer than any rule minds
+                if i % 40 == 39 and i < 40 * FORGETS_MAX:
                     self.book.forget(door, mine.pop(0))
         except GONE:
             return
