@@ -259,11 +259,11 @@ def test_silence_under_way_ends_by_the_deadline(neo4j_server, tools, proxy, mode
 
 
 def test_a_reply_too_many_is_noticed(neo4j_server, tools, proxy):
-    """The second SUCCESS to RUN passes for the one to PULL; the record that then answers COMMIT doesn't."""
+    """The second SUCCESS to RUN passes for the one to PULL; what then comes is no answer to COMMIT, whether that was sent yet or not."""
     tool = tools(neo4j_server, proxy)
     assert tool.ask("verify").ok
     proxy.set("duplicate_reply", message="RUN")
-    assert tool.ask(f"write {CREATE}").kind == "commit_unknown"
+    assert tool.ask(f"write {CREATE}").kind in ("commit_unknown", "protocol")
     assert proxy.fired == 1
 
 

@@ -29,6 +29,8 @@ def chunk(message: bytes) -> bytes:
 class Peer(socketserver.StreamRequestHandler):
     """Answers each message with SUCCESS, PULL with two records before it."""
 
+    timeout = WAIT_S  # of a read: whoever stalls it does not hold up the end
+
     def handle(self):
         try:
             offers = self.rfile.read(20)
