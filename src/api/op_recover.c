@@ -17,6 +17,21 @@ static json_t *gaps_to_json(const struct ranges *gaps)
     return array;
 }
 
+static json_t *damages_to_json(const struct recover_report *report)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < report->damage_count; i++) {
+        const struct vault_damage *damage = &report->damages[i];
+        char origin[UUID_TEXT_MAX];
+        uuid_format(&damage->origin, origin);
+        json_array_append_new(array, json_pack("{s:s,s:I,s:I,s:s}", "origin", origin, "from",
+                                               (json_int_t)damage->from, "to",
+                                               (json_int_t)damage->to, "where", damage->where));
+    }
+    return array;
+}
+
 static json_t *report_to_json(const struct recover_report *report)
 {
     json_t *projects = json_object();
@@ -41,6 +56,7 @@ static json_t *report_to_json(const struct recover_report *report)
         "projects", projects);
     json_object_set_new(object, "id", uuid_is_nil(&report->id) ? json_null() : json_string(id));
     json_object_set_new(object, "gaps", gaps_to_json(&report->gaps));
+    json_object_set_new(object, "damage", damages_to_json(report));
     return object;
 }
 
@@ -112,26 +128,70 @@ static int count_change(void *arg, const struct change *change, struct err *err)
     return 0;
 }
 
+/* The replicator of a vault by its name or spec; NULL: it is none of the configured ones. */
+static struct replicator *replicator_of(struct engine *engine, const char *name)
+{
+    for (size_t i = 0; i < engine->replicator_count; i++) {
+        const struct config_vault *vault = &engine->config.vaults[i];
+        if (strcmp(vault->name, name) == 0 || strcmp(vault->spec, name) == 0) {
+            return engine->replicators[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Read all origins of a vault. What is damaged is told to its replicator, which puts the copy aside
+ * and fills it again; *ret_bad is what is wrong with the first, NULL when all is well.
+ */
+static int verify_origins(struct vault *vault, struct replicator *replicator,
+                          const struct deadline deadline, uint64_t *ret_changes, char **ret_bad,
+                          struct err *err)
+{
+    AUTO(free_ptr) struct vault_head *heads = NULL;
+    size_t count = 0;
+
+    int rc = vault->ops->head(vault, &heads, &count, deadline, err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct vault_filter filter = {.origin = heads[i].origin};
+        rc = vault->ops->scan(vault, &filter, count_change, ret_changes, deadline, err);
+        if (rc != -ERR_CORRUPT) {
+            continue;
+        }
+        if (replicator) {
+            replicator_suspect(replicator, &heads[i].origin, err->message);
+        }
+        if (!*ret_bad) {
+            *ret_bad = xstrdup(err->message);
+        }
+        rc = 0;
+    }
+    if (rc == -ERR_CORRUPT) {
+        *ret_bad = xstrdup(err->message); /* the vault as a whole: its replicator tells it, too */
+        rc = 0;
+    }
+    return rc;
+}
+
 static int verify_vault(const struct op_call *call, const char *name, struct op_reply *reply,
                         struct err *err)
 {
-    struct vault_filter all = {.after_seq = 0};
     AUTO(free_ptr) char *spec = NULL;
+    AUTO(free_ptr) char *bad = NULL;
     struct vault *vault = NULL;
     uint64_t changes = 0;
 
     if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }
-    int rc =
-        vault->ops->scan(vault, &all, count_change, &changes, deadline_in(VERIFY_DEADLINE_MS), err);
+    int rc = verify_origins(vault, replicator_of(call->engine, name),
+                            deadline_in(VERIFY_DEADLINE_MS), &changes, &bad, err);
     vault->ops->close(vault);
-    if (rc != 0 && err->code != ERR_CORRUPT) {
+    if (rc != 0) {
         return rc;
     }
     reply->document =
-        verified(rc == 0, changes,
-                 rc == 0 ? NULL : json_pack("{s:s,s:s}", "vault", name, "reason", err->message));
+        verified(!bad, changes, bad ? json_pack("{s:s,s:s}", "vault", name, "reason", bad) : NULL);
     return 0;
 }
 

@@ -234,9 +234,18 @@ static void print_recovery(const json_t *r)
     }
     size_t i;
     json_t *gap;
+    json_array_foreach (json_object_get(r, "damage"), i, gap) {
+        (void)printf("  DAMAGED in the vault: ");
+        print_safe(stdout, text_of(gap, "where"));
+        if (number_of(gap, "to") >= number_of(gap, "from")) {
+            (void)printf(" (changes %lld to %lld of origin %s are lost there)",
+                         number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
+        }
+        (void)putchar('\n');
+    }
     json_array_foreach (json_object_get(r, "gaps"), i, gap) {
         (void)printf("  not in the vault: changes %lld to %lld of origin %s, which it never could "
-                     "take; everything else is here. They may be in another vault.\n",
+                     "take or has lost; everything else is here. They may be in another vault.\n",
                      number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
     }
     if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count")) {

@@ -55,6 +55,8 @@ struct recover_report {
     size_t project_count;
     struct ranges gaps; /* changes that the vault never could take and the ledger has not: not here
                            after the recovery, either */
+    struct vault_damage *damages; /* heap: what of the vault is damaged; the rest was taken */
+    size_t damage_count;
 };
 void recover_report_done(struct recover_report *report);
 
@@ -74,8 +76,9 @@ struct recover_context {
 
 /*
  * Stage, validate, plan, and unless dry_run activate. A vault that can't be read is
- * ERR_UNAVAILABLE, damage is ERR_CORRUPT: both leave the live ledger as it was. Running it twice
- * recovers 0 the second time.
+ * ERR_UNAVAILABLE; damage of which nothing can be salvaged is ERR_CORRUPT: both leave the live
+ * ledger as it was. From a damaged vault comes all that is intact, and the report names the damage
+ * and the gaps that it leaves. Running it twice recovers 0 the second time.
  */
 int recover_run(const struct recover_context *context, const struct recover_request *request,
                 struct recover_report *ret, struct err *err) MUST_CHECK;

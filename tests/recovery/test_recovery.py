@@ -142,16 +142,38 @@ def test_an_unreachable_vault_is_an_error_and_changes_nothing(home, tmp_path):
     assert home.call("--json", "export").out == before
 
 
-def test_a_damaged_vault_names_file_and_record_and_changes_nothing(home):
-    fill(home, 30)
-    wipe(home)
+def alter_a_record(home):
     [segment] = home.vault.glob("origins/*/*.jsonl")
     lines = segment.read_bytes().split(b"\n")
     lines[12] = lines[12].replace(b"fact", b"lies", 1)
     segment.write_bytes(b"\n".join(lines))
-    result = home.call("recover", check=False)
-    assert result.status == 1 and segment.name in result.err and "13" in result.err, result.err
-    assert home.lines("export") == []
+    return segment
+
+
+def test_all_that_is_intact_of_a_damaged_vault_comes_back_and_the_rest_is_named(home):
+    fill(home, 30)
+    wipe(home)
+    segment = alter_a_record(home)
+    done = home.json("recover")
+    assert done["recovered_count"] == 29 and len(home.export()) == 29
+    [damage] = done["damage"]
+    assert segment.name + ": record 13" in damage["where"] and (damage["from"], damage["to"]) == (13, 13)
+    assert [(g["from"], g["to"]) for g in done["gaps"]] == [(13, 13)]
+    assert "DAMAGED" in home.call("recover").out, "never in silence"
+    assert home.json("verify")["ok"]
+
+
+def test_damage_that_verify_finds_is_told_and_refilled_from_the_ledger(home):
+    fill(home, 30)
+    alter_a_record(home)
+    found = home.call("--json", "verify", "vault", check=False)
+    assert found.status == 1 and not found.json()["ok"]
+    home.json("sync")
+    assert [a["rule"] for a in home.alerts()] == ["vault_damaged"]
+    assert home.json("verify", "vault")["ok"], "it is refilled"
+    assert list(home.vault.glob("origins/*.aside-*")), "the damaged copy is kept"
+    home.json("sync")
+    assert len(home.alerts()) == 1
 
 
 def test_an_emptied_vault_raises_an_alert_and_is_refilled(home):
