@@ -39,12 +39,13 @@ static json_t *report_to_json(const struct recover_report *report)
 
     for (size_t i = 0; i < report->project_count; i++) {
         const struct recover_project *p = &report->projects[i];
-        json_object_set_new(projects, p->project_id,
-                            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "recovered",
-                                      (json_int_t)p->recovered, "new", (json_int_t)p->fresh,
-                                      "newer", (json_int_t)p->newer, "taken_back",
-                                      (json_int_t)p->taken_back, "skipped", (json_int_t)p->skipped,
-                                      "conflicts", (json_int_t)p->conflicts));
+        json_object_set_new(
+            projects, p->project_id,
+            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "taken_away", (json_int_t)p->taken_away,
+                      "overwritten", (json_int_t)p->overwritten, "recovered",
+                      (json_int_t)p->recovered, "new", (json_int_t)p->fresh, "newer",
+                      (json_int_t)p->newer, "taken_back", (json_int_t)p->taken_back, "skipped",
+                      (json_int_t)p->skipped, "conflicts", (json_int_t)p->conflicts));
     }
     uuid_format(&report->id, id);
     json_t *object = json_pack(
@@ -54,19 +55,111 @@ static json_t *report_to_json(const struct recover_report *report)
         "changes_imported", (json_int_t)report->changes_imported, "duration_ms",
         (json_int_t)(report->duration_us / 1000), "from", report->from ? report->from : "",
         "projects", projects);
+    json_object_set_new(object, "taken_away_count",
+                        json_integer((json_int_t)report->taken_away_count));
+    json_object_set_new(object, "overwritten_count",
+                        json_integer((json_int_t)report->overwritten_count));
     json_object_set_new(object, "id", uuid_is_nil(&report->id) ? json_null() : json_string(id));
     json_object_set_new(object, "gaps", gaps_to_json(&report->gaps));
     json_object_set_new(object, "damage", damages_to_json(report));
     return object;
 }
 
+/* A word for a shell, whatever is in it: somebody else wrote it, and a person copies it. Heap. */
+static char *quoted(const char *text)
+{
+    size_t len = strlen(text);
+    char *word = xmalloc(4 * len + 3);
+    size_t at = 0;
+
+    word[at++] = '\'';
+    for (const char *c = text; *c; c++) {
+        const char *as = *c == '\'' ? "'\\''" : NULL;
+        size_t count = as ? 4 : 1;
+        memcpy(word + at, as ? as : c, count);
+        at += count;
+    }
+    word[at++] = '\'';
+    word[at] = 0;
+    return word;
+}
+
+/* The command that a person runs for this call; heap. */
+static char *command_of(const struct op_call *call)
+{
+    bool is_undo = strcmp(call->op->name, "recover_undo") == 0;
+    char *command = xstrdup(is_undo ? "holdfast recover --undo" : "holdfast recover");
+
+    for (const struct op_param *param = call->op->params; param->name; param++) {
+        const char *value = json_string_value(json_object_get(call->params, param->name));
+        if (!value || strcmp(param->name, "confirm") == 0) {
+            continue;
+        }
+        AUTO(free_ptr) char *word = quoted(value);
+        char *longer = param->option ? xprintf("%s %s %s", command, param->option, word)
+                                     : xprintf("%s --%s %s", command, param->name, word);
+        free(command);
+        command = longer;
+    }
+    return command;
+}
+
+/* More than the guard would let pass unseen? The largest such project; NULL: none. */
+static const struct recover_project *harmed_too_much(const struct engine *engine,
+                                                     const struct recover_report *report)
+{
+    const struct guard_options *rules = &engine->config.guard.rules;
+    const struct recover_project *worst = NULL;
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < report->project_count; i++) {
+        const struct recover_project *p = &report->projects[i];
+        uint64_t harmed = p->taken_away + p->overwritten;
+        if (harmed >= rules->share_min && (double)harmed > rules->share_max * (double)p->before &&
+            harmed > most) {
+            worst = p;
+            most = harmed;
+        }
+    }
+    return worst;
+}
+
+static int ask_person(void *arg, const struct recover_report *report, struct err *err)
+{
+    const struct op_call *call = arg;
+    const struct recover_project *worst = harmed_too_much(call->engine, report);
+
+    if (!worst) {
+        return 0;
+    }
+    AUTO(free_ptr) char *command = command_of(call);
+    AUTO(free_ptr)
+    char *count =
+        xprintf("%llu", (unsigned long long)(report->taken_away_count + report->overwritten_count));
+    AUTO(free_ptr) char *what = xprintf("%s, the number of memories", count);
+    if (call_person(call, count, what, command, err) == 0) {
+        return 0;
+    }
+    return err_context(
+        err,
+        "it would bring back %llu memories, take away %llu and overwrite %llu (%llu of %llu of "
+        "project %s), which is more than guard.share_max; nothing was changed",
+        (unsigned long long)report->recovered_count, (unsigned long long)report->taken_away_count,
+        (unsigned long long)report->overwritten_count,
+        (unsigned long long)(worst->taken_away + worst->overwritten),
+        (unsigned long long)worst->before, worst->project_id);
+}
+
 int op_recover(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
+    struct op_call asking = *call;
+    struct recover_consent consent = {ask_person, &asking};
     struct recover_request request = {.project_id = call_text(call, "project_id"),
                                       .session_id = call_uuid(call, "session_id"),
                                       .memory_id = call_uuid(call, "memory_id"),
                                       .dry_run = call_bool(call, "dry_run"),
-                                      .source = call->caller->source};
+                                      .source = call->caller->source,
+                                      .consent = &consent};
     struct recover_context context = {
         .ledger = call->engine->ledger, .index = call->engine->index, .cancel = call->shutdown};
     struct recover_report report;
@@ -102,11 +195,13 @@ int op_recover(const struct op_call *call, struct op_reply *reply, struct err *e
 int op_recover_undo(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct uuid id = call_uuid(call, "id");
+    struct op_call asking = *call;
+    struct recover_consent consent = {ask_person, &asking};
     struct recover_report report;
 
     if (engine_may_write(call->engine, err) != 0 ||
         recover_undo(call->engine->ledger, uuid_is_nil(&id) ? NULL : &id, call->caller->source,
-                     &report, err) != 0) {
+                     &consent, &report, err) != 0) {
         return -(int)err->code;
     }
     reply->document = report_to_json(&report);

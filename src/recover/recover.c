@@ -223,7 +223,14 @@ static int run_all(struct run *run, struct err *err)
         result = make_plan(run, err);
     }
     close_readers(run);
-    if (result == 0 && !run->request->dry_run && plan_has_work(&run->plan)) {
+    if (result < 0 || run->request->dry_run || !plan_has_work(&run->plan)) {
+        return result;
+    }
+    const struct recover_consent *consent = run->request->consent;
+    if (consent != NULL) {
+        result = consent->ask(consent->arg, &run->report, err);
+    }
+    if (result == 0) {
         result = activate_plan(run, err);
     }
     return result;

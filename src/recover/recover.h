@@ -19,6 +19,18 @@
 #include "search/index.h"
 #include "vault/vault.h"
 
+struct recover_report;
+
+/*
+ * Asked before anything is changed, with what would be done: a recovery may take memories away, or
+ * put a foreign or older content in the place of theirs. A negative return refuses, and is
+ * returned.
+ */
+struct recover_consent {
+    int (*ask)(void *arg, const struct recover_report *report, struct err *err);
+    void *arg;
+};
+
 struct recover_request {
     const char *project_id; /* NULL: all */
     struct uuid session_id; /* nil: all */
@@ -27,7 +39,8 @@ struct recover_request {
     int64_t at_us; /* the state at this moment, deletions and overwritings after it taken back;
                       TIME_NONE: the latest */
     bool dry_run;
-    const char *source; /* who asks */
+    const char *source;                    /* who asks */
+    const struct recover_consent *consent; /* NULL: nobody is asked */
 };
 
 /* Counts are of memories. */
@@ -38,14 +51,20 @@ struct recover_project {
     uint64_t fresh;
     uint64_t newer;
     uint64_t taken_back;
-    uint64_t skipped;   /* here already, the same or newer */
-    uint64_t conflicts; /* both changed: the winner is current, the loser is history */
+    uint64_t taken_away;  /* were alive here, and are not any more */
+    uint64_t overwritten; /* were alive here, and say what another installation or an earlier moment
+                             says; counted as newer or taken back as well */
+    uint64_t before;      /* memories alive here before; counted where the two above are not 0 */
+    uint64_t skipped;     /* here already, the same or newer */
+    uint64_t conflicts;   /* both changed: the winner is current, the loser is history */
 };
 
 struct recover_report {
     bool dry_run;
     struct uuid id; /* of this recovery, for undo; nil when nothing was to do */
     uint64_t recovered_count;
+    uint64_t taken_away_count;
+    uint64_t overwritten_count;
     uint64_t skipped_count;
     uint64_t conflict_count;
     uint64_t changes_imported;
@@ -85,10 +104,12 @@ int recover_run(const struct recover_context *context, const struct recover_requ
 
 /*
  * Take the last recovery that was not undone (or the given one) out of the current view.
- * ret->recovered_count is how many memories it had brought. ERR_NOT_FOUND when there is none.
+ * ret->recovered_count is how many memories it had brought; taken_away counts those that would be
+ * gone, or be what they were before. ERR_NOT_FOUND when there is none. consent as in a request.
  */
 int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source,
-                 struct recover_report *ret, struct err *err) MUST_CHECK;
+                 const struct recover_consent *consent, struct recover_report *ret, struct err *err)
+    MUST_CHECK;
 
 /*
  * Remove what a recovery that died left in home/staging; one that is alive keeps its things. Called

@@ -112,10 +112,11 @@ def test_a_moment_of_the_past(homes):
 def test_a_recovery_is_undone_and_done_again(home):
     fill(home, 15)
     wipe(home)
+    home.write_config(ALLOW_YES)
     own = home.json("remember", "mine")["id"]
     home.json("recover")
     assert len(home.export()) == 16
-    home.json("recover", "--undo")
+    home.json("recover", "--undo", "--yes")
     assert list(home.export()) == [own]
     assert home.json("recover")["recovered_count"] == 15
     assert len(home.export()) == 16
@@ -208,3 +209,35 @@ def test_the_demonstration_brings_everything_back(home, tmp_path):
     out = home.call("demo", str(notes)).out
     assert out.count("of 40 memories are exactly as they were") == 3 and out.count("hash: 40 of 40") == 3
     assert "ALERT" in out and "recover --dry-run" in out and "claude mcp add" in out
+
+
+def test_a_recovery_takes_little_away_without_a_person(homes):
+    a, b = homes("a"), homes("b", config="guard:\n  enabled: false\n")
+    ids = a.remember_many(f"a fact of a, number {i}" for i in range(20))
+    a.json("sync")
+    b.json("recover")
+    for id in ids[:8]:
+        b.call("forget", id)
+    for id in ids[8:12]:
+        b.call("remember", "poison", "--id", id)
+    b.json("remember", "from b")
+    b.json("sync")
+    before = contents(a.export())
+    plan = a.json("recover", "--dry-run")
+    assert (plan["recovered_count"], plan["taken_away_count"], plan["overwritten_count"]) == (5, 8, 4)
+    assert plan["projects"]["test"]["new"] == 1 and plan["projects"]["test"]["newer"] == 4
+    result = a.call("recover", "--project", "test", check=False)
+    assert result.status == 3 and "holdfast recover --project 'test'" in result.err, result.err
+    assert "take away 8 and overwrite 4" in result.err and "12 of 20" in result.err
+    for words in (["--confirm", "12"], ["--yes"]):
+        assert a.call("recover", *words, check=False).status == 3, "typed by no person"
+    assert contents(a.export()) == before
+    a.call("stop")
+    a.write_config(ALLOW_YES)
+    done = a.json("recover", "--yes")
+    assert (done["recovered_count"], done["taken_away_count"], done["overwritten_count"]) == (5, 8, 4)
+    assert len(a.export()) == 13
+    undo = a.call("recover", "--undo", check=False)
+    assert undo.status == 3 and "holdfast recover --undo" in undo.err, "it takes what is there now"
+    a.json("recover", "--undo", "--yes")
+    assert contents(a.export()) == before

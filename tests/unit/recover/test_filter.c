@@ -286,16 +286,16 @@ static void there_may_be_nothing_to_undo(void **state)
     struct err err = ERR_INIT;
     struct uuid unknown = id_of(77);
 
-    assert_refused(recover_undo(world->home.ledger, NULL, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, NULL, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
     put_and_wreck(world, 5);
     struct uuid id = expect_planned(world, all(), 5, 0, 0);
-    assert_refused(recover_undo(world->home.ledger, &unknown, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, &unknown, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
     undo(world, &id, 5);
-    assert_refused(recover_undo(world->home.ledger, &id, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, &id, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "undone already");
-    assert_refused(recover_undo(world->home.ledger, NULL, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, NULL, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
 }
 
