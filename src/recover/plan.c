@@ -1,5 +1,6 @@
 #include "recover/plan.h"
 
+#include "base/timestamp.h"
 #include "recover/history.h"
 #include "recover/spans.h"
 
@@ -126,11 +127,16 @@ static int within(struct comparing *comparing, const struct prospect *prospect, 
     const struct recover_request *request = comparing->plan->request;
     int64_t at_us = TIME_NONE;
 
-    *ret =
-        (request->project_id == NULL || strcmp(request->project_id, prospect->project_id) == 0) &&
-        (uuid_is_nil(&request->session_id) ||
-         uuid_eq(&request->session_id, &prospect->session_id)) &&
-        (uuid_is_nil(&request->memory_id) || uuid_eq(&request->memory_id, &prospect->id));
+    bool of_project =
+        request->project_id == NULL || strcmp(request->project_id, prospect->project_id) == 0;
+    bool of_session =
+        uuid_is_nil(&request->session_id) || uuid_eq(&request->session_id, &prospect->session_id);
+    bool of_memory =
+        uuid_is_nil(&request->memory_id) || uuid_eq(&request->memory_id, &prospect->id);
+    comparing->plan->found_project = comparing->plan->found_project || of_project;
+    comparing->plan->found_session = comparing->plan->found_session || of_session;
+    comparing->plan->found_memory = comparing->plan->found_memory || of_memory;
+    *ret = of_project && of_session && of_memory;
     if (!*ret || request->since_us == TIME_NONE) {
         return 0;
     }
@@ -472,6 +478,64 @@ int plan_count_harm(struct recover_report *report, struct reader *before, const 
     return result;
 }
 
+/* ---- is what the request names there at all? ---- */
+
+static int check_names(const struct plan *plan, struct err *err)
+{
+    const struct recover_request *request = plan->request;
+    const char *from = plan->report->from;
+    char id[UUID_TEXT_MAX];
+
+    if (request->project_id != NULL && !plan->found_project) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "there is no memory of a project \"%s\" in %s, nor here; check its name: "
+                       "holdfast recover --dry-run lists the projects",
+                       request->project_id, from);
+    }
+    if (!uuid_is_nil(&request->session_id) && !plan->found_session) {
+        uuid_format(&request->session_id, id);
+        return err_set(err, ERR_NOT_FOUND, "there is no memory of session %s in %s, nor here", id,
+                       from);
+    }
+    if (!uuid_is_nil(&request->memory_id) && !plan->found_memory) {
+        uuid_format(&request->memory_id, id);
+        return err_set(err, ERR_NOT_FOUND, "there is no memory %s in %s, nor here", id, from);
+    }
+    return 0;
+}
+
+/* The moment asked for must not be before everything. */
+static int check_moment(const struct plan *plan, struct reader *after, struct err *err)
+{
+    AUTO(free_ptr) struct head *heads = NULL;
+    int64_t first_us = INT64_MAX;
+    char asked[TIMESTAMP_TEXT_MAX];
+    char first[TIMESTAMP_TEXT_MAX];
+    size_t count = 0;
+
+    if (plan->request->at_us == TIME_NONE) {
+        return 0;
+    }
+    int result = read_heads(after, &heads, &count, err);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        int64_t at_us = INT64_MAX;
+        result = read_change(after, &heads[i].origin, 1, change_time, &at_us, err);
+        first_us = at_us < first_us ? at_us : first_us;
+    }
+    if (result < 0 || plan->request->at_us >= first_us) {
+        return result;
+    }
+    timestamp_format(plan->request->at_us, asked);
+    if (first_us == INT64_MAX) {
+        return err_set(err, ERR_NOT_FOUND, "there is no change at all in %s, nor here",
+                       plan->report->from);
+    }
+    timestamp_format(first_us, first);
+    return err_set(err, ERR_NOT_FOUND,
+                   "%s is before everything in %s and here: the first change is of %s", asked,
+                   plan->report->from, first);
+}
+
 int plan_make(struct plan *plan, struct reader *after, struct reader *before, struct err *err)
 {
     struct comparing comparing = {.plan = plan, .after = after, .before = before};
@@ -488,6 +552,12 @@ int plan_make(struct plan *plan, struct reader *after, struct reader *before, st
     }
     if (result == 0) {
         result = look_at_all(&comparing, err);
+    }
+    if (result == 0) {
+        result = check_names(plan, err);
+    }
+    if (result == 0) {
+        result = check_moment(plan, after, err);
     }
     if (result == 0 && !comparing.anew) {
         result = plan_count_harm(plan->report, before, &plan->gone, &plan->replaced, err);

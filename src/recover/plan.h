@@ -39,6 +39,9 @@ struct plan {
     struct take_back *back; /* heap */
     size_t back_count;
     size_t back_capacity;
+    bool found_project; /* some memory is of what the request names, whatever else it asks for */
+    bool found_session;
+    bool found_memory;
     struct recover_report *report;
     size_t last_project; /* of the report: the one counted last */
 };
@@ -49,7 +52,8 @@ void plan_done(struct plan *plan);
 bool plan_filtered(const struct recover_request *request);
 
 /* Fill in all but request, past, imported, touched and report, which are set; count into the
- * report. */
+ * report. ERR_NOT_FOUND: no memory is of the project, session or id that the request names, or its
+ * moment is before the first change. */
 int plan_make(struct plan *plan, struct reader *after, struct reader *before, struct err *err)
     MUST_CHECK;
 

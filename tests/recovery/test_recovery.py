@@ -1,8 +1,13 @@
 """What was wrecked comes back: everything, a project, a session, a memory, a moment; undoable, repeatable, never by halves."""
 
+import os
+import pty
+import select
+import subprocess
 import time
 
 import pytest
+from support.door import Door, Refused
 from support.home import contents, eventually, remove
 
 pytestmark = pytest.mark.threads
@@ -241,3 +246,48 @@ def test_a_recovery_takes_little_away_without_a_person(homes):
     assert undo.status == 3 and "holdfast recover --undo" in undo.err, "it takes what is there now"
     a.json("recover", "--undo", "--yes")
     assert contents(a.export()) == before
+
+
+def at_terminal(home, answer, *args):
+    """A person at a terminal answers the question of a command: its status, and what was shown."""
+    leader, follower = pty.openpty()
+    command = home.command(*args)
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work)
+    os.close(follower)
+    seen = b""
+    while b"> " not in seen and select.select([leader], [], [], 30)[0]:
+        seen += os.read(leader, 4096)
+    os.write(leader, answer.encode() + b"\n")
+    status = process.wait(30)
+    os.close(leader)
+    return status, seen.decode()
+
+
+def test_a_person_at_a_terminal_has_it_taken_away_and_no_other_door_does(home):
+    fill(home, 15)
+    wipe(home)
+    home.json("recover")
+    for body in ({}, {"yes": True}, {"confirm": "15"}):
+        with pytest.raises(Refused) as refused:
+            Door(home, agent="mcp:claude-code").one("POST", "/api/recovery/undo", body)
+        assert refused.value.body["error"] == "refused"
+    status, seen = at_terminal(home, "14", "recover", "--undo")
+    assert status == 3 and "take away 15" in seen and len(home.export()) == 15
+    status, seen = at_terminal(home, "15", "recover", "--undo")
+    assert status == 0 and home.export() == {}
+
+
+def test_what_is_not_there_is_said(home):
+    fill(home, 10)
+    wipe(home)
+    unknown = "01890000-0000-7000-8000-000000000001"
+    for words, said in (
+        (["--project", "tset"], 'project "tset"'),
+        (["--memory", unknown], unknown),
+        (["--session", unknown], unknown),
+        (["--at", "2001-01-01"], "the first change"),
+    ):
+        for more in ([], ["--dry-run"]):
+            result = home.call("recover", *words, *more, check=False)
+            assert result.status == 1 and said in result.err, (words, result.status, result.err)
+    assert home.json("recover")["recovered_count"] == 10

@@ -149,7 +149,17 @@ static void a_filter_that_nothing_passes_leaves_the_ledger_alone(void **state)
 
     put_and_wreck(world, 20);
     uint64_t changes = assert_verifies(&world->home);
-    (void)expect_planned(world, of_project("od"), 0, 0, 0);
+    struct recover_request request = of_project("od");
+    struct recover_report report;
+    struct err err = ERR_INIT;
+    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_NOT_FOUND, "\"od\"");
+    request = of_project("odd");
+    request.session_id = id_of(7);
+    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_NOT_FOUND, "session");
+    request = of_project("odd");
+    request.memory_id = id_of(2); /* it is of another project */
+    (void)expect_planned(world, request, 0, 0, 0);
+    assert_staging_empty(world);
     assert_int_equal(assert_verifies(&world->home), changes);
 }
 
