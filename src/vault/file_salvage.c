@@ -236,6 +236,10 @@ static int list_lates(struct salvage *salvage, struct err *err)
             rc = file_reader_skip(&reader, err);
         } else if (file_line_peek(line, &late.seq, &gap, &why) == 0 && !gap) {
             file_late_add(load->origin, &late);
+        } else {
+            (void)err_set(&why, ERR_CORRUPT, "it is no late change");
+            (void)file_reader_context(&reader, &why);
+            add_damage_take(salvage, 1, 0, xstrdup(why.message)); /* what it was stays a gap */
         }
     }
     file_late_sort(load->origin);

@@ -201,6 +201,32 @@ static void the_compressed_part_before_damage_comes_back(void **state)
     (void)assert_verifies(&world->home);
 }
 
+static void a_damaged_late_change_stays_a_gap(void **state)
+{
+    struct world *world = *state;
+    struct recover_request request = all();
+    AUTO(free_ptr)
+    char *spoil =
+        xprintf("for f in '%s'/origins/*/late.jsonl; do echo x >\"$f\"; done", world->vault_path);
+
+    put_many(world, 9);
+    put_text(world, (struct text){100, "odd", 5, "it came late"});
+    world->gaps[0] = seq_now(world);
+    uint64_t lost = world->gaps[0];
+    put_text(world, (struct text){101, "odd", 5, "behind it"});
+    sync_all(world);
+    world->gaps[0] = 0;
+    sync_all(world);
+    assert_int_equal(system(spoil), 0);
+    wreck(world);
+    AUTO(recover_report_done) struct recover_report report = recovered(world, &request);
+    assert_int_equal(report.recovered_count, 10);
+    assert_int_equal(report.damage_count, 1);
+    assert_non_null(strstr(report.damages[0].where, "late.jsonl: record 1"));
+    assert_int_equal(report.gaps.count, 1);
+    assert_int_equal(report.gaps.items[0].from, lost);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +236,7 @@ int main(void)
         WORLD_TEST(damage_of_the_last_changes_is_named),
         WORLD_TEST(a_ledger_that_lags_gets_the_rest),
         WORLD_TEST(a_lost_folder_is_never_a_success_in_silence),
+        WORLD_TEST(a_damaged_late_change_stays_a_gap),
         WORLD_TEST(the_compressed_part_before_damage_comes_back),
     };
 
