@@ -45,6 +45,13 @@ int call_tags(const struct op_call *call, const char *ret_tags[MEMORY_TAGS_MAX],
 /* "pending", "queued" or "synced" for a change of this installation just written; and "held". */
 const char *sync_status_of(struct engine *engine, uint64_t seq, bool held);
 
+/*
+ * Only a person decides: one who typed `expected` (what: its name) at a terminal, as the parameter
+ * confirm, or `yes` where the configuration allows it. ERR_REFUSED names the command for a person.
+ */
+int call_person(const struct op_call *call, const char *expected, const char *what,
+                const char *command, struct err *err) MUST_CHECK;
+
 /* Does any vault wait? Used by ack = vault: waits until one vault has (this origin's) seq. */
 int wait_for_vault(struct engine *engine, const struct uuid *origin, uint64_t seq, struct err *err)
     MUST_CHECK;

@@ -19,10 +19,8 @@ int op_alerts(const struct op_call *call, struct op_reply *reply, struct err *er
     return read_alerts(reader, !call_bool(call, "all"), add_alert, &reply->lines, err);
 }
 
-/* Only a person decides: one who typed the alert's id at a terminal, or --yes where the
- * configuration allows it. */
-static int check_person(const struct op_call *call, const char *id, const char *action,
-                        struct err *err)
+int call_person(const struct op_call *call, const char *expected, const char *what,
+                const char *command, struct err *err)
 {
     const char *confirm = call_text(call, "confirm");
 
@@ -33,18 +31,15 @@ static int check_person(const struct op_call *call, const char *id, const char *
         return err_set(err, ERR_REFUSED,
                        "--yes works only with guard.allow_yes: true in the configuration; without "
                        "it a person runs, at a terminal: "
-                       "holdfast resolve %s --%s",
-                       id, action);
+                       "%s",
+                       command);
     }
     if (!confirm || !call->caller->terminal) {
-        return err_set(
-            err, ERR_REFUSED,
-            "a person must decide this at a terminal; ask them to run: holdfast resolve %s --%s",
-            id, action);
-    }
-    if (strcmp(confirm, id) != 0) {
         return err_set(err, ERR_REFUSED,
-                       "what was typed is not the alert's id; nothing was changed");
+                       "a person must decide this at a terminal; ask them to run: %s", command);
+    }
+    if (strcmp(confirm, expected) != 0) {
+        return err_set(err, ERR_REFUSED, "what was typed is not %s; nothing was changed", what);
     }
     return 0;
 }
@@ -59,9 +54,10 @@ int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *e
     struct written written = {0};
 
     uuid_format(&id, text);
+    AUTO(free_ptr) char *command = xprintf("holdfast resolve %s --%s", text, action);
     /* Sealed first: what comes from now on is another burst, and all that this one holds is there
      * to be read. */
-    if (check_person(call, text, action, err) != 0 ||
+    if (call_person(call, text, "the alert's id", command, err) != 0 ||
         guard_seal(call->engine->guard, &id, err) != 0) {
         return -(int)err->code;
     }

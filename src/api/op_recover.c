@@ -17,6 +17,21 @@ static json_t *gaps_to_json(const struct ranges *gaps)
     return array;
 }
 
+static json_t *damages_to_json(const struct recover_report *report)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < report->damage_count; i++) {
+        const struct vault_damage *damage = &report->damages[i];
+        char origin[UUID_TEXT_MAX];
+        uuid_format(&damage->origin, origin);
+        json_array_append_new(array, json_pack("{s:s,s:I,s:I,s:s}", "origin", origin, "from",
+                                               (json_int_t)damage->from, "to",
+                                               (json_int_t)damage->to, "where", damage->where));
+    }
+    return array;
+}
+
 static json_t *report_to_json(const struct recover_report *report)
 {
     json_t *projects = json_object();
@@ -24,12 +39,13 @@ static json_t *report_to_json(const struct recover_report *report)
 
     for (size_t i = 0; i < report->project_count; i++) {
         const struct recover_project *p = &report->projects[i];
-        json_object_set_new(projects, p->project_id,
-                            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "recovered",
-                                      (json_int_t)p->recovered, "new", (json_int_t)p->fresh,
-                                      "newer", (json_int_t)p->newer, "taken_back",
-                                      (json_int_t)p->taken_back, "skipped", (json_int_t)p->skipped,
-                                      "conflicts", (json_int_t)p->conflicts));
+        json_object_set_new(
+            projects, p->project_id,
+            json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "taken_away", (json_int_t)p->taken_away,
+                      "overwritten", (json_int_t)p->overwritten, "recovered",
+                      (json_int_t)p->recovered, "new", (json_int_t)p->fresh, "newer",
+                      (json_int_t)p->newer, "taken_back", (json_int_t)p->taken_back, "skipped",
+                      (json_int_t)p->skipped, "conflicts", (json_int_t)p->conflicts));
     }
     uuid_format(&report->id, id);
     json_t *object = json_pack(
@@ -39,18 +55,111 @@ static json_t *report_to_json(const struct recover_report *report)
         "changes_imported", (json_int_t)report->changes_imported, "duration_ms",
         (json_int_t)(report->duration_us / 1000), "from", report->from ? report->from : "",
         "projects", projects);
+    json_object_set_new(object, "taken_away_count",
+                        json_integer((json_int_t)report->taken_away_count));
+    json_object_set_new(object, "overwritten_count",
+                        json_integer((json_int_t)report->overwritten_count));
     json_object_set_new(object, "id", uuid_is_nil(&report->id) ? json_null() : json_string(id));
     json_object_set_new(object, "gaps", gaps_to_json(&report->gaps));
+    json_object_set_new(object, "damage", damages_to_json(report));
     return object;
+}
+
+/* A word for a shell, whatever is in it: somebody else wrote it, and a person copies it. Heap. */
+static char *quoted(const char *text)
+{
+    size_t len = strlen(text);
+    char *word = xmalloc(4 * len + 3);
+    size_t at = 0;
+
+    word[at++] = '\'';
+    for (const char *c = text; *c; c++) {
+        const char *as = *c == '\'' ? "'\\''" : NULL;
+        size_t count = as ? 4 : 1;
+        memcpy(word + at, as ? as : c, count);
+        at += count;
+    }
+    word[at++] = '\'';
+    word[at] = 0;
+    return word;
+}
+
+/* The command that a person runs for this call; heap. */
+static char *command_of(const struct op_call *call)
+{
+    bool is_undo = strcmp(call->op->name, "recover_undo") == 0;
+    char *command = xstrdup(is_undo ? "holdfast recover --undo" : "holdfast recover");
+
+    for (const struct op_param *param = call->op->params; param->name; param++) {
+        const char *value = json_string_value(json_object_get(call->params, param->name));
+        if (!value || strcmp(param->name, "confirm") == 0) {
+            continue;
+        }
+        AUTO(free_ptr) char *word = quoted(value);
+        char *longer = param->option ? xprintf("%s %s %s", command, param->option, word)
+                                     : xprintf("%s --%s %s", command, param->name, word);
+        free(command);
+        command = longer;
+    }
+    return command;
+}
+
+/* More than the guard would let pass unseen? The largest such project; NULL: none. */
+static const struct recover_project *harmed_too_much(const struct engine *engine,
+                                                     const struct recover_report *report)
+{
+    const struct guard_options *rules = &engine->config.guard.rules;
+    const struct recover_project *worst = NULL;
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < report->project_count; i++) {
+        const struct recover_project *p = &report->projects[i];
+        uint64_t harmed = p->taken_away + p->overwritten;
+        if (harmed >= rules->share_min && (double)harmed > rules->share_max * (double)p->before &&
+            harmed > most) {
+            worst = p;
+            most = harmed;
+        }
+    }
+    return worst;
+}
+
+static int ask_person(void *arg, const struct recover_report *report, struct err *err)
+{
+    const struct op_call *call = arg;
+    const struct recover_project *worst = harmed_too_much(call->engine, report);
+
+    if (!worst) {
+        return 0;
+    }
+    AUTO(free_ptr) char *command = command_of(call);
+    AUTO(free_ptr)
+    char *count =
+        xprintf("%llu", (unsigned long long)(report->taken_away_count + report->overwritten_count));
+    AUTO(free_ptr) char *what = xprintf("%s, the number of memories", count);
+    if (call_person(call, count, what, command, err) == 0) {
+        return 0;
+    }
+    return err_context(
+        err,
+        "it would bring back %llu memories, take away %llu and overwrite %llu (%llu of %llu of "
+        "project %s), which is more than guard.share_max; nothing was changed",
+        (unsigned long long)report->recovered_count, (unsigned long long)report->taken_away_count,
+        (unsigned long long)report->overwritten_count,
+        (unsigned long long)(worst->taken_away + worst->overwritten),
+        (unsigned long long)worst->before, worst->project_id);
 }
 
 int op_recover(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
+    struct op_call asking = *call;
+    struct recover_consent consent = {ask_person, &asking};
     struct recover_request request = {.project_id = call_text(call, "project_id"),
                                       .session_id = call_uuid(call, "session_id"),
                                       .memory_id = call_uuid(call, "memory_id"),
                                       .dry_run = call_bool(call, "dry_run"),
-                                      .source = call->caller->source};
+                                      .source = call->caller->source,
+                                      .consent = &consent};
     struct recover_context context = {
         .ledger = call->engine->ledger, .index = call->engine->index, .cancel = call->shutdown};
     struct recover_report report;
@@ -86,11 +195,13 @@ int op_recover(const struct op_call *call, struct op_reply *reply, struct err *e
 int op_recover_undo(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct uuid id = call_uuid(call, "id");
+    struct op_call asking = *call;
+    struct recover_consent consent = {ask_person, &asking};
     struct recover_report report;
 
     if (engine_may_write(call->engine, err) != 0 ||
         recover_undo(call->engine->ledger, uuid_is_nil(&id) ? NULL : &id, call->caller->source,
-                     &report, err) != 0) {
+                     &consent, &report, err) != 0) {
         return -(int)err->code;
     }
     reply->document = report_to_json(&report);
@@ -112,26 +223,70 @@ static int count_change(void *arg, const struct change *change, struct err *err)
     return 0;
 }
 
+/* The replicator of a vault by its name or spec; NULL: it is none of the configured ones. */
+static struct replicator *replicator_of(struct engine *engine, const char *name)
+{
+    for (size_t i = 0; i < engine->replicator_count; i++) {
+        const struct config_vault *vault = &engine->config.vaults[i];
+        if (strcmp(vault->name, name) == 0 || strcmp(vault->spec, name) == 0) {
+            return engine->replicators[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Read all origins of a vault. What is damaged is told to its replicator, which puts the copy aside
+ * and fills it again; *ret_bad is what is wrong with the first, NULL when all is well.
+ */
+static int verify_origins(struct vault *vault, struct replicator *replicator,
+                          const struct deadline deadline, uint64_t *ret_changes, char **ret_bad,
+                          struct err *err)
+{
+    AUTO(free_ptr) struct vault_head *heads = NULL;
+    size_t count = 0;
+
+    int rc = vault->ops->head(vault, &heads, &count, deadline, err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct vault_filter filter = {.origin = heads[i].origin};
+        rc = vault->ops->scan(vault, &filter, count_change, ret_changes, deadline, err);
+        if (rc != -ERR_CORRUPT) {
+            continue;
+        }
+        if (replicator) {
+            replicator_suspect(replicator, &heads[i].origin, err->message);
+        }
+        if (!*ret_bad) {
+            *ret_bad = xstrdup(err->message);
+        }
+        rc = 0;
+    }
+    if (rc == -ERR_CORRUPT) {
+        *ret_bad = xstrdup(err->message); /* the vault as a whole: its replicator tells it, too */
+        rc = 0;
+    }
+    return rc;
+}
+
 static int verify_vault(const struct op_call *call, const char *name, struct op_reply *reply,
                         struct err *err)
 {
-    struct vault_filter all = {.after_seq = 0};
     AUTO(free_ptr) char *spec = NULL;
+    AUTO(free_ptr) char *bad = NULL;
     struct vault *vault = NULL;
     uint64_t changes = 0;
 
     if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }
-    int rc =
-        vault->ops->scan(vault, &all, count_change, &changes, deadline_in(VERIFY_DEADLINE_MS), err);
+    int rc = verify_origins(vault, replicator_of(call->engine, name),
+                            deadline_in(VERIFY_DEADLINE_MS), &changes, &bad, err);
     vault->ops->close(vault);
-    if (rc != 0 && err->code != ERR_CORRUPT) {
+    if (rc != 0) {
         return rc;
     }
     reply->document =
-        verified(rc == 0, changes,
-                 rc == 0 ? NULL : json_pack("{s:s,s:s}", "vault", name, "reason", err->message));
+        verified(!bad, changes, bad ? json_pack("{s:s,s:s}", "vault", name, "reason", bad) : NULL);
     return 0;
 }
 

@@ -167,8 +167,14 @@ int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv)
     struct printing printing = {cli, op, 0};
     struct err err = ERR_INIT;
 
-    if (params_from_args(op, argc, argv, params, &err) != 0 ||
-        cli_call(cli, op->name, params, -1, on_line, &printing, &document, &err) != 0) {
+    if (params_from_args(op, argc, argv, params, &err) != 0) {
+        return cli_fail(cli, &err);
+    }
+    int rc = cli_call(cli, op->name, params, -1, on_line, &printing, &document, &err);
+    if (rc == -(int)ERR_REFUSED && op_param(op, "confirm") && cli_ask_person(params, &err)) {
+        rc = cli_call(cli, op->name, params, -1, on_line, &printing, &document, &err);
+    }
+    if (rc != 0) {
         return cli_fail(cli, &err);
     }
     if (op->answer == OP_LINES) {

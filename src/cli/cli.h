@@ -60,6 +60,12 @@ int args_value(struct args *args, const char *option, char **value, struct err *
 void print_document(const struct op *op, const json_t *document);
 void print_line(const struct op *op, const json_t *line, uint64_t number);
 void print_end(const struct op *op, uint64_t lines);
+/*
+ * An operation was refused for want of a person: is one at the terminal, who types what it wants?
+ * Then params have it, and it may be called again.
+ */
+bool cli_ask_person(json_t *params, struct err *err);
+
 /* Text for a terminal: control characters (but newline and tab) are shown as \xNN, so that stored
  * text can't drive it. */
 void print_safe(FILE *out, const char *text);

@@ -1,4 +1,5 @@
-/* resolve and resume: what only a person may do, who shows it by typing at a terminal. */
+/* resolve, resume, a recovery that takes much away: what only a person may do, who shows it by
+ * typing at a terminal. */
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -12,6 +13,26 @@ static bool ask(const char *question, char *line, size_t size)
         return false;
     }
     line[strcspn(line, "\r\n")] = 0;
+    return true;
+}
+
+bool cli_ask_person(json_t *params, struct err *err)
+{
+    char typed[32] = "";
+
+    if (!isatty(STDIN_FILENO) || json_object_get(params, "confirm") ||
+        json_object_get(params, "yes")) {
+        return false;
+    }
+    print_safe(stderr, err->message);
+    if (!ask("\nTo do it all the same, type the number of memories that it takes away and "
+             "overwrites together > ",
+             typed, sizeof(typed)) ||
+        !typed[0]) {
+        return false;
+    }
+    json_object_set_new(params, "confirm", json_string(typed));
+    err->code = ERR_NONE;
     return true;
 }
 

@@ -227,19 +227,37 @@ static void print_recovery(const json_t *r)
                  json_is_true(json_object_get(r, "dry_run")) ? "Would recover" : "Recovered",
                  number_of(r, "recovered_count"), text_of(r, "from"), number_of(r, "duration_ms"),
                  number_of(r, "skipped_count"), number_of(r, "conflict_count"));
+    if (number_of(r, "taken_away_count") + number_of(r, "overwritten_count")) {
+        (void)printf("It %s %lld memories and %s %lld.\n",
+                     json_is_true(json_object_get(r, "dry_run")) ? "would take away" : "took away",
+                     number_of(r, "taken_away_count"),
+                     json_is_true(json_object_get(r, "dry_run")) ? "overwrite" : "overwrote",
+                     number_of(r, "overwritten_count"));
+    }
     json_object_foreach (json_object_get(r, "projects"), project, p) {
         (void)printf("  ");
         print_safe(stdout, project);
         (void)printf(
-            ": %lld (%lld new, %lld newer, %lld taken back), %lld skipped, %lld conflicts\n",
+            ": %lld (%lld new, %lld newer, %lld taken back), %lld skipped, %lld conflicts; "
+            "%lld taken away, %lld overwritten\n",
             number_of(p, "recovered"), number_of(p, "new"), number_of(p, "newer"),
-            number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"));
+            number_of(p, "taken_back"), number_of(p, "skipped"), number_of(p, "conflicts"),
+            number_of(p, "taken_away"), number_of(p, "overwritten"));
     }
     size_t i;
     json_t *gap;
+    json_array_foreach (json_object_get(r, "damage"), i, gap) {
+        (void)printf("  DAMAGED in the vault: ");
+        print_safe(stdout, text_of(gap, "where"));
+        if (number_of(gap, "to") >= number_of(gap, "from")) {
+            (void)printf(" (changes %lld to %lld of origin %s are lost there)",
+                         number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
+        }
+        (void)putchar('\n');
+    }
     json_array_foreach (json_object_get(r, "gaps"), i, gap) {
         (void)printf("  not in the vault: changes %lld to %lld of origin %s, which it never could "
-                     "take; everything else is here. They may be in another vault.\n",
+                     "take or has lost; everything else is here. They may be in another vault.\n",
                      number_of(gap, "from"), number_of(gap, "to"), text_of(gap, "origin"));
     }
     if (!json_is_true(json_object_get(r, "dry_run")) && number_of(r, "recovered_count")) {

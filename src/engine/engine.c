@@ -10,6 +10,7 @@
 
 #define FLAG_PAUSED "paused"
 #define FLAG_GUARD "guard.enabled"
+#define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
 
 /* ---- what other threads tell the engine ---- */
 
@@ -272,6 +273,76 @@ static int note_ledger_went_back(struct engine *engine, struct err *err)
     return rc;
 }
 
+/* What the vaults have acknowledged of ledgers that this home had, and that are not in this one. */
+struct vanished {
+    const struct head *heads;
+    size_t count;
+    uint64_t changes; /* of the largest */
+    char *vault;      /* heap; that has it */
+};
+
+static int look_for_vanished(void *arg, const struct sync_cursor *cursor, struct err *err)
+{
+    struct vanished *vanished = arg;
+
+    (void)err;
+    if (head_of(vanished->heads, vanished->count, &cursor->origin) == 0 &&
+        cursor->seq > vanished->changes) {
+        free(vanished->vault);
+        vanished->vault = xstrdup(cursor->vault);
+        vanished->changes = cursor->seq;
+    }
+    return 0;
+}
+
+/* Once for each ledger that was made anew. */
+static void tell_vanished(struct engine *engine, const struct vanished *vanished)
+{
+    struct uuid origin = ledger_origin(engine->ledger);
+    AUTO(free_ptr) char *told = NULL;
+    char text[UUID_TEXT_MAX];
+    struct err err = ERR_INIT;
+
+    uuid_format(&origin, text);
+    if (sync_flag_get(engine->log, FLAG_VANISHED, &told, &err) == 0 && strcmp(told, text) == 0) {
+        return;
+    }
+    AUTO(free_ptr)
+    char *what = xprintf("The ledger of this home is gone and a new one was made: vault %s has "
+                         "acknowledged %llu changes that are not here. Nothing is lost there; to "
+                         "bring it back: holdfast recover",
+                         vanished->vault, (unsigned long long)vanished->changes);
+    raise_alert(engine, "store_vanished", "ledger", what);
+    err.code = ERR_NONE;
+    if (sync_flag_set(engine->log, FLAG_VANISHED, text, &err) != 0) {
+        log_warn("flag.lost", "%s; the next start may repeat an alert", err.message);
+    }
+}
+
+/* The ledger was removed or emptied, by whom ever; sync.db, beside it, remembers that there was
+ * one. */
+static int note_store_vanished(struct engine *engine, struct err *err)
+{
+    AUTO(free_ptr) struct head *heads = NULL;
+    struct vanished vanished = {.changes = 0};
+    struct reader *reader = NULL;
+
+    int rc = read_begin(engine->ledger, &reader, err);
+    if (rc == 0) {
+        rc = read_heads(reader, &heads, &vanished.count, err);
+    }
+    read_end(reader);
+    vanished.heads = heads;
+    if (rc == 0) {
+        rc = sync_cursors(engine->log, look_for_vanished, &vanished, err);
+    }
+    if (rc == 0 && vanished.changes > 0) {
+        tell_vanished(engine, &vanished);
+    }
+    free(vanished.vault);
+    return rc;
+}
+
 static int open_ledger(struct engine *engine, const char *who, struct err *err)
 {
     struct ledger_options options = {
@@ -330,7 +401,7 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     if (open_ledger(engine, options->who ? options->who : "holdfast", err) != 0 ||
         recover_clean(engine->home, err) != 0 ||
         sync_log_open(engine->home, engine->env, &engine->log, err) != 0 ||
-        note_ledger_went_back(engine, err) != 0 ||
+        note_ledger_went_back(engine, err) != 0 || note_store_vanished(engine, err) != 0 ||
         index_start(engine->ledger, &engine->index, err) != 0 ||
         tracker_open(engine->ledger, engine->config.daemon.session_idle_ms, &engine->tracker,
                      err) != 0) {

@@ -4,6 +4,8 @@
     (30 * 1000) /* a vault that takes longer to say how far it goes can't be reached               \
                  */
 
+#define HASH_MS (10 * 60 * 1000) /* a damaged one is read through for it */
+
 void parts_done(struct parts *parts)
 {
     free(parts->heads);
@@ -57,7 +59,11 @@ static int is_same(struct finding *finding, const struct vault_head *head, uint6
         result = read_change(finding->reader, &head->origin, seq, take_hash, &ours, err);
     }
     if (result == 0 && seq != head->seq) {
-        result = vault->ops->hash_at(vault, &head->origin, seq, &theirs, deadline_in(HEAD_MS), err);
+        result = vault->ops->hash_at(vault, &head->origin, seq, &theirs, deadline_in(HASH_MS), err);
+        if (result == -ERR_NOT_FOUND && finding->parts->damage_count > 0) {
+            *ret = false; /* nobody knows: the last one that is known to be the same counts */
+            return 0;
+        }
         if (result < 0) {
             pipe_vault_error(err);
             result = -(int)err->code;
@@ -237,6 +243,16 @@ static int compare_head(struct finding *finding, const struct vault_head *head, 
 
 /* ---- all of it ---- */
 
+/* An origin that is listed without a change is damaged: what is wrong with it? */
+static int check_readable(struct vault *vault, const struct vault_head *head, struct err *err)
+{
+    struct sha256 ignored;
+
+    return head->seq > 0
+               ? 0
+               : vault->ops->hash_at(vault, &head->origin, 1, &ignored, deadline_in(HEAD_MS), err);
+}
+
 int parts_ask(const struct recover_context *context, struct parts *ret, struct err *err)
 {
     struct vault *vault = context->vault;
@@ -251,11 +267,34 @@ int parts_ask(const struct recover_context *context, struct parts *ret, struct e
                        context->vault_spec, vault->ops->kind);
     }
     int result = vault->ops->head(vault, &ret->heads, &ret->head_count, deadline_in(HEAD_MS), err);
+    for (size_t i = 0; i < ret->head_count && result == 0; i++) {
+        result = check_readable(vault, &ret->heads[i], err);
+    }
     if (result < 0) {
         pipe_vault_error(err);
         return err_context(err, "%s", context->vault_spec);
     }
     return 0;
+}
+
+/* What is lost at the end of a chain shows in no head. */
+static void add_lost_ends(struct finding *finding)
+{
+    struct parts *parts = finding->parts;
+
+    for (size_t i = 0; i < parts->damage_count; i++) {
+        const struct vault_damage *damage = &parts->damages[i];
+        uint64_t known = head_here(finding, &damage->origin)->seq;
+        bool behind = true;
+        for (size_t k = 0; k < parts->head_count; k++) {
+            behind = behind && !(uuid_eq(&parts->heads[k].origin, &damage->origin) &&
+                                 parts->heads[k].seq > damage->from);
+        }
+        if (behind) {
+            add_gap(parts, &damage->origin, damage->from > known ? damage->from : known + 1,
+                    damage->to);
+        }
+    }
 }
 
 int parts_find(const struct recover_context *context, struct reader *reader, struct parts *parts,
@@ -267,6 +306,7 @@ int parts_find(const struct recover_context *context, struct reader *reader, str
     for (size_t i = 0; i < parts->head_count && result == 0; i++) {
         result = compare_head(&finding, &parts->heads[i], err);
     }
+    add_lost_ends(&finding);
     free(finding.heads);
     return result < 0 ? err_context(err, "%s", context->vault_spec) : 0;
 }

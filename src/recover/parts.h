@@ -27,8 +27,10 @@ struct parts {
     size_t count;
     struct store_move *moves; /* heap; also of what is here already */
     size_t move_count;
-    struct ranges gaps; /* what the vault never took, and the ledger has not */
-    uint64_t total;     /* changes */
+    struct ranges gaps;                 /* what the vault never took, and the ledger has not */
+    uint64_t total;                     /* changes */
+    const struct vault_damage *damages; /* borrowed: what of the vault is passed over */
+    size_t damage_count;
 };
 void parts_done(struct parts *parts);
 

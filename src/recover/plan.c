@@ -1,5 +1,6 @@
 #include "recover/plan.h"
 
+#include "base/timestamp.h"
 #include "recover/history.h"
 #include "recover/spans.h"
 
@@ -15,6 +16,8 @@ void plan_done(struct plan *plan)
     idset_done(&plan->veiled);
     idset_done(&plan->wanted);
     idset_done(&plan->sessions);
+    idset_done(&plan->gone);
+    idset_done(&plan->replaced);
     free(plan->back);
     *plan = (struct plan){.request = NULL};
 }
@@ -27,7 +30,8 @@ bool plan_filtered(const struct recover_request *request)
 
 bool plan_has_work(const struct plan *plan)
 {
-    if (plan_filtered(plan->request) && plan->report->recovered_count == 0) {
+    if (plan_filtered(plan->request) && plan->report->recovered_count == 0 &&
+        plan->report->taken_away_count == 0) {
         return false; /* nothing within the filter comes: its history may stay where it is */
     }
     return plan->imported.count > 0 || plan->released.count > 0 || plan->back_count > 0;
@@ -35,12 +39,11 @@ bool plan_has_work(const struct plan *plan)
 
 /* ---- counting ---- */
 
-enum outcome { SKIPPED, FRESH, NEWER, TAKEN_BACK };
+enum outcome { SKIPPED, FRESH, NEWER, TAKEN_BACK, TAKEN_AWAY };
 
-static struct recover_project *project_of(struct plan *plan, const char *id)
+struct recover_project *plan_project(struct recover_report *report, size_t *last, const char *id)
 {
-    struct recover_report *report = plan->report;
-    size_t i = plan->last_project;
+    size_t i = *last;
 
     if (i < report->project_count && strcmp(report->projects[i].project_id, id) == 0) {
         return &report->projects[i];
@@ -55,7 +58,7 @@ static struct recover_project *project_of(struct plan *plan, const char *id)
         report->projects[i] = (struct recover_project){.project_id = xstrdup(id)};
         report->project_count++;
     }
-    plan->last_project = i;
+    *last = i;
     return &report->projects[i];
 }
 
@@ -71,8 +74,8 @@ static bool reported(const struct plan *plan, const char *project_id)
 
 static void count(struct plan *plan, const char *project_id, enum outcome outcome, bool conflict)
 {
-    struct recover_project *project = project_of(plan, project_id);
     struct recover_report *report = plan->report;
+    struct recover_project *project = plan_project(report, &plan->last_project, project_id);
 
     project->conflicts += conflict ? 1 : 0;
     report->conflict_count += conflict ? 1 : 0;
@@ -80,6 +83,9 @@ static void count(struct plan *plan, const char *project_id, enum outcome outcom
         project->skipped++;
         report->skipped_count++;
         return;
+    }
+    if (outcome == TAKEN_AWAY) {
+        return; /* plan_count_harm counts it where it was */
     }
     project->recovered++;
     report->recovered_count++;
@@ -121,11 +127,16 @@ static int within(struct comparing *comparing, const struct prospect *prospect, 
     const struct recover_request *request = comparing->plan->request;
     int64_t at_us = TIME_NONE;
 
-    *ret =
-        (request->project_id == NULL || strcmp(request->project_id, prospect->project_id) == 0) &&
-        (uuid_is_nil(&request->session_id) ||
-         uuid_eq(&request->session_id, &prospect->session_id)) &&
-        (uuid_is_nil(&request->memory_id) || uuid_eq(&request->memory_id, &prospect->id));
+    bool of_project =
+        request->project_id == NULL || strcmp(request->project_id, prospect->project_id) == 0;
+    bool of_session =
+        uuid_is_nil(&request->session_id) || uuid_eq(&request->session_id, &prospect->session_id);
+    bool of_memory =
+        uuid_is_nil(&request->memory_id) || uuid_eq(&request->memory_id, &prospect->id);
+    comparing->plan->found_project = comparing->plan->found_project || of_project;
+    comparing->plan->found_session = comparing->plan->found_session || of_session;
+    comparing->plan->found_memory = comparing->plan->found_memory || of_memory;
+    *ret = of_project && of_session && of_memory;
     if (!*ret || request->since_us == TIME_NONE) {
         return 0;
     }
@@ -135,9 +146,9 @@ static int within(struct comparing *comparing, const struct prospect *prospect, 
     return result;
 }
 
-/* Before and after, without what is taken back. */
+/* Before and after, without what is taken back. ret_was has seq 0 when it was not here. */
 static int compare(struct comparing *comparing, const struct prospect *prospect, enum outcome *ret,
-                   bool *ret_was_here, struct err *err)
+                   struct memory_brief *ret_was, struct err *err)
 {
     struct plan *plan = comparing->plan;
     struct memory_brief was = {.seq = 0};
@@ -146,7 +157,7 @@ static int compare(struct comparing *comparing, const struct prospect *prospect,
                    ranges_contain(&plan->hidden, &prospect->origin, prospect->seq);
     /* What was deleted is not brought back; what is not brought was made here meanwhile. */
     *ret = brought && !prospect->deleted ? FRESH : SKIPPED;
-    *ret_was_here = false;
+    *ret_was = was;
     if (comparing->anew) {
         return 0;
     }
@@ -154,9 +165,12 @@ static int compare(struct comparing *comparing, const struct prospect *prospect,
     if (result < 0) {
         return err->code == ERR_NOT_FOUND ? 0 : result;
     }
-    *ret_was_here = true;
+    *ret_was = was;
     bool same = was.seq == prospect->seq && uuid_eq(&was.origin, &prospect->origin);
-    *ret = brought && !same ? NEWER : SKIPPED;
+    *ret = !brought || same ? SKIPPED : NEWER;
+    if (*ret == NEWER && prospect->deleted) {
+        *ret = was.deleted ? SKIPPED : TAKEN_AWAY;
+    }
     return 0;
 }
 
@@ -183,18 +197,33 @@ static bool takes_back(struct plan *plan, const struct uuid *id, const struct hi
     return true;
 }
 
+/* It is alive: does it go, or get another's content, or an earlier one? The same chain going on is
+ * neither: that is how an older copy catches up. */
+static void note_harm(struct plan *plan, const struct prospect *prospect,
+                      const struct memory_brief *was, enum outcome outcome)
+{
+    const struct take_back *back = outcome == TAKEN_BACK ? &plan->back[plan->back_count - 1] : NULL;
+
+    if (outcome == TAKEN_AWAY) {
+        idset_add(&plan->gone, &prospect->id);
+    } else if ((outcome == NEWER && !uuid_eq(&was->origin, &prospect->origin)) ||
+               (back != NULL && !(back->seq == was->seq && uuid_eq(&back->origin, &was->origin)))) {
+        idset_add(&plan->replaced, &prospect->id);
+    }
+}
+
 static int judge(struct comparing *comparing, const struct prospect *prospect, struct err *err)
 {
     struct plan *plan = comparing->plan;
     enum outcome outcome = SKIPPED;
-    bool was_here;
+    struct memory_brief was;
 
-    int result = compare(comparing, prospect, &outcome, &was_here, err);
+    int result = compare(comparing, prospect, &outcome, &was, err);
     if (result < 0) {
         return result;
     }
     bool at = plan->request->at_us != TIME_NONE;
-    bool contested = was_here && idset_has(&plan->touched, &prospect->id);
+    bool contested = was.seq > 0 && idset_has(&plan->touched, &prospect->id);
     bool conflict = false;
     if (at || contested) {
         struct history own = {.items = NULL};
@@ -217,6 +246,9 @@ static int judge(struct comparing *comparing, const struct prospect *prospect, s
     }
     if (result == 0 && outcome == TAKEN_BACK) {
         plan->back[plan->back_count - 1].project = plan->last_project;
+    }
+    if (result == 0 && was.seq > 0 && !was.deleted) {
+        note_harm(plan, prospect, &was, outcome);
     }
     return result;
 }
@@ -391,6 +423,119 @@ static int sort_changes(struct plan *plan, struct reader *after, struct err *err
     return result < 0 ? result : read_spans(after, &plan->hidden, sort_change, &hidden, err);
 }
 
+/* ---- harm ---- */
+
+struct harming {
+    struct recover_report *report;
+    const struct idset *gone;
+    const struct idset *replaced;
+    size_t last;
+};
+
+static int count_harmed(void *arg, const struct memory_brief *brief, struct err *err)
+{
+    struct harming *harming = arg;
+    bool gone = harming->gone != NULL && idset_has(harming->gone, &brief->id);
+    bool replaced = harming->replaced != NULL && idset_has(harming->replaced, &brief->id);
+
+    (void)err;
+    if (!brief->deleted && (gone || replaced)) {
+        struct recover_project *project =
+            plan_project(harming->report, &harming->last, brief->project_id);
+        project->taken_away += gone ? 1 : 0;
+        project->overwritten += replaced ? 1 : 0;
+        harming->report->taken_away_count += gone ? 1 : 0;
+        harming->report->overwritten_count += replaced ? 1 : 0;
+    }
+    return 0;
+}
+
+static int count_before(void *arg, const struct memory_brief *brief, struct err *err)
+{
+    struct harming *harming = arg;
+    struct recover_report *report = harming->report;
+
+    (void)err;
+    for (size_t i = 0; i < report->project_count && !brief->deleted; i++) {
+        struct recover_project *project = &report->projects[i];
+        if (project->taken_away + project->overwritten > 0 &&
+            strcmp(project->project_id, brief->project_id) == 0) {
+            project->before++;
+        }
+    }
+    return 0;
+}
+
+int plan_count_harm(struct recover_report *report, struct reader *before, const struct idset *gone,
+                    const struct idset *replaced, struct err *err)
+{
+    struct harming harming = {.report = report, .gone = gone, .replaced = replaced};
+
+    int result = read_briefs(before, count_harmed, &harming, err);
+    if (result == 0 && report->taken_away_count + report->overwritten_count > 0) {
+        result = read_briefs(before, count_before, &harming, err);
+    }
+    return result;
+}
+
+/* ---- is what the request names there at all? ---- */
+
+static int check_names(const struct plan *plan, struct err *err)
+{
+    const struct recover_request *request = plan->request;
+    const char *from = plan->report->from;
+    char id[UUID_TEXT_MAX];
+
+    if (request->project_id != NULL && !plan->found_project) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "there is no memory of a project \"%s\" in %s, nor here; check its name: "
+                       "holdfast recover --dry-run lists the projects",
+                       request->project_id, from);
+    }
+    if (!uuid_is_nil(&request->session_id) && !plan->found_session) {
+        uuid_format(&request->session_id, id);
+        return err_set(err, ERR_NOT_FOUND, "there is no memory of session %s in %s, nor here", id,
+                       from);
+    }
+    if (!uuid_is_nil(&request->memory_id) && !plan->found_memory) {
+        uuid_format(&request->memory_id, id);
+        return err_set(err, ERR_NOT_FOUND, "there is no memory %s in %s, nor here", id, from);
+    }
+    return 0;
+}
+
+/* The moment asked for must not be before everything. */
+static int check_moment(const struct plan *plan, struct reader *after, struct err *err)
+{
+    AUTO(free_ptr) struct head *heads = NULL;
+    int64_t first_us = INT64_MAX;
+    char asked[TIMESTAMP_TEXT_MAX];
+    char first[TIMESTAMP_TEXT_MAX];
+    size_t count = 0;
+
+    if (plan->request->at_us == TIME_NONE) {
+        return 0;
+    }
+    int result = read_heads(after, &heads, &count, err);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        int64_t at_us = INT64_MAX;
+        result = read_change(after, &heads[i].origin, 1, change_time, &at_us, err);
+        first_us = at_us < first_us ? at_us : first_us;
+    }
+    if (result < 0 || plan->request->at_us >= first_us) {
+        return result;
+    }
+    timestamp_format(plan->request->at_us, asked);
+    if (first_us == INT64_MAX) {
+        return err_set(err, ERR_NOT_FOUND, "there is no change at all in %s, nor here",
+                       plan->report->from);
+    }
+    timestamp_format(first_us, first);
+    return err_set(err, ERR_NOT_FOUND,
+                   "%s is before everything in %s and here: the first change is of %s", asked,
+                   plan->report->from, first);
+}
+
 int plan_make(struct plan *plan, struct reader *after, struct reader *before, struct err *err)
 {
     struct comparing comparing = {.plan = plan, .after = after, .before = before};
@@ -407,6 +552,15 @@ int plan_make(struct plan *plan, struct reader *after, struct reader *before, st
     }
     if (result == 0) {
         result = look_at_all(&comparing, err);
+    }
+    if (result == 0) {
+        result = check_names(plan, err);
+    }
+    if (result == 0) {
+        result = check_moment(plan, after, err);
+    }
+    if (result == 0 && !comparing.anew) {
+        result = plan_count_harm(plan->report, before, &plan->gone, &plan->replaced, err);
     }
     return result < 0 ? result : sort_changes(plan, after, err);
 }

@@ -34,9 +34,14 @@ struct plan {
     struct idset veiled;    /* memories with hidden changes */
     struct idset wanted;    /* memories within the filter, when there is one */
     struct idset sessions;  /* theirs */
+    struct idset gone;      /* memories that are alive here, and will not be */
+    struct idset replaced;  /* memories that are alive here, and will be overwritten */
     struct take_back *back; /* heap */
     size_t back_count;
     size_t back_capacity;
+    bool found_project; /* some memory is of what the request names, whatever else it asks for */
+    bool found_session;
+    bool found_memory;
     struct recover_report *report;
     size_t last_project; /* of the report: the one counted last */
 };
@@ -47,9 +52,21 @@ void plan_done(struct plan *plan);
 bool plan_filtered(const struct recover_request *request);
 
 /* Fill in all but request, past, imported, touched and report, which are set; count into the
- * report. */
+ * report. ERR_NOT_FOUND: no memory is of the project, session or id that the request names, or its
+ * moment is before the first change. */
 int plan_make(struct plan *plan, struct reader *after, struct reader *before, struct err *err)
     MUST_CHECK;
+
+/* The project of a report, added when it is not there yet; *last is where the last one was found.
+ */
+struct recover_project *plan_project(struct recover_report *report, size_t *last, const char *id);
+
+/*
+ * Count into the report's projects what happens to memories that are alive in `before`: gone, and
+ * replaced (either may be NULL) name them.
+ */
+int plan_count_harm(struct recover_report *report, struct reader *before, const struct idset *gone,
+                    const struct idset *replaced, struct err *err) MUST_CHECK;
 
 /* Is there anything to activate? */
 bool plan_has_work(const struct plan *plan);

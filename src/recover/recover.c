@@ -17,6 +17,7 @@ void recover_report_done(struct recover_report *report)
     }
     free(report->projects);
     ranges_done(&report->gaps);
+    vault_damages_free(report->damages, report->damage_count);
     free(report->from);
     *report = (struct recover_report){.from = NULL};
 }
@@ -57,6 +58,8 @@ struct run {
     struct reader *after;  /* the staged one, or the live one too */
     struct head *heads;    /* of before */
     size_t head_count;
+    struct vault_damage *damages; /* of the vault, when it is read as a damaged one */
+    size_t damage_count;
     struct recover_report report;
 };
 
@@ -76,6 +79,8 @@ static void run_done(struct run *run)
     parts_done(&run->parts);
     plan_done(&run->plan);
     free(run->heads);
+    run->heads = NULL;
+    run->head_count = 0;
     recover_report_done(&run->report);
 }
 
@@ -153,6 +158,8 @@ static int make_plan(struct run *run, struct err *err)
 {
     int result = parts_ask(run->context, &run->parts, err);
 
+    run->parts.damages = run->damages;
+    run->parts.damage_count = run->damage_count;
     if (result == 0) {
         result = read_begin(run->context->ledger, &run->before, err);
     }
@@ -216,7 +223,14 @@ static int run_all(struct run *run, struct err *err)
         result = make_plan(run, err);
     }
     close_readers(run);
-    if (result == 0 && !run->request->dry_run && plan_has_work(&run->plan)) {
+    if (result < 0 || run->request->dry_run || !plan_has_work(&run->plan)) {
+        return result;
+    }
+    const struct recover_consent *consent = run->request->consent;
+    if (consent != NULL) {
+        result = consent->ask(consent->arg, &run->report, err);
+    }
+    if (result == 0) {
         result = activate_plan(run, err);
     }
     return result;
@@ -236,6 +250,37 @@ static int check_request(const struct recover_context *context,
     return 0;
 }
 
+static int run_once(struct run *run, struct err *err)
+{
+    const struct recover_context *context = run->context;
+
+    run->plan.request = run->request;
+    run->plan.report = &run->report;
+    run->report.dry_run = run->request->dry_run;
+    run->report.from = xstrdup(context->vault == NULL ? "journal" : context->vault_spec);
+    return run_all(run, err);
+}
+
+/*
+ * It failed because something is damaged: is it the vault? Then it is read again, as what is intact
+ * of it. err stays what it is when not.
+ */
+static bool can_salvage(struct run *run, struct err *err)
+{
+    struct vault *vault = run->context->vault;
+    struct err ignored = ERR_INIT;
+
+    if (vault == NULL || vault->ops->salvage == NULL ||
+        vault->ops->salvage(vault, &run->damages, &run->damage_count, deadline_in(PIPE_SCAN_MS),
+                            &ignored) < 0 ||
+        run->damage_count == 0) {
+        return false;
+    }
+    run_done(run);
+    err->code = ERR_NONE;
+    return true;
+}
+
 int recover_run(const struct recover_context *context, const struct recover_request *request,
                 struct recover_report *ret, struct err *err)
 {
@@ -246,16 +291,20 @@ int recover_run(const struct recover_context *context, const struct recover_requ
     if (result < 0) {
         return result;
     }
-    run.plan.request = request;
-    run.plan.report = &run.report;
-    run.report.dry_run = request->dry_run;
-    run.report.from = xstrdup(context->vault == NULL ? "journal" : context->vault_spec);
-    result = run_all(&run, err);
+    result = run_once(&run, err);
+    if (result == -ERR_CORRUPT && can_salvage(&run, err)) {
+        result = run_once(&run, err);
+    }
     if (result == 0) {
         *ret = run.report;
-        run.report = (struct recover_report){.from = NULL};
+        ret->damages = run.damages;
+        ret->damage_count = run.damage_count;
         ret->duration_us = monotonic_us() - started_us;
+        run.report = (struct recover_report){.from = NULL};
+        run.damages = NULL;
+        run.damage_count = 0;
     }
+    vault_damages_free(run.damages, run.damage_count);
     run_done(&run);
     return result;
 }

@@ -19,6 +19,18 @@
 #include "search/index.h"
 #include "vault/vault.h"
 
+struct recover_report;
+
+/*
+ * Asked before anything is changed, with what would be done: a recovery may take memories away, or
+ * put a foreign or older content in the place of theirs. A negative return refuses, and is
+ * returned.
+ */
+struct recover_consent {
+    int (*ask)(void *arg, const struct recover_report *report, struct err *err);
+    void *arg;
+};
+
 struct recover_request {
     const char *project_id; /* NULL: all */
     struct uuid session_id; /* nil: all */
@@ -27,7 +39,8 @@ struct recover_request {
     int64_t at_us; /* the state at this moment, deletions and overwritings after it taken back;
                       TIME_NONE: the latest */
     bool dry_run;
-    const char *source; /* who asks */
+    const char *source;                    /* who asks */
+    const struct recover_consent *consent; /* NULL: nobody is asked */
 };
 
 /* Counts are of memories. */
@@ -38,14 +51,20 @@ struct recover_project {
     uint64_t fresh;
     uint64_t newer;
     uint64_t taken_back;
-    uint64_t skipped;   /* here already, the same or newer */
-    uint64_t conflicts; /* both changed: the winner is current, the loser is history */
+    uint64_t taken_away;  /* were alive here, and are not any more */
+    uint64_t overwritten; /* were alive here, and say what another installation or an earlier moment
+                             says; counted as newer or taken back as well */
+    uint64_t before;      /* memories alive here before; counted where the two above are not 0 */
+    uint64_t skipped;     /* here already, the same or newer */
+    uint64_t conflicts;   /* both changed: the winner is current, the loser is history */
 };
 
 struct recover_report {
     bool dry_run;
     struct uuid id; /* of this recovery, for undo; nil when nothing was to do */
     uint64_t recovered_count;
+    uint64_t taken_away_count;
+    uint64_t overwritten_count;
     uint64_t skipped_count;
     uint64_t conflict_count;
     uint64_t changes_imported;
@@ -55,6 +74,8 @@ struct recover_report {
     size_t project_count;
     struct ranges gaps; /* changes that the vault never could take and the ledger has not: not here
                            after the recovery, either */
+    struct vault_damage *damages; /* heap: what of the vault is damaged; the rest was taken */
+    size_t damage_count;
 };
 void recover_report_done(struct recover_report *report);
 
@@ -74,18 +95,21 @@ struct recover_context {
 
 /*
  * Stage, validate, plan, and unless dry_run activate. A vault that can't be read is
- * ERR_UNAVAILABLE, damage is ERR_CORRUPT: both leave the live ledger as it was. Running it twice
- * recovers 0 the second time.
+ * ERR_UNAVAILABLE; damage of which nothing can be salvaged is ERR_CORRUPT: both leave the live
+ * ledger as it was. From a damaged vault comes all that is intact, and the report names the damage
+ * and the gaps that it leaves. Running it twice recovers 0 the second time.
  */
 int recover_run(const struct recover_context *context, const struct recover_request *request,
                 struct recover_report *ret, struct err *err) MUST_CHECK;
 
 /*
  * Take the last recovery that was not undone (or the given one) out of the current view.
- * ret->recovered_count is how many memories it had brought. ERR_NOT_FOUND when there is none.
+ * ret->recovered_count is how many memories it had brought; taken_away counts those that would be
+ * gone, or be what they were before. ERR_NOT_FOUND when there is none. consent as in a request.
  */
 int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source,
-                 struct recover_report *ret, struct err *err) MUST_CHECK;
+                 const struct recover_consent *consent, struct recover_report *ret, struct err *err)
+    MUST_CHECK;
 
 /*
  * Remove what a recovery that died left in home/staging; one that is alive keeps its things. Called

@@ -1,6 +1,7 @@
 #include "base/fault.h"
 #include "recover/decide.h"
 #include "recover/past.h"
+#include "recover/plan.h"
 #include "recover/recover.h"
 #include "recover/stage.h"
 
@@ -69,8 +70,47 @@ static int undo(struct ledger *ledger, const struct past_recovery *item, const c
     return result;
 }
 
+/* ---- what goes with it ---- */
+
+struct losing {
+    const struct ranges *named;
+    struct idset ids;
+};
+
+static int note_lost(void *arg, const struct memory_brief *brief, struct err *err)
+{
+    struct losing *losing = arg;
+
+    (void)err;
+    if (!brief->deleted && ranges_contain(losing->named, &brief->origin, brief->seq)) {
+        idset_add(&losing->ids, &brief->id);
+    }
+    return 0;
+}
+
+/* Memories that are what they are by what this recovery brought: they go, or are what they were
+ * before. */
+static int count_lost(struct ledger *ledger, const struct past_recovery *item,
+                      struct recover_report *report, struct err *err)
+{
+    struct losing losing = {.named = &item->named};
+    struct reader *reader = NULL;
+
+    int result = read_begin(ledger, &reader, err);
+    if (result == 0) {
+        result = read_briefs(reader, note_lost, &losing, err);
+    }
+    if (result == 0) {
+        result = plan_count_harm(report, reader, &losing.ids, NULL, err);
+    }
+    read_end(reader);
+    idset_done(&losing.ids);
+    return result;
+}
+
 static int undo_locked(struct ledger *ledger, const struct uuid *id, const char *source,
-                       struct recover_report *report, struct err *err)
+                       const struct recover_consent *consent, struct recover_report *report,
+                       struct err *err)
 {
     struct reader *reader = NULL;
     struct past past = {.items = NULL};
@@ -87,7 +127,13 @@ static int undo_locked(struct ledger *ledger, const struct uuid *id, const char 
     if (item == NULL) {
         result = not_found(id, err);
     } else {
-        result = undo(ledger, item, source, err);
+        result = count_lost(ledger, item, report, err);
+        if (result == 0 && consent != NULL) {
+            result = consent->ask(consent->arg, report, err);
+        }
+        if (result == 0) {
+            result = undo(ledger, item, source, err);
+        }
         report->id = item->id;
         report->recovered_count = item->memories;
     }
@@ -96,7 +142,7 @@ static int undo_locked(struct ledger *ledger, const struct uuid *id, const char 
 }
 
 int recover_undo(struct ledger *ledger, const struct uuid *id, const char *source,
-                 struct recover_report *ret, struct err *err)
+                 const struct recover_consent *consent, struct recover_report *ret, struct err *err)
 {
     struct stage stage = STAGE_INIT;
     struct recover_report report = {.from = NULL};
@@ -105,10 +151,11 @@ int recover_undo(struct ledger *ledger, const struct uuid *id, const char *sourc
 
     int result = stage_open(ledger_home(ledger), &stage, err);
     if (result == 0) {
-        result = undo_locked(ledger, id, source, &report, err);
+        result = undo_locked(ledger, id, source, consent, &report, err);
     }
     stage_close(&stage);
     if (result < 0) {
+        recover_report_done(&report);
         return result;
     }
     report.from = xstrdup("journal");

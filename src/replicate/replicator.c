@@ -347,6 +347,10 @@ static void replicator_free(struct replicator *r)
     wake_done(&r->wake);
     (void)pthread_cond_destroy(&r->changed);
     (void)pthread_mutex_destroy(&r->mutex);
+    for (size_t i = 0; i < r->suspect_count; i++) {
+        free(r->suspects[i].what);
+    }
+    free(r->suspects);
     free(r->cursors);
     free(r->name);
     free(r->target);

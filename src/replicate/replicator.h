@@ -64,6 +64,13 @@ void replicator_stop(struct replicator *replicator); /* cancels what runs, joins
 void replicator_pause(struct replicator *replicator, bool paused);
 void replicator_poke(struct replicator *replicator); /* try now, whatever the backoff says */
 
+/*
+ * Somebody read the vault's copy of this origin through and found it damaged (what: one sentence):
+ * it is treated as the replicator's own find, at once. A copy that goes on behind the ledger's is
+ * told, and left where it is: here it can't be filled again.
+ */
+void replicator_suspect(struct replicator *replicator, const struct uuid *origin, const char *what);
+
 struct replicator_status {
     char name[64];
     char kind[16];

@@ -23,6 +23,15 @@ void replicator_poke(struct replicator *r)
     wake_signal(&r->wake);
 }
 
+void replicator_suspect(struct replicator *r, const struct uuid *origin, const char *what)
+{
+    (void)pthread_mutex_lock(&r->mutex);
+    r->suspects = xrealloc(r->suspects, (r->suspect_count + 1) * sizeof(*r->suspects));
+    r->suspects[r->suspect_count++] = (struct suspect){*origin, xstrdup(what)};
+    (void)pthread_mutex_unlock(&r->mutex);
+    replicator_poke(r);
+}
+
 /* ---- how it stands ---- */
 
 /* The mutex is held. */

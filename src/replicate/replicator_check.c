@@ -487,6 +487,43 @@ static const struct vault_head *head_of(const struct vault_head *heads, size_t c
     return NULL;
 }
 
+/* The vault goes on behind what the ledger has of this origin: to put it aside would take what only
+ * the vault has out of reach. */
+static void tell_suspect(struct replicator *r, const struct uuid *origin, const char *reason)
+{
+    AUTO(free_ptr)
+    char *what = xprintf("the copy in vault %s is damaged: %s; it is left as it is, because the "
+                         "ledger can't fill it again: holdfast recover brings back what is intact",
+                         r->name, reason);
+    struct cursor cursor = {.origin = *origin};
+
+    replicator_note(r, "damaged", &cursor, 0, 0, r->env->now_us(r->env), what);
+    r->on_damage(r->arg, r->name, what);
+}
+
+/* What others found damaged becomes a suspicion, which the comparison of the heads settles. */
+static void take_suspects(struct replicator *r, const struct vault_head *heads, size_t count)
+{
+    (void)pthread_mutex_lock(&r->mutex);
+    struct suspect *suspects = r->suspects;
+    size_t suspect_count = r->suspect_count;
+    r->suspects = NULL;
+    r->suspect_count = 0;
+    (void)pthread_mutex_unlock(&r->mutex);
+    for (size_t i = 0; i < suspect_count; i++) {
+        const struct uuid *origin = &suspects[i].origin;
+        struct cursor *cursor = find_cursor(r, origin);
+        const struct vault_head *head = head_of(heads, count, origin);
+        if (cursor == NULL || cursor->forked || (head != NULL && head->seq > cursor->head)) {
+            tell_suspect(r, origin, suspects[i].what);
+        } else {
+            (void)err_set(&cursor->suspicion, ERR_CORRUPT, "%s", suspects[i].what);
+        }
+        free(suspects[i].what);
+    }
+    free(suspects);
+}
+
 int replicator_check(struct replicator *r, struct err *err)
 {
     struct vault_head *heads = NULL;
@@ -495,6 +532,9 @@ int replicator_check(struct replicator *r, struct err *err)
     int rc = replicator_read_heads(r, err);
     if (rc == 0) {
         rc = r->ops->head(r->vault, &heads, &count, replicator_deadline(), err);
+    }
+    if (rc == 0) {
+        take_suspects(r, heads, count);
     }
     for (size_t i = 0; rc == 0 && i < r->cursor_count; i++) {
         struct cursor *cursor = &r->cursors[i];

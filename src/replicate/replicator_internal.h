@@ -58,6 +58,12 @@ struct replay {
     struct err err;
 };
 
+/* What somebody else found damaged. */
+struct suspect {
+    struct uuid origin;
+    char *what; /* heap */
+};
+
 struct replicator {
     char *name;
     char *target;
@@ -98,6 +104,8 @@ struct replicator {
     uint64_t pokes_met;    /* and by a check that went well */
     uint64_t pokes_failed; /* those that the attempt that failed last served */
     struct replay replay;
+    struct suspect *suspects; /* heap; not looked at yet */
+    size_t suspect_count;
     struct uuid origin;     /* of this installation, as of the last look at the journal's heads */
     struct cursor *cursors; /* by origin; added to, never removed */
     size_t cursor_count;

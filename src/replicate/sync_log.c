@@ -333,6 +333,24 @@ int sync_cursor_get(struct sync_log *log, const char *vault, const struct uuid *
     return rc;
 }
 
+int sync_cursors(struct sync_log *log, sync_cursor_fn *each, void *arg, struct err *err)
+{
+    AUTO(sync_query_end) struct sync_query query = {.log = NULL};
+
+    int rc = sync_query_start(log, SYNC_SQL_CURSOR_LIST, &query, err);
+    while (rc == 0 && (rc = sync_query_step(&query, err)) > 0) {
+        struct sync_cursor cursor = {.seq = (uint64_t)sync_get_i64(&query, 2)};
+        rc = sync_get_text(&query, 0, &cursor.vault, err);
+        if (rc == 0) {
+            rc = sync_get_blob(&query, 1, cursor.origin.bytes, sizeof(cursor.origin.bytes), err);
+        }
+        if (rc == 0) {
+            rc = each(arg, &cursor, err);
+        }
+    }
+    return rc;
+}
+
 int sync_cursor_set(struct sync_log *log, const char *vault, const struct uuid *origin,
                     uint64_t seq, const struct sha256 *hash, struct err *err)
 {

@@ -33,6 +33,15 @@ int sync_cursor_get(struct sync_log *log, const char *vault, const struct uuid *
 int sync_cursor_set(struct sync_log *log, const char *vault, const struct uuid *origin,
                     uint64_t seq, const struct sha256 *hash, struct err *err) MUST_CHECK;
 
+/* All cursors that are not 0. */
+struct sync_cursor {
+    const char *vault;
+    struct uuid origin;
+    uint64_t seq;
+};
+typedef int sync_cursor_fn(void *arg, const struct sync_cursor *cursor, struct err *err);
+int sync_cursors(struct sync_log *log, sync_cursor_fn *each, void *arg, struct err *err) MUST_CHECK;
+
 /* The identity of a vault when it was first used; nil when it never was. */
 int sync_vault_identity_get(struct sync_log *log, const char *vault, struct uuid *ret,
                             struct err *err) MUST_CHECK;

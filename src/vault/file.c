@@ -130,6 +130,28 @@ static int read_origin(struct file_vault *vault, const struct file_place *place,
     return rc;
 }
 
+/* ---- a damaged copy ---- */
+
+/* As read_origin, of what is intact. *ret is the caller's (vault_damages_free of its damages). */
+static int salvage_origin(struct file_vault *vault, const struct file_place *place,
+                          struct file_origin *origin, const struct vault_filter *filter,
+                          vault_scan_fn *each, void *arg, struct deadline deadline,
+                          struct file_salvage *ret, struct err *err)
+{
+    AUTO(file_origin_release) struct file_hold hold = {.folder = -1, .lock = -1};
+    struct file_load load = {vault, origin, &hold, deadline};
+    bool there;
+
+    int rc = file_origin_open(vault, place, origin, &hold, &there, err);
+    if (rc == -ERR_CORRUPT) {
+        ret->damages = xrealloc(ret->damages, (ret->damage_count + 1) * sizeof(*ret->damages));
+        ret->damages[ret->damage_count++] =
+            (struct vault_damage){origin->uuid, 1, 0, xstrdup(err->message)};
+        return 0; /* it is not even a folder: nothing is intact */
+    }
+    return rc < 0 || !there ? rc : file_salvage_origin(&load, filter, each, arg, ret, err);
+}
+
 /* ---- open, close ---- */
 
 static void file_close(struct vault *base)
@@ -221,6 +243,36 @@ static int file_append_batch(struct vault *base, const struct vault_batch *batch
     return rc;
 }
 
+static int salvaged_head(struct file_vault *vault, const struct file_place *place,
+                         struct file_origin *origin, struct deadline deadline,
+                         struct vault_head *ret, bool *ret_listed, struct err *err)
+{
+    struct vault_filter none = {.after_seq = 0};
+    struct file_salvage found = {0};
+
+    int rc = salvage_origin(vault, place, origin, &none, NULL, NULL, deadline, &found, err);
+    *ret = (struct vault_head){origin->uuid, found.seq, found.hash, found.gaps};
+    *ret_listed = found.seq > 0;
+    vault_damages_free(found.damages, found.damage_count);
+    return rc;
+}
+
+static int head_of(struct file_vault *vault, const struct file_place *place,
+                   struct file_origin *origin, struct deadline deadline, struct vault_head *ret,
+                   bool *ret_listed, struct err *err)
+{
+    AUTO(file_origin_release) struct file_hold hold = {.folder = -1, .lock = -1};
+
+    if (vault->salvaging) {
+        return salvaged_head(vault, place, origin, deadline, ret, ret_listed, err);
+    }
+    int rc = read_origin(vault, place, origin, deadline, &hold, err);
+    bool damaged = rc == -ERR_CORRUPT;
+    *ret = (struct vault_head){origin->uuid, origin->seq, origin->hash, origin->gaps};
+    *ret_listed = damaged || origin->seq > 0;
+    return damaged ? 0 : rc;
+}
+
 static int file_head(struct vault *base, struct vault_head **ret_heads, size_t *ret_count,
                      struct deadline deadline, struct err *err)
 {
@@ -237,15 +289,9 @@ static int file_head(struct vault *base, struct vault_head **ret_heads, size_t *
     struct vault_head *heads = xcalloc(vault->origin_count, sizeof(*heads));
     size_t count = 0;
     for (size_t i = 0; rc == 0 && i < vault->origin_count; i++) {
-        AUTO(file_origin_release) struct file_hold hold = {.folder = -1, .lock = -1};
-        struct file_origin *origin = vault->origins[i];
-        rc = read_origin(vault, &place, origin, deadline, &hold, err);
-        bool damaged = rc == -ERR_CORRUPT;
-        rc = damaged ? 0 : rc;
-        if (damaged || origin->seq > 0) {
-            heads[count++] =
-                (struct vault_head){origin->uuid, origin->seq, origin->hash, origin->gaps};
-        }
+        bool listed = false;
+        rc = head_of(vault, &place, vault->origins[i], deadline, &heads[count], &listed, err);
+        count += rc == 0 && listed ? 1 : 0;
     }
     if (rc < 0) {
         free(heads);
@@ -254,6 +300,25 @@ static int file_head(struct vault *base, struct vault_head **ret_heads, size_t *
     *ret_heads = heads;
     *ret_count = count;
     return 0;
+}
+
+static int salvaged_hash(struct file_vault *vault, const struct file_place *place,
+                         struct file_origin *origin, uint64_t seq, struct sha256 *ret,
+                         struct deadline deadline, struct err *err)
+{
+    struct vault_filter none = {.after_seq = 0};
+    struct file_salvage found = {.asked_seq = seq};
+
+    int rc = salvage_origin(vault, place, origin, &none, NULL, NULL, deadline, &found, err);
+    vault_damages_free(found.damages, found.damage_count);
+    if (rc == 0 && !found.asked_known) {
+        rc = err_set(err, ERR_NOT_FOUND, "%s: seq %llu of the origin %s is lost", vault->path,
+                     (unsigned long long)seq, origin->name);
+    }
+    if (rc == 0) {
+        *ret = found.asked;
+    }
+    return rc;
 }
 
 static int file_hash(struct vault *base, const struct uuid *uuid, uint64_t seq, struct sha256 *ret,
@@ -268,6 +333,9 @@ static int file_hash(struct vault *base, const struct uuid *uuid, uint64_t seq, 
         return rc;
     }
     struct file_origin *origin = know_origin(vault, uuid);
+    if (vault->salvaging) {
+        return salvaged_hash(vault, &place, origin, seq, ret, deadline, err);
+    }
     rc = read_origin(vault, &place, origin, deadline, &hold, err);
     return rc < 0 ? rc : file_hash_at(vault, origin, &hold, seq, ret, err);
 }
@@ -289,12 +357,45 @@ static int file_scan(struct vault *base, const struct vault_filter *filter, vaul
         if (!all && !uuid_eq(&origin->uuid, &filter->origin)) {
             continue;
         }
+        if (vault->salvaging) {
+            struct file_salvage found = {0};
+            rc = salvage_origin(vault, &place, origin, filter, each, arg, deadline, &found, err);
+            vault_damages_free(found.damages, found.damage_count);
+            continue;
+        }
         rc = read_origin(vault, &place, origin, deadline, &hold, err);
         if (rc == 0) {
             rc = file_scan_origin(vault, origin, &hold, filter, each, arg, deadline, err);
         }
     }
     return rc;
+}
+
+static int file_salvage(struct vault *base, struct vault_damage **ret_items, size_t *ret_count,
+                        struct deadline deadline, struct err *err)
+{
+    struct file_vault *vault = of(base);
+    AUTO(file_place_close) struct file_place place = {.root = -1, .origins = -1};
+    struct vault_filter none = {.after_seq = 0};
+    struct file_salvage found = {0};
+
+    int rc = file_place_open(vault, &place, err);
+    if (rc == 0) {
+        rc = list_origins(vault, &place, err);
+    }
+    for (size_t i = 0; rc == 0 && i < vault->origin_count; i++) {
+        found = (struct file_salvage){.damages = found.damages, .damage_count = found.damage_count};
+        rc = salvage_origin(vault, &place, vault->origins[i], &none, NULL, NULL, deadline, &found,
+                            err);
+    }
+    if (rc < 0) {
+        vault_damages_free(found.damages, found.damage_count);
+        return rc;
+    }
+    vault->salvaging = true;
+    *ret_items = found.damages;
+    *ret_count = found.damage_count;
+    return 0;
 }
 
 /* Rename to a name that is not there yet; EEXIST. Some file systems know no such flag, but none
@@ -461,6 +562,7 @@ const struct vault_ops vault_file_ops = {
     .head = file_head,
     .hash_at = file_hash,
     .scan = file_scan,
+    .salvage = file_salvage,
     .set_aside = file_set_aside,
     .check = file_check,
     .close = file_close,

@@ -32,7 +32,7 @@ static int compare_segments(const void *a, const void *b)
 }
 
 /* All segments by name, one of each; what else is in the folder is left alone. */
-static int list_segments(const struct file_load *load, struct err *err)
+int file_load_list(const struct file_load *load, struct err *err)
 {
     struct file_origin *origin = load->origin;
     int fd = file_openat(load->hold->folder, ".", O_RDONLY | O_DIRECTORY);
@@ -317,7 +317,7 @@ static int load_segments(const struct file_load *load, struct err *err)
 {
     struct file_origin *origin = load->origin;
 
-    int rc = list_segments(load, err);
+    int rc = file_load_list(load, err);
     for (size_t i = 0; rc == 0 && i < origin->segment_count; i++) {
         struct file_segment *segment = &origin->segments[i];
         bool tail = i + 1 == origin->segment_count;

@@ -18,6 +18,7 @@ int file_reader_open_take(int fd, const char *path, bool compressed, struct file
     if (compressed) {
         ret->zstd = ZSTD_createDCtx();
         ret->packed = xmalloc(PACKED_BYTES);
+        ret->packed_step = PACKED_BYTES;
         if (ret->zstd == NULL) {
             abort(); /* memory is out: see buf.h */
         }
@@ -93,7 +94,9 @@ static int unpack(struct file_reader *reader, struct err *err)
         if (rc < 0 || reader->at_end) {
             return rc;
         }
-        ZSTD_inBuffer in = {reader->packed, reader->packed_len, reader->packed_at};
+        size_t left = reader->packed_len - reader->packed_at;
+        size_t step = left < reader->packed_step ? left : reader->packed_step;
+        ZSTD_inBuffer in = {reader->packed, reader->packed_at + step, reader->packed_at};
         ZSTD_outBuffer out = {reader->data, reader->room, reader->end};
         size_t rest = ZSTD_decompressStream(reader->zstd, &out, &in);
         if (ZSTD_isError(rest)) {
@@ -162,6 +165,25 @@ int file_reader_next(struct file_reader *reader, struct str *ret, enum file_line
             if (have > 0) {
                 give(reader, have, have, ret);
             }
+            return 0;
+        }
+        int rc = fill(reader, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+}
+
+int file_reader_skip(struct file_reader *reader, struct err *err)
+{
+    for (;;) {
+        size_t have = reader->end - reader->start;
+        const char *first = reader->data + reader->start;
+        const char *lf = have == 0 ? NULL : memchr(first, '\n', have);
+        size_t len = lf == NULL ? have : (size_t)(lf - first) + 1;
+        reader->start += len;
+        reader->next_offset += len;
+        if (lf != NULL || reader->at_end) {
             return 0;
         }
         int rc = fill(reader, err);

@@ -26,8 +26,9 @@ struct file_reader {
     char *packed;
     size_t packed_len;
     size_t packed_at;
-    bool frame_open; /* the compressed data goes on */
-    bool flushing;   /* the decoder holds text that had no room */
+    size_t packed_step; /* bytes of it to decompress at once: what is before damage is given */
+    bool frame_open;    /* the compressed data goes on */
+    bool flushing;      /* the decoder holds text that had no room */
     bool at_end;
     char *data;
     size_t start; /* data[start..end) was read and not given yet */
@@ -51,6 +52,9 @@ int file_reader_seek(struct file_reader *reader, uint64_t offset, uint64_t recor
  * ERR_UNAVAILABLE. */
 int file_reader_next(struct file_reader *reader, struct str *ret, enum file_line_kind *ret_kind,
                      struct err *err) MUST_CHECK;
+
+/* After FILE_LINE_LONG: go on behind the line's end, wherever that is. */
+int file_reader_skip(struct file_reader *reader, struct err *err) MUST_CHECK;
 
 /* Prepend "PATH: record N: " and return -err->code. */
 int file_reader_context(const struct file_reader *reader, struct err *err);

@@ -164,16 +164,21 @@ struct scan {
     size_t lates; /* used so far */
 };
 
-/* The change that fills a gap, out of late.jsonl, which is opened anew for each: they are few. */
-static int read_late(struct scan *scan, const struct file_late *late, const struct file_line *gap,
-                     struct change *ret, struct err *err)
+int file_late_read(const struct file_vault *vault, const struct file_origin *origin, int folder,
+                   const struct file_line *gap, struct buf *record_buf, struct change *ret,
+                   bool *ret_there, struct err *err)
 {
-    AUTO(free_ptr) char *path = file_origin_path(scan->vault, scan->origin, FILE_LATE_NAME);
+    AUTO(free_ptr) char *path = file_origin_path(vault, origin, FILE_LATE_NAME);
     AUTO(close_fd)
-    int fd = file_openat(scan->hold->folder, FILE_LATE_NAME, O_RDONLY);
+    int fd = file_openat(folder, FILE_LATE_NAME, O_RDONLY);
     AUTO(buf_done) struct buf line = BUF_INIT(CHANGE_LINE_MAX);
+    const struct file_late *late = file_late_find(origin, gap->seq);
     struct file_line found;
 
+    *ret_there = late != NULL;
+    if (late == NULL) {
+        return 0;
+    }
     int rc = buf_reserve(&line, late->len, err);
     if (rc < 0) {
         return rc;
@@ -182,7 +187,7 @@ static int read_late(struct scan *scan, const struct file_late *late, const stru
         return file_errno(err, errno, "reading", path);
     }
     line.len = late->len;
-    if (file_line_read(buf_str(&line), &scan->origin->uuid, &scan->record, &found, ret, err) < 0) {
+    if (file_line_read(buf_str(&line), &origin->uuid, record_buf, &found, ret, err) < 0) {
         return err_context(err, "%s: the record of seq %llu", path, (unsigned long long)late->seq);
     }
     if (found.seq != gap->seq || !sha256_eq(&found.hash, &gap->hash) ||
@@ -193,7 +198,7 @@ static int read_late(struct scan *scan, const struct file_late *late, const stru
     return 0;
 }
 
-static bool is_wanted(const struct vault_filter *filter, const struct change *change)
+bool file_scan_wants(const struct vault_filter *filter, const struct change *change)
 {
     return filter->project_id == NULL || change->kind == KIND_GUARD ||
            strcmp(change->project_id, filter->project_id) == 0;
@@ -228,14 +233,16 @@ static int scan_line(struct scan *scan, const struct file_walk *walk, struct str
     scan->prev = found.hash;
     scan->prev_known = true;
     if (found.gap) {
-        const struct file_late *late = file_late_find(scan->origin, found.seq);
-        if (late == NULL) {
-            return 0;
+        bool there;
+        rc = file_late_read(scan->vault, scan->origin, scan->hold->folder, &found, &scan->record,
+                            &change, &there, err);
+        if (rc < 0 || !there) {
+            return rc;
         }
         scan->lates++;
-        rc = read_late(scan, late, &found, &change, err);
     }
-    return rc == 0 && is_wanted(scan->filter, &change) ? scan->each(scan->arg, &change, err) : rc;
+    return rc == 0 && file_scan_wants(scan->filter, &change) ? scan->each(scan->arg, &change, err)
+                                                             : rc;
 }
 
 int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,

@@ -88,6 +88,7 @@ struct file_vault {
     struct env *env;
     struct wake *cancel; /* may be NULL */
     bool read_only;
+    bool salvaging;               /* what is damaged is passed over */
     struct file_sign json;        /* vault.json, when its identity was checked */
     struct file_origin **origins; /* by uuid */
     size_t origin_count;
@@ -203,6 +204,9 @@ struct file_load {
 int file_load_all(const struct file_load *load, struct err *err) MUST_CHECK;
 int file_load_more(const struct file_load *load, struct err *err) MUST_CHECK;
 
+/* Only list its segments by their names, into an origin that was forgotten. */
+int file_load_list(const struct file_load *load, struct err *err) MUST_CHECK;
+
 void file_late_add(struct file_origin *origin, const struct file_late *late);
 void file_late_sort(struct file_origin *origin);
 const struct file_late *file_late_find(const struct file_origin *origin, uint64_t seq);
@@ -247,6 +251,39 @@ int file_hash_at(struct file_vault *vault, struct file_origin *origin, const str
 int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,
                      const struct file_hold *hold, const struct vault_filter *filter,
                      vault_scan_fn *each, void *arg, struct deadline deadline, struct err *err)
+    MUST_CHECK;
+
+/*
+ * The change that fills a gap, out of late.jsonl, which is opened anew for each: they are few.
+ * *ret_there is false when none does. ERR_CORRUPT.
+ */
+int file_late_read(const struct file_vault *vault, const struct file_origin *origin, int folder,
+                   const struct file_line *gap, struct buf *record_buf, struct change *ret,
+                   bool *ret_there, struct err *err) MUST_CHECK;
+bool file_scan_wants(const struct vault_filter *filter, const struct change *change);
+
+/* ---- file_salvage.c: what is intact of a damaged copy ---- */
+
+/* Found by going through all that an origin has, whatever is wrong with it. */
+struct file_salvage {
+    uint64_t seq; /* the last intact change; 0: none */
+    struct sha256 hash;
+    uint64_t gaps;       /* changes before it that are not there */
+    uint64_t asked_seq;  /* set before: a change whose hash is wanted; 0: none */
+    struct sha256 asked; /* that, when asked_known */
+    bool asked_known;
+    struct vault_damage *damages; /* heap: vault_damages_free */
+    size_t damage_count;
+};
+
+/*
+ * Give each intact change behind filter->after_seq that passes the filter; each may be NULL. A
+ * change is intact when its line proves itself and follows the one before it, if that is there.
+ * ret is zeroed by the caller, and the caller's also after an error. Only what keeps it from
+ * reading on (ERR_UNAVAILABLE, ERR_TIMEOUT, ERR_CANCELLED) is an error, and what each returns.
+ */
+int file_salvage_origin(const struct file_load *load, const struct vault_filter *filter,
+                        vault_scan_fn *each, void *arg, struct file_salvage *ret, struct err *err)
     MUST_CHECK;
 
 /* ---- file_seal.c ---- */

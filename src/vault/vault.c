@@ -38,3 +38,11 @@ int vault_driver(const char *spec, const struct vault_ops **ret, const char **re
     }
     return unknown_kind(spec, err);
 }
+
+void vault_damages_free(struct vault_damage *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(items[i].where);
+    }
+    free(items);
+}

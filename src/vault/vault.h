@@ -65,6 +65,15 @@ struct vault_filter {
  * prev against the change before. */
 typedef int vault_scan_fn(void *arg, const struct change *change, struct err *err);
 
+/* A place of an origin's copy that does not prove itself, and the changes that are lost by it. */
+struct vault_damage {
+    struct uuid origin;
+    uint64_t from; /* the first change that is lost; from > to: none is */
+    uint64_t to;
+    char *where; /* heap: file, record, and what is wrong with it */
+};
+void vault_damages_free(struct vault_damage *items, size_t count); /* a heap array; NULL is fine */
+
 struct vault_health {
     bool can_write;
     int64_t latency_us;
@@ -108,6 +117,14 @@ struct vault_ops {
      * the scan and is returned. ERR_CORRUPT names the place of the damage. */
     int (*scan)(struct vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
                 void *arg, struct deadline deadline, struct err *err);
+    /*
+     * For a recovery from a damaged copy: read all of it, and list what does not prove itself
+     * (*ret_items: vault_damages_free). From now on this connection's head, hash_at and scan pass
+     * that over as they do gaps; hash_at of a change that is lost is ERR_NOT_FOUND unless the next
+     * one tells it. NULL: the driver can't.
+     */
+    int (*salvage)(struct vault *vault, struct vault_damage **ret_items, size_t *ret_count,
+                   struct deadline deadline, struct err *err);
     /* An origin's copy here is damaged, rolled back or altered: put it aside under another name
      * (never delete it), so that it can be refilled from 1. */
     int (*set_aside)(struct vault *vault, const struct uuid *origin, struct deadline deadline,

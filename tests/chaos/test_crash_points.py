@@ -136,7 +136,7 @@ class Recovery(Story):
         self.call("status")
         self.through_door(lambda door: [self.book.remember(door, f"written before the recovery {i}") for i in range(self.own)])
         self.call("recover")
-        self.call("recover", "--undo")
+        self.call("recover", "--undo", "--yes")
         self.call("recover")
 
     def after(self):

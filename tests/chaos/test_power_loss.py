@@ -93,7 +93,7 @@ def recover(home: Home, book: NotingBook) -> None:
     book.note(recovered=True)
     load(home, book, "c")
     book.note(recovered=False)
-    home.call("recover", "--undo")
+    home.call("recover", "--undo", "--yes")
     home.call("recover")
     book.note(recovered=True)
 

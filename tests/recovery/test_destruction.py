@@ -69,6 +69,36 @@ def test_rm_rf_of_the_home_with_database_and_queue_is_noticed_and_undone(filled,
     assert now == before | {last: "acknowledged just before"}
 
 
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_ledger_that_vanished_is_told_to_whoever_asks_later(filled, running, how):
+    home, before = filled
+    pid = home.daemon_pid()
+    if not running:
+        home.call("stop")
+        eventually(lambda: not is_holdfast(pid))
+    if how == "removed":
+        remove(home.path / "live")
+    else:
+        for file in (home.path / "live").iterdir():
+            file.write_bytes(b"")
+    if running and how == "removed":
+        eventually(lambda: not is_holdfast(pid), timeout_s=NOTICED_S + 10)
+    elif running:
+        home.kill()
+    status = home.json("status")
+    assert not status["healthy"] and status["alerts_open"] == 1
+    [alert] = home.alerts()
+    assert alert["rule"] == "store_vanished" and "holdfast recover" in alert["summary"]
+    home.call("stop")
+    assert len(home.alerts()) == 1, "told once"
+    home.json("recover")
+    assert contents(home.export()) == before
+    home.json("resolve", alert["id"], "--accept", "--yes")
+    home.call("stop")
+    assert home.alerts() == []
+
+
 def test_the_backup_deleted_as_temporary_is_noticed_and_made_again(filled, homes):
     home, before = filled
     remove(home.vault)
@@ -151,7 +181,8 @@ def test_an_older_copy_of_the_whole_home_put_back_loses_nothing(homes, meanwhile
     (alert,) = eventually(lambda: [a for a in home.alerts() if a["rule"] == "ledger_went_back"])
     assert "holdfast recover" in alert["summary"]
     report = home.json("recover")
-    assert report["recovered_count"] == 12 and report["conflict_count"] == 0
+    assert report["recovered_count"] == 11 and report["taken_away_count"] == 1, "one was forgotten meanwhile"
+    assert report["conflict_count"] == 0
     expected = before | {id: f"afterwards {i}" for i, id in enumerate(written)} | {ids[2]: "changed afterwards"}
     assert contents(home.export()) == expected
     assert home.json("recover")["recovered_count"] == 0

@@ -1,8 +1,13 @@
 """What was wrecked comes back: everything, a project, a session, a memory, a moment; undoable, repeatable, never by halves."""
 
+import os
+import pty
+import select
+import subprocess
 import time
 
 import pytest
+from support.door import Door, Refused
 from support.home import contents, eventually, remove
 
 pytestmark = pytest.mark.threads
@@ -112,10 +117,11 @@ def test_a_moment_of_the_past(homes):
 def test_a_recovery_is_undone_and_done_again(home):
     fill(home, 15)
     wipe(home)
+    home.write_config(ALLOW_YES)
     own = home.json("remember", "mine")["id"]
     home.json("recover")
     assert len(home.export()) == 16
-    home.json("recover", "--undo")
+    home.json("recover", "--undo", "--yes")
     assert list(home.export()) == [own]
     assert home.json("recover")["recovered_count"] == 15
     assert len(home.export()) == 16
@@ -142,16 +148,38 @@ def test_an_unreachable_vault_is_an_error_and_changes_nothing(home, tmp_path):
     assert home.call("--json", "export").out == before
 
 
-def test_a_damaged_vault_names_file_and_record_and_changes_nothing(home):
-    fill(home, 30)
-    wipe(home)
+def alter_a_record(home):
     [segment] = home.vault.glob("origins/*/*.jsonl")
     lines = segment.read_bytes().split(b"\n")
     lines[12] = lines[12].replace(b"fact", b"lies", 1)
     segment.write_bytes(b"\n".join(lines))
-    result = home.call("recover", check=False)
-    assert result.status == 1 and segment.name in result.err and "13" in result.err, result.err
-    assert home.lines("export") == []
+    return segment
+
+
+def test_all_that_is_intact_of_a_damaged_vault_comes_back_and_the_rest_is_named(home):
+    fill(home, 30)
+    wipe(home)
+    segment = alter_a_record(home)
+    done = home.json("recover")
+    assert done["recovered_count"] == 29 and len(home.export()) == 29
+    [damage] = done["damage"]
+    assert segment.name + ": record 13" in damage["where"] and (damage["from"], damage["to"]) == (13, 13)
+    assert [(g["from"], g["to"]) for g in done["gaps"]] == [(13, 13)]
+    assert "DAMAGED" in home.call("recover").out, "never in silence"
+    assert home.json("verify")["ok"]
+
+
+def test_damage_that_verify_finds_is_told_and_refilled_from_the_ledger(home):
+    fill(home, 30)
+    alter_a_record(home)
+    found = home.call("--json", "verify", "vault", check=False)
+    assert found.status == 1 and not found.json()["ok"]
+    home.json("sync")
+    assert [a["rule"] for a in home.alerts()] == ["vault_damaged"]
+    assert home.json("verify", "vault")["ok"], "it is refilled"
+    assert list(home.vault.glob("origins/*.aside-*")), "the damaged copy is kept"
+    home.json("sync")
+    assert len(home.alerts()) == 1
 
 
 def test_an_emptied_vault_raises_an_alert_and_is_refilled(home):
@@ -186,3 +214,80 @@ def test_the_demonstration_brings_everything_back(home, tmp_path):
     out = home.call("demo", str(notes)).out
     assert out.count("of 40 memories are exactly as they were") == 3 and out.count("hash: 40 of 40") == 3
     assert "ALERT" in out and "recover --dry-run" in out and "claude mcp add" in out
+
+
+def test_a_recovery_takes_little_away_without_a_person(homes):
+    a, b = homes("a"), homes("b", config="guard:\n  enabled: false\n")
+    ids = a.remember_many(f"a fact of a, number {i}" for i in range(20))
+    a.json("sync")
+    b.json("recover")
+    for id in ids[:8]:
+        b.call("forget", id)
+    for id in ids[8:12]:
+        b.call("remember", "poison", "--id", id)
+    b.json("remember", "from b")
+    b.json("sync")
+    before = contents(a.export())
+    plan = a.json("recover", "--dry-run")
+    assert (plan["recovered_count"], plan["taken_away_count"], plan["overwritten_count"]) == (5, 8, 4)
+    assert plan["projects"]["test"]["new"] == 1 and plan["projects"]["test"]["newer"] == 4
+    result = a.call("recover", "--project", "test", check=False)
+    assert result.status == 3 and "holdfast recover --project 'test'" in result.err, result.err
+    assert "take away 8 and overwrite 4" in result.err and "12 of 20" in result.err
+    for words in (["--confirm", "12"], ["--yes"]):
+        assert a.call("recover", *words, check=False).status == 3, "typed by no person"
+    assert contents(a.export()) == before
+    a.call("stop")
+    a.write_config(ALLOW_YES)
+    done = a.json("recover", "--yes")
+    assert (done["recovered_count"], done["taken_away_count"], done["overwritten_count"]) == (5, 8, 4)
+    assert len(a.export()) == 13
+    undo = a.call("recover", "--undo", check=False)
+    assert undo.status == 3 and "holdfast recover --undo" in undo.err, "it takes what is there now"
+    a.json("recover", "--undo", "--yes")
+    assert contents(a.export()) == before
+
+
+def at_terminal(home, answer, *args):
+    """A person at a terminal answers the question of a command: its status, and what was shown."""
+    leader, follower = pty.openpty()
+    command = home.command(*args)
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work)
+    os.close(follower)
+    seen = b""
+    while b"> " not in seen and select.select([leader], [], [], 30)[0]:
+        seen += os.read(leader, 4096)
+    os.write(leader, answer.encode() + b"\n")
+    status = process.wait(30)
+    os.close(leader)
+    return status, seen.decode()
+
+
+def test_a_person_at_a_terminal_has_it_taken_away_and_no_other_door_does(home):
+    fill(home, 15)
+    wipe(home)
+    home.json("recover")
+    for body in ({}, {"yes": True}, {"confirm": "15"}):
+        with pytest.raises(Refused) as refused:
+            Door(home, agent="mcp:claude-code").one("POST", "/api/recovery/undo", body)
+        assert refused.value.body["error"] == "refused"
+    status, seen = at_terminal(home, "14", "recover", "--undo")
+    assert status == 3 and "take away 15" in seen and len(home.export()) == 15
+    status, seen = at_terminal(home, "15", "recover", "--undo")
+    assert status == 0 and home.export() == {}
+
+
+def test_what_is_not_there_is_said(home):
+    fill(home, 10)
+    wipe(home)
+    unknown = "01890000-0000-7000-8000-000000000001"
+    for words, said in (
+        (["--project", "tset"], 'project "tset"'),
+        (["--memory", unknown], unknown),
+        (["--session", unknown], unknown),
+        (["--at", "2001-01-01"], "the first change"),
+    ):
+        for more in ([], ["--dry-run"]):
+            result = home.call("recover", *words, *more, check=False)
+            assert result.status == 1 and said in result.err, (words, result.status, result.err)
+    assert home.json("recover")["recovered_count"] == 10

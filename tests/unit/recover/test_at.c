@@ -154,7 +154,11 @@ static void every_moment_can_be_gone_back_to(void **state)
     }
     (void)expect_planned(world, at(moments[4]), 1, 0, 0);
     assert_content(&world->home, id_of(1), "state 4");
-    (void)expect_planned(world, at(HOME_NOW_US - 1), 0, 1, 0);
+    struct recover_request before_all = at(HOME_NOW_US - 1);
+    struct recover_report report;
+    struct err err = ERR_INIT;
+    assert_refused(run_recovery(world, &before_all, &report, &err), &err, ERR_NOT_FOUND,
+                   "the first change is of");
 }
 
 static void a_memory_that_was_deleted_then_stays_as_it_is(void **state)

@@ -41,7 +41,7 @@ static int act(struct ledger *ledger, const char *vault_path, const struct scena
     struct vault *vault;
 
     if (scenario->undo) {
-        int result = recover_undo(ledger, NULL, "test", &report, err);
+        int result = recover_undo(ledger, NULL, "test", NULL, &report, err);
         if (result == 0) {
             recover_report_done(&report);
         }

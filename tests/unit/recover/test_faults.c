@@ -84,6 +84,7 @@ static int recover_from_liar(struct world *world, enum lie lie, struct err *err)
     vault_open_on(world, true);
     ops.head = liar_head;
     ops.scan = liar_scan;
+    ops.salvage = NULL;
     struct liar liar = {.vault = {.ops = &ops}, .honest = world->vault, .lie = lie};
     struct recover_context context = {
         .ledger = world->home.ledger, .vault = &liar.vault, .vault_spec = "liar:there"};
@@ -135,47 +136,6 @@ static void a_vault_that_cannot_be_scanned_is_refused(void **state)
     ops.caps = 0;
     assert_refused(recover_run(&context, &request, &report, &err), &err, ERR_USAGE,
                    "webhook:there");
-}
-
-/* ---- a damaged vault ---- */
-
-/* The one segment file of the vault; heap. */
-static char *segment_of(struct world *world)
-{
-    AUTO(free_ptr) char *command = xprintf("find '%s' -name '*.jsonl' -size +0", world->vault_path);
-    FILE *list = popen(command, "re");
-    char line[512] = "";
-
-    assert_non_null(list);
-    assert_non_null(fgets(line, sizeof(line), list));
-    (void)pclose(list);
-    line[strcspn(line, "\n")] = '\0';
-    return xstrdup(line);
-}
-
-static void damage_in_the_vault_is_named(void **state)
-{
-    struct world *world = *state;
-    struct recover_request request = all();
-    struct recover_report report;
-    struct err err = ERR_INIT;
-
-    put_many(world, 20);
-    sync_all(world);
-    wreck(world);
-    struct snapshot before = snap(world);
-    AUTO(free_ptr) char *path = segment_of(world);
-    AUTO(buf_done) struct buf content = BUF_INIT(1 << 20);
-    assert_ok(file_read(path, 1 << 20, &content, &err), &err);
-    char *place = strstr(content.data, "number 7");
-    assert_non_null(place);
-    memcpy(place, "number 8", 8);
-    assert_ok(file_replace(path, buf_str(&content), 0600, &err), &err);
-
-    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_CORRUPT, "record");
-    assert_non_null(strstr(err.message, ".jsonl"));
-    assert_same_state(before, snap(world));
-    assert_staging_empty(world);
 }
 
 /* ---- the system ---- */
@@ -365,7 +325,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_vault_that_fails_leaves_the_ledger_alone),
         TEST(a_vault_that_cannot_be_scanned_is_refused),
-        TEST(damage_in_the_vault_is_named),
         TEST(each_failing_statement_leaves_old_or_new),
         TEST(each_failing_statement_of_a_copy_leaves_old_or_new),
         TEST(a_full_disk_leaves_old_or_new),

@@ -149,7 +149,17 @@ static void a_filter_that_nothing_passes_leaves_the_ledger_alone(void **state)
 
     put_and_wreck(world, 20);
     uint64_t changes = assert_verifies(&world->home);
-    (void)expect_planned(world, of_project("od"), 0, 0, 0);
+    struct recover_request request = of_project("od");
+    struct recover_report report;
+    struct err err = ERR_INIT;
+    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_NOT_FOUND, "\"od\"");
+    request = of_project("odd");
+    request.session_id = id_of(7);
+    assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_NOT_FOUND, "session");
+    request = of_project("odd");
+    request.memory_id = id_of(2); /* it is of another project */
+    (void)expect_planned(world, request, 0, 0, 0);
+    assert_staging_empty(world);
     assert_int_equal(assert_verifies(&world->home), changes);
 }
 
@@ -286,16 +296,16 @@ static void there_may_be_nothing_to_undo(void **state)
     struct err err = ERR_INIT;
     struct uuid unknown = id_of(77);
 
-    assert_refused(recover_undo(world->home.ledger, NULL, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, NULL, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
     put_and_wreck(world, 5);
     struct uuid id = expect_planned(world, all(), 5, 0, 0);
-    assert_refused(recover_undo(world->home.ledger, &unknown, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, &unknown, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
     undo(world, &id, 5);
-    assert_refused(recover_undo(world->home.ledger, &id, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, &id, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "undone already");
-    assert_refused(recover_undo(world->home.ledger, NULL, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, NULL, "test", NULL, &report, &err), &err,
                    ERR_NOT_FOUND, "no recovery");
 }
 

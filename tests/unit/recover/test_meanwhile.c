@@ -234,7 +234,7 @@ static void try_another(struct world *world)
     world->vault = NULL;
     assert_refused(run_recovery(world, &request, &report, &err), &err, ERR_CONFLICT,
                    "another recovery");
-    assert_refused(recover_undo(world->home.ledger, NULL, "test", &report, &err), &err,
+    assert_refused(recover_undo(world->home.ledger, NULL, "test", NULL, &report, &err), &err,
                    ERR_CONFLICT, "another recovery");
     world->vault = first;
     /* Nor does a start of another engine take its things away. */

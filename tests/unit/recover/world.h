@@ -392,7 +392,7 @@ static inline void undo(struct world *world, const struct uuid *id, uint64_t exp
     struct recover_report report;
     struct err err = ERR_INIT;
 
-    assert_ok(recover_undo(world->home.ledger, id, "test:undo", &report, &err), &err);
+    assert_ok(recover_undo(world->home.ledger, id, "test:undo", NULL, &report, &err), &err);
     assert_int_equal(report.recovered_count, expected);
     recover_report_done(&report);
     (void)assert_verifies(&world->home);
