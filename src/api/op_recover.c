@@ -1,6 +1,8 @@
 /* Recovery, its undoing, and verification. */
 #include "api/handlers.h"
 
+#include <inttypes.h>
+
 #define VERIFY_DEADLINE_MS ((int64_t)3600 * 1000)
 
 static json_t *gaps_to_json(const struct ranges *gaps)
@@ -134,8 +136,7 @@ static int ask_person(void *arg, const struct recover_report *report, struct err
     }
     AUTO(free_ptr) char *command = command_of(call);
     AUTO(free_ptr)
-    char *count =
-        xprintf("%llu", (unsigned long long)(report->taken_away_count + report->overwritten_count));
+    char *count = xprintf("%" PRIu64, report->taken_away_count + report->overwritten_count);
     AUTO(free_ptr) char *what = xprintf("%s, the number of memories", count);
     if (call_person(call, count, what, command, err) == 0) {
         return 0;
