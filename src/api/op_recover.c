@@ -141,14 +141,12 @@ static int ask_person(void *arg, const struct recover_report *report, struct err
     if (call_person(call, count, what, command, err) == 0) {
         return 0;
     }
-    return err_context(
-        err,
-        "it would bring back %llu memories, take away %llu and overwrite %llu (%llu of %llu of "
-        "project %s), which is more than guard.share_max; nothing was changed",
-        (unsigned long long)report->recovered_count, (unsigned long long)report->taken_away_count,
-        (unsigned long long)report->overwritten_count,
-        (unsigned long long)(worst->taken_away + worst->overwritten),
-        (unsigned long long)worst->before, worst->project_id);
+    return err_context(err,
+                       "it would bring back %" PRIu64 " memories, take away %" PRIu64
+                       " and overwrite %" PRIu64 " (%" PRIu64 " of %" PRIu64 " of project %s), "
+                       "which is more than guard.share_max; nothing was changed",
+                       report->recovered_count, report->taken_away_count, report->overwritten_count,
+                       worst->taken_away + worst->overwritten, worst->before, worst->project_id);
 }
 
 int op_recover(const struct op_call *call, struct op_reply *reply, struct err *err)

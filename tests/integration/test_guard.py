@@ -1,16 +1,14 @@
 """Destruction through the doors is held, alerted and put back; ordinary work raises nothing."""
 
-import fcntl
 import json
 import os
 import pathlib
 import pty
-import select
 import subprocess
 import sys
-import termios
 
-from support.home import binary, contents, eventually
+from support.home import contents, eventually
+from support.terminal import at_terminal
 
 ALLOW_YES = "guard:\n  allow_yes: true\n"
 
@@ -149,28 +147,6 @@ def test_a_terminal_that_a_program_opened_is_no_person(home):
     os.close(leader)
     os.close(follower)
     assert home.alerts() == [alert]
-
-
-def at_terminal(home, args: list[str], answer: str) -> tuple[int, str]:
-    """Run a command with a terminal and type one line."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen([binary(), "--home", str(home.path), *args], stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(follower, termios.TIOCSCTTY, 0))
-    os.close(follower)
-    seen = b""
-    while b"> " not in seen and select.select([leader], [], [], 30)[0]:
-        seen += os.read(leader, 4096)
-    os.write(leader, answer.encode() + b"\n")
-    status = process.wait(30)
-    while select.select([leader], [], [], 0)[0]:
-        try:
-            chunk = os.read(leader, 4096)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-    os.close(leader)
-    return status, seen.decode()
 
 
 def test_a_person_at_a_terminal_types_the_id(home):

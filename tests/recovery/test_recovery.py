@@ -1,14 +1,11 @@
 """What was wrecked comes back: everything, a project, a session, a memory, a moment; undoable, repeatable, never by halves."""
 
-import os
-import pty
-import select
-import subprocess
 import time
 
 import pytest
 from support.door import Door, Refused
 from support.home import contents, eventually, remove
+from support.terminal import at_terminal
 
 pytestmark = pytest.mark.threads
 
@@ -248,21 +245,6 @@ def test_a_recovery_takes_little_away_without_a_person(homes):
     assert contents(a.export()) == before
 
 
-def at_terminal(home, answer, *args):
-    """A person at a terminal answers the question of a command: its status, and what was shown."""
-    leader, follower = pty.openpty()
-    command = home.command(*args)
-    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work)
-    os.close(follower)
-    seen = b""
-    while b"> " not in seen and select.select([leader], [], [], 30)[0]:
-        seen += os.read(leader, 4096)
-    os.write(leader, answer.encode() + b"\n")
-    status = process.wait(30)
-    os.close(leader)
-    return status, seen.decode()
-
-
 def test_a_person_at_a_terminal_has_it_taken_away_and_no_other_door_does(home):
     fill(home, 15)
     wipe(home)
@@ -271,9 +253,9 @@ def test_a_person_at_a_terminal_has_it_taken_away_and_no_other_door_does(home):
         with pytest.raises(Refused) as refused:
             Door(home, agent="mcp:claude-code").one("POST", "/api/recovery/undo", body)
         assert refused.value.body["error"] == "refused"
-    status, seen = at_terminal(home, "14", "recover", "--undo")
+    status, seen = at_terminal(home, ["recover", "--undo"], "14")
     assert status == 3 and "take away 15" in seen and len(home.export()) == 15
-    status, seen = at_terminal(home, "15", "recover", "--undo")
+    status, seen = at_terminal(home, ["recover", "--undo"], "15")
     assert status == 0 and home.export() == {}
 
 
