@@ -566,24 +566,6 @@ void bolt_pack_point_3d(struct bolt_packer *packer, int64_t srid, double x, doub
 
 /* ---- vectors ---- */
 
-static size_t element_width(enum bolt_vector_type type)
-{
-    switch (type) {
-    case BOLT_VECTOR_INT8:
-        return 1;
-    case BOLT_VECTOR_INT16:
-        return 2;
-    case BOLT_VECTOR_INT32:
-    case BOLT_VECTOR_FLOAT32:
-        return 4;
-    case BOLT_VECTOR_INT64:
-    case BOLT_VECTOR_FLOAT64:
-        return 8;
-    default:
-        return 0;
-    }
-}
-
 /* Elements in this machine's byte order to big-endian ones. */
 static void write_elements(unsigned char *to, const unsigned char *from, size_t width, size_t count)
 {
@@ -634,7 +616,7 @@ static unsigned char *vector_head(struct bolt_packer *packer, enum bolt_vector_t
 void bolt_pack_vector(struct bolt_packer *packer, enum bolt_vector_type type, const void *elements,
                       size_t count)
 {
-    size_t width = element_width(type);
+    size_t width = value_vector_width(type);
     unsigned char *p = vector_head(packer, type, width, count);
 
     if (p != NULL) {
@@ -692,7 +674,7 @@ static void pack_structure_value(struct bolt_packer *packer, const struct bolt_v
             bolt_pack_point_3d(packer, point.srid, point.x, point.y, point.z);
         }
     } else if (bolt_value_vector(value, &vector)) {
-        size_t width = element_width(vector.type);
+        size_t width = value_vector_width(vector.type);
         unsigned char *p = vector_head(packer, vector.type, width, vector.count);
         if (p != NULL) {
             memcpy(p, vector.data, vector.count * width);

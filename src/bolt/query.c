@@ -179,32 +179,31 @@ static int end_stream(struct bolt_connection *c, int64_t deadline_ms, struct bol
     return c->stream.state == STREAM_OPEN ? bolt_consume(c, NULL, deadline_ms, error) : 0;
 }
 
-int bolt_commit(struct bolt_connection *connection, int64_t deadline_ms, struct bolt_error *error)
+static int end_transaction(struct bolt_connection *c,
+                           int (*send)(struct bolt_connection *connection, uint64_t *ret_request,
+                                       struct bolt_error *error),
+                           int64_t deadline_ms, struct bolt_error *error)
 {
     uint64_t number = 0;
-    int rc = end_stream(connection, deadline_ms, error);
+    int rc = end_stream(c, deadline_ms, error);
 
     if (rc == 0) {
-        rc = check_idle(connection, error);
+        rc = check_idle(c, error);
     }
     if (rc == 0) {
-        rc = bolt_send_commit(connection, &number, error);
+        rc = send(c, &number, error);
     }
-    return rc < 0 ? rc : reply_await(connection, number, deadline_ms, NULL, error);
+    return rc < 0 ? rc : reply_await(c, number, deadline_ms, NULL, error);
+}
+
+int bolt_commit(struct bolt_connection *connection, int64_t deadline_ms, struct bolt_error *error)
+{
+    return end_transaction(connection, bolt_send_commit, deadline_ms, error);
 }
 
 int bolt_rollback(struct bolt_connection *connection, int64_t deadline_ms, struct bolt_error *error)
 {
-    uint64_t number = 0;
-    int rc = end_stream(connection, deadline_ms, error);
-
-    if (rc == 0) {
-        rc = check_idle(connection, error);
-    }
-    if (rc == 0) {
-        rc = bolt_send_rollback(connection, &number, error);
-    }
-    return rc < 0 ? rc : reply_await(connection, number, deadline_ms, NULL, error);
+    return end_transaction(connection, bolt_send_rollback, deadline_ms, error);
 }
 
 /* ---- the connection's state ---- */

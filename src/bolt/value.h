@@ -47,6 +47,10 @@ const unsigned char *value_check_at(const struct value_checker *checker, const u
 const unsigned char *value_refuse(const struct value_checker *checker, const unsigned char *p,
                                   const char *text);
 
+/* Bytes of one element of a vector of this type (enum bolt_vector_type); 0: there is no such type.
+ */
+size_t value_vector_width(unsigned type);
+
 /* The type of a checked structure with this tag. */
 enum bolt_type value_struct_type(unsigned char tag);
 

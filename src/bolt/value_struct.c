@@ -155,7 +155,7 @@ static bool path_fits(const struct bolt_value *fields)
     return true;
 }
 
-static size_t vector_width(unsigned char type)
+size_t value_vector_width(unsigned type)
 {
     switch (type) {
     case BOLT_VECTOR_INT8:
@@ -175,7 +175,7 @@ static size_t vector_width(unsigned char type)
 
 static bool vector_fits(const struct bolt_value *fields)
 {
-    size_t width = fields[0].count == 1 ? vector_width(fields[0].as.bytes[0]) : 0;
+    size_t width = fields[0].count == 1 ? value_vector_width(fields[0].as.bytes[0]) : 0;
 
     return width > 0 && fields[1].count % width == 0;
 }
@@ -439,7 +439,7 @@ bool bolt_value_vector(const struct bolt_value *value, struct bolt_vector *ret)
     }
     read_fields(value, fields);
     unsigned char type = fields[0].as.bytes[0];
-    size_t width = vector_width(type);
+    size_t width = value_vector_width(type);
     if (width == 0) {
         return false; /* never: vector_fits */
     }

@@ -1,37 +1,9 @@
 /* What of a query is looked for, and how a snippet shows it. */
-#include "support/unit.h"
+#include "search/words_rig.h"
 
 #include "base/utf8.h"
 #include "search/index.h"
 #include "search/snippet.h"
-
-struct rig {
-    struct conn conn;
-    struct words_tally tally;
-    struct words *words;
-};
-
-static int setup(void **state)
-{
-    struct rig *rig = xcalloc(1, sizeof(*rig));
-    struct err err = ERR_INIT;
-
-    assert_ok(conn_open(&rig->conn, ":memory:", SQLITE_OPEN_READWRITE, &err), &err);
-    assert_ok(words_register(&rig->conn, &rig->tally, &err), &err);
-    assert_ok(words_new(&rig->conn, &rig->words, &err), &err);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct rig *rig = *state;
-
-    words_free(rig->words);
-    conn_close(&rig->conn);
-    free(rig);
-    return 0;
-}
 
 static void assert_terms(struct rig *rig, const char *text, const char *expected)
 {
@@ -219,7 +191,7 @@ static void a_snippet_is_short_and_valid_whatever_the_content(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         TEST(words_are_terms_each_once),
         TEST(stop_words_go_unless_there_is_nothing_else),

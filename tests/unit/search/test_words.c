@@ -1,35 +1,5 @@
 /* How text becomes words. */
-#include "support/unit.h"
-
-#include "search/words.h"
-
-struct rig {
-    struct conn conn;
-    struct words_tally tally;
-    struct words *words;
-};
-
-static int setup(void **state)
-{
-    struct rig *rig = xcalloc(1, sizeof(*rig));
-    struct err err = ERR_INIT;
-
-    assert_ok(conn_open(&rig->conn, ":memory:", SQLITE_OPEN_READWRITE, &err), &err);
-    assert_ok(words_register(&rig->conn, &rig->tally, &err), &err);
-    assert_ok(words_new(&rig->conn, &rig->words, &err), &err);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct rig *rig = *state;
-
-    words_free(rig->words);
-    conn_close(&rig->conn);
-    free(rig);
-    return 0;
-}
+#include "search/words_rig.h"
 
 /* "a b" are two places, "a/b" two words at one place. */
 static int show(void *arg, const struct word *word)
@@ -162,7 +132,7 @@ static void a_walk_can_be_ended(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         TEST(words_are_letters_and_digits_in_lower_case),
         TEST(identifiers_are_cut_at_their_signs),
