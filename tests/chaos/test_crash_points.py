@@ -77,6 +77,19 @@ class FirstLoad(Load):
 class LaterLoad(Load):
     names = "(vault|index)[.].*"
 
+    def run(self):
+        super().run()
+        # A stop cancels the thread that seals, and the next append begins it again. The last stop lets it end.
+        pid = self.home.daemon_pid()
+        self.through_door(lambda door: self.book.remember(door, "one more"))
+        self.call("sync")
+        eventually(lambda: self.sealed() or self.home.daemon_pid() != pid)
+        self.call("stop")
+
+    def sealed(self) -> bool:
+        origins = (self.home.vault / "origins").glob("*")
+        return all(len(list(origin.glob("*.jsonl"))) <= 1 for origin in origins)
+
 
 class Large(Story):
     """So much that SQLite's log is brought into the file."""
