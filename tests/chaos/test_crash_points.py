@@ -10,7 +10,7 @@ import shutil
 import pytest
 from support.checker import READY_MAX_S, Book, Writer, check, ready
 from support.door import GONE, Door, Refused
-from support.home import Home, eventually
+from support.home import Home, eventually, is_holdfast
 
 SOURCE = pathlib.Path(__file__).parents[2] / "src"
 LONG = bool(os.environ.get("HOLDFAST_LONG"))
@@ -83,7 +83,7 @@ class LaterLoad(Load):
         pid = self.home.daemon_pid()
         self.through_door(lambda door: self.book.remember(door, "one more"))
         self.call("sync")
-        eventually(lambda: self.sealed() or self.home.daemon_pid() != pid)
+        eventually(lambda: self.sealed() or not is_holdfast(pid))
         self.call("stop")
 
     def sealed(self) -> bool:
