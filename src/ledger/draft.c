@@ -50,9 +50,9 @@ int draft_next_version(uint64_t wanted, uint64_t current, uint64_t highest, uint
         return err_set(err, ERR_LIMIT, "its version is %llu, the highest there is",
                        (unsigned long long)highest);
     }
-    if (wanted > VERSION_MAX) {
+    if (wanted > VERSION_GIVEN_MAX) {
         return err_set(err, ERR_INVALID, "sync_version is %llu; 1 to %llu are allowed",
-                       (unsigned long long)wanted, (unsigned long long)VERSION_MAX);
+                       (unsigned long long)wanted, (unsigned long long)VERSION_GIVEN_MAX);
     }
     if (wanted != 0 && wanted <= current) {
         return err_set(

@@ -29,8 +29,8 @@ int draft_set_text(char *to, size_t max, const char *from, const char *what, str
 /* What every change of ours begins with. */
 int draft_start(struct store *store, enum change_kind kind, enum change_op op, const char *source,
                 struct change *ret, struct err *err) MUST_CHECK;
-/* The version of a put: `wanted` must be above `current` (ERR_CONFLICT), 0 means one more than the
- * highest. */
+/* The version of a put: `wanted` must be above `current` (ERR_CONFLICT) and at most
+ * VERSION_GIVEN_MAX (ERR_INVALID), 0 means one more than the highest. */
 int draft_next_version(uint64_t wanted, uint64_t current, uint64_t highest, uint64_t *ret,
                        struct err *err) MUST_CHECK;
 void draft_answer(const struct change *change, const struct uuid *id, struct written *ret);

@@ -19,6 +19,12 @@
 #define TASK_TEXT_MAX_BYTES 500   /* each of id, title, status, source */
 #define SOURCE_MAX_BYTES 128      /* who wrote a change: "cli", "mcp:claude-code", "http:ci", ... */
 #define VERSION_MAX ((uint64_t)9007199254740991) /* 2^53 - 1: what JSON can carry */
+/*
+ * The highest sync_version that may be given from outside: half of what there is, so that whoever
+ * gives the highest leaves 2^52 changes to come. What counts microseconds since 1970 has room. What
+ * is journaled already (a vault's changes, a recovery's) may have any version up to VERSION_MAX.
+ */
+#define VERSION_GIVEN_MAX ((uint64_t)4503599627370496)
 #define CHANGE_ID_MAX_BYTES PROJECT_ID_MAX_BYTES /* a UUID's text or a project's id */
 #define CHANGE_RECORD_MAX (1024 * 1024) /* bytes of canonical JSON: every valid memory fits */
 

@@ -116,7 +116,7 @@ static int read_sync_version(const json_t *value, void *target, struct err *err)
 {
     struct memory *memory = target;
 
-    return field_uint(value, "sync_version", 1, VERSION_MAX, &memory->version, err);
+    return field_uint(value, "sync_version", 1, VERSION_GIVEN_MAX, &memory->version, err);
 }
 
 static int read_tags(const json_t *value, void *target, struct err *err)

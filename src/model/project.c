@@ -79,7 +79,7 @@ static int read_sync_version(const json_t *value, void *target, struct err *err)
 {
     struct project *project = target;
 
-    return field_uint(value, "sync_version", 1, VERSION_MAX, &project->version, err);
+    return field_uint(value, "sync_version", 1, VERSION_GIVEN_MAX, &project->version, err);
 }
 
 static const struct field object_fields[] = {

@@ -118,7 +118,7 @@ static int read_sync_version(const json_t *value, void *target, struct err *err)
 {
     struct session *session = target;
 
-    return field_uint(value, "sync_version", 1, VERSION_MAX, &session->version, err);
+    return field_uint(value, "sync_version", 1, VERSION_GIVEN_MAX, &session->version, err);
 }
 
 static const struct field object_fields[] = {

@@ -25,6 +25,7 @@ BAD_LINES = {
     "bad uuid": (line(id="not-a-uuid").encode(), ["id", "UUID"]),
     "bad time": (line(created_at="yesterday-ish").encode(), ["created_at"]),
     "sync_version 0": (line(sync_version=0).encode(), ["sync_version"]),
+    "sync_version that leaves no room": (line(sync_version=2**52 + 1).encode(), ["sync_version", "4503599627370497", "1 to 4,503,599,627,370,496"]),
     "duplicate keys": (b'{"content":"a","content":"b"}', ["content"]),
     "deep nesting": (b'{"content":"x","metadata":' + b"[" * 1000000 + b"]" * 1000000 + b"}", ["64"]),
     "unknown field": (line(contnet="typo").encode(), ["contnet"]),
@@ -67,7 +68,13 @@ def test_limits_are_met_exactly(home):
     assert home.call("remember", "-", input="é" * 50001, check=False).status == 2
     home.call("remember", "64 tags", *sum((["--tag", f"t{i}"] for i in range(64)), []))
     assert home.call("remember", "65 tags", *sum((["--tag", f"t{i}"] for i in range(65)), []), check=False).status == 2
-    assert home.json("status")["memories"] == 2
+    id = new_id()
+    highest = ["remember", "given", "--id", id, "--sync-version"]
+    refused = home.call(*highest, str(2**52 + 1), check=False)
+    assert refused.status == 2 and "sync_version is 4503599627370497; 1 to 4,503,599,627,370,496" in refused.err
+    home.call(*highest, str(2**52))
+    assert home.json("remember", "and changed", "--id", id)["sync_version"] == 2**52 + 1
+    assert home.json("status")["memories"] == 3
 
 
 USAGE = {

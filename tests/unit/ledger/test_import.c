@@ -144,6 +144,23 @@ static void our_next_version_is_above_what_came_in(void **state)
     assert_int_equal(put(*state, id_of(1), "mine").version, 8);
 }
 
+/* What is journaled is never lost, whatever its version: a recovery brings it as it was. */
+static void the_highest_version_comes_in_as_it_was_and_nothing_goes_on_from_it(void **state)
+{
+    AUTO(memory_done) struct memory memory = memory_of("one more");
+    AUTO(memory_done) struct memory theirs;
+
+    import(*state, chain_memory(&a, PUT(id_of(1), "theirs", VERSION_MAX)));
+    memory_init(&theirs);
+    get(*state, id_of(1), &theirs);
+    assert_string_equal(theirs.content, "theirs");
+    assert_int_equal(theirs.version, VERSION_MAX);
+    memory.id = id_of(1);
+    struct written written = try_put(*state, &memory);
+    assert_refused_draft(&written, ERR_LIMIT, "the highest there is");
+    assert_verifies(*state);
+}
+
 /* A memory that moves to another project and session takes its place with it; counts follow. */
 static void a_memory_may_move_to_another_project(void **state)
 {
@@ -237,6 +254,7 @@ int main(void)
         TEST(then_the_greater_origin_wins),
         TEST(a_tombstone_wins_like_any_version),
         TEST(our_next_version_is_above_what_came_in),
+        TEST(the_highest_version_comes_in_as_it_was_and_nothing_goes_on_from_it),
         TEST(a_memory_may_move_to_another_project),
         TEST(embeddings_and_tasks_are_kept_with_their_history),
         TEST(a_session_of_two_origins_has_one_state),

@@ -103,21 +103,34 @@ static void an_old_version_that_says_the_same_is_unchanged(void **state)
     assert_true(put_memory(*state, &memory).unchanged);
 }
 
-static void the_last_version_can_be_written_and_none_after_it(void **state)
+static void the_highest_version_that_may_be_given_leaves_room_for_more(void **state)
 {
-    AUTO(memory_done) struct memory memory = memory_of("last");
+    AUTO(memory_done) struct memory memory = memory_of("high");
+
+    memory.id = id_of(1);
+    memory.version = VERSION_GIVEN_MAX;
+    assert_int_equal(put_memory(*state, &memory).version, VERSION_GIVEN_MAX);
+    memory.version = 0;
+    change_content(&memory, "one more");
+    assert_int_equal(put_memory(*state, &memory).version, VERSION_GIVEN_MAX + 1);
+    assert_int_equal(delete_of(*state, id_of(1)).version, VERSION_GIVEN_MAX + 2);
+}
+
+static void a_version_past_that_is_refused_for_what_is_new_and_what_is_there(void **state)
+{
+    AUTO(memory_done) struct memory memory = memory_of("too high");
     struct written written;
 
     memory.id = id_of(1);
-    memory.version = VERSION_MAX + 1;
+    memory.version = VERSION_GIVEN_MAX + 1;
     written = try_put(*state, &memory);
-    assert_refused_draft(&written, ERR_INVALID, "sync_version");
-    memory.version = VERSION_MAX;
-    assert_int_equal(put_memory(*state, &memory).version, VERSION_MAX);
-    memory.version = 0;
-    change_content(&memory, "one more");
+    assert_refused_draft(&written, ERR_INVALID,
+                         "sync_version is 4503599627370497; 1 to 4503599627370496");
+    put(*state, id_of(1), "there");
     written = try_put(*state, &memory);
-    assert_refused_draft(&written, ERR_LIMIT, "the highest there is");
+    assert_refused_draft(&written, ERR_INVALID,
+                         "sync_version is 4503599627370497; 1 to 4503599627370496");
+    assert_content(*state, id_of(1), "there");
 }
 
 /* ---- deletions ---- */
@@ -406,7 +419,8 @@ int main(void)
         TEST(a_put_keeps_created_at_and_moves_updated_at),
         TEST(an_explicit_version_must_be_higher_than_the_current_one),
         TEST(an_old_version_that_says_the_same_is_unchanged),
-        TEST(the_last_version_can_be_written_and_none_after_it),
+        TEST(the_highest_version_that_may_be_given_leaves_room_for_more),
+        TEST(a_version_past_that_is_refused_for_what_is_new_and_what_is_there),
         TEST(a_delete_leaves_a_tombstone),
         TEST(deleting_what_never_was_is_refused),
         TEST(a_deleted_memory_can_be_put_back),

@@ -82,6 +82,8 @@ static void broken_rules_have_their_message(void **state)
                           "description is a number");
     assert_object_refused("{\"id\":\"p\",\"created_at\":\"x\"}", ERR_INVALID, "created_at: ");
     assert_object_refused("{\"id\":\"p\",\"sync_version\":0}", ERR_INVALID, "sync_version is 0");
+    assert_object_refused("{\"id\":\"p\",\"sync_version\":4503599627370497}", ERR_INVALID,
+                          "sync_version is 4503599627370497");
 }
 
 static void texts_end_at_their_limits(void **state)

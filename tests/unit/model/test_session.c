@@ -128,6 +128,8 @@ static void broken_rules_have_their_message(void **state)
     assert_object_refused("{\"summary\":{}}", ERR_INVALID,
                           "summary is an object; a string is allowed");
     assert_object_refused("{\"sync_version\":0}", ERR_INVALID, "sync_version is 0");
+    assert_object_refused("{\"sync_version\":4503599627370497}", ERR_INVALID,
+                          "sync_version is 4503599627370497");
 }
 
 static void texts_end_at_their_limits(void **state)
