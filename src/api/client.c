@@ -292,8 +292,9 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *name, 
     return curl_slist_append(list, line);
 }
 
-static struct curl_slist *make_headers(const struct op_caller *caller)
+static struct curl_slist *make_headers(const struct client *client)
 {
+    const struct op_caller *caller = &client->caller;
     AUTO(free_ptr) char *pid = xprintf("%lld", (long long)caller->agent.pid);
     struct curl_slist *list = NULL;
 
@@ -302,6 +303,7 @@ static struct curl_slist *make_headers(const struct op_caller *caller)
     list = add_header(list, "X-Holdfast-Folder", caller->folder);
     list = add_header(list, "X-Holdfast-Remote", caller->remote);
     list = add_header(list, "X-Holdfast-Project", caller->marker);
+    list = add_header(list, "X-Holdfast-Config", client->config_file);
     list = add_header(list, "Content-Type", "application/json");
     return curl_slist_append(list, "Expect:");
 }
@@ -342,7 +344,7 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     if (make_url(curl, t->op, params, &url, err) != 0) {
         return -(int)err->code;
     }
-    struct curl_slist *headers = make_headers(&client->caller);
+    struct curl_slist *headers = make_headers(client);
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url.data);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");

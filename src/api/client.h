@@ -15,7 +15,8 @@ struct client;
 
 struct client_options {
     const char *home;        /* NULL: the default home */
-    const char *config_file; /* NULL: home/holdfast.yaml */
+    const char *config_file; /* NULL: home/holdfast.yaml, or whatever a daemon that runs has; one
+                                that runs with another refuses the calls (ERR_CONFIG) */
     bool no_daemon;          /* open the ledger in this process */
     bool no_start;           /* never start a daemon: ERR_UNAVAILABLE when none runs */
     const char *label;       /* "cli", "mcp:claude-code" */

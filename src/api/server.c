@@ -151,6 +151,31 @@ static struct peer *peer_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat of_a;
+    struct stat of_b;
+
+    return strcmp(a, b) == 0 || (stat(a, &of_a) == 0 && stat(b, &of_b) == 0 &&
+                                 of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino);
+}
+
+/* A caller that named a configuration must not be served by another one's rules. */
+static int check_config(struct MHD_Connection *connection, const struct engine *engine,
+                        struct err *err)
+{
+    const char *wanted = header(connection, "X-Holdfast-Config");
+    const char *has = engine->config.path;
+
+    if (!wanted || (has && same_file(wanted, has))) {
+        return 0;
+    }
+    return err_set(err, ERR_CONFIG,
+                   "the daemon of %s (pid %ld) runs with %s, not with %s: stop it first (holdfast "
+                   "stop), and the next command starts one with the configuration that it names",
+                   engine->home, (long)getpid(), has ? has : "no configuration file", wanted);
+}
+
 /* What the peer says of itself, checked against the kernel's word. */
 static int caller_init(struct MHD_Connection *connection, struct request *request, struct err *err)
 {
@@ -301,8 +326,8 @@ static enum MHD_Result answer(struct server *server, struct MHD_Connection *conn
     return result;
 }
 
-static enum MHD_Result begin(struct MHD_Connection *connection, const char *url, const char *method,
-                             void **state)
+static enum MHD_Result begin(const struct server *server, struct MHD_Connection *connection,
+                             const char *url, const char *method, void **state)
 {
     struct request *request = xcalloc(1, sizeof(*request));
     bool known = false;
@@ -319,7 +344,8 @@ static enum MHD_Result begin(struct MHD_Connection *connection, const char *url,
                    : err_set(&request->refused, ERR_NOT_FOUND, "there is nothing at %.200s", url));
         return MHD_YES;
     }
-    if (caller_init(connection, request, &request->refused) == 0) {
+    if (caller_init(connection, request, &request->refused) == 0 &&
+        check_config(connection, server->engine, &request->refused) == 0) {
         (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, query_param, request);
     }
     return MHD_YES;
@@ -334,7 +360,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
     (void)version;
     if (!request) {
-        return begin(connection, url, method, state);
+        return begin(arg, connection, url, method, state);
     }
     if (*upload_len == 0) {
         return answer(arg, connection, request);

@@ -100,8 +100,7 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 
 int cli_stop_daemon(struct cli *cli, struct err *err)
 {
-    struct client_options options = {
-        .home = cli->home, .config_file = cli->config_file, .no_start = true, .label = "cli"};
+    struct client_options options = {.home = cli->home, .no_start = true, .label = "cli"};
     AUTO(json_unref) json_t *params = json_object();
     AUTO(json_unref) json_t *answer = NULL;
     struct client *client = NULL;

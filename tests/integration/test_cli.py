@@ -132,6 +132,28 @@ def test_a_second_engine_is_refused_and_told_who_holds_the_home(home):
     assert refused.status == 1 and "pid" in refused.err and str(home.daemon_pid()) in refused.err
 
 
+def test_a_daemon_with_another_configuration_serves_nobody_who_named_one(home):
+    other = home.folder / "other.yaml"
+    other.write_text((home.path / "holdfast.yaml").read_text().replace("project: test", "project: other"))
+    home.json("remember", "by the home's own")
+    for args in (["remember", "by another's rules"], ["recall", "anything"], ["status"]):
+        refused = home.call("--config", str(other), *args, check=False)
+        told = refused.err.splitlines()
+        assert refused.status == 2 and len(told) == 1, refused.err
+        assert all(word in told[0] for word in (f"pid {home.daemon_pid()}", str(home.path / "holdfast.yaml"), str(other), "holdfast stop")), told
+    assert home.json("status")["memories"] == 1
+    assert home.json("--config", str(other), "stop") == {"stopped": True}
+    id = home.json("--config", str(other), "remember", "by the other's")["id"]
+    assert home.json("show", id)["project_id"] == "other"
+
+
+def test_the_configuration_that_a_daemon_runs_with_may_be_named_by_any_of_its_names(home):
+    (home.folder / "link.yaml").symlink_to(home.path / "holdfast.yaml")
+    home.json("remember", "kept")
+    for name in (home.path / "holdfast.yaml", home.folder / "link.yaml", "../home/holdfast.yaml"):
+        assert home.json("--config", str(name), "status")["memories"] == 1
+
+
 def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
     """The kernel takes connections for a process that was killed until it has closed the process's files."""
     home.json("remember", "kept")
