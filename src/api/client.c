@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/socket.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/num.h"
 
@@ -160,8 +161,35 @@ struct transfer {
     struct buf text; /* the document, an error, or an unfinished line */
     int body_fd;
     bool unheard; /* nobody acted on it, or it only asked: it may be sent again */
+    const char *home;
+    curl_off_t moved; /* bytes, both ways, when it was looked at last */
+    struct deadline patience;
     struct err err;
 };
+
+/* An operation may take its time and say nothing; a daemon that can't get on must not be waited for.
+ */
+static int on_progress(void *arg, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
+                       curl_off_t sent)
+{
+    struct transfer *t = arg;
+
+    (void)to_receive;
+    (void)to_send;
+    if (received + sent == t->moved && deadline_left_ms(t->patience) > 0) {
+        return 0;
+    }
+    if (received + sent == t->moved && socket_check_alive(t->home, &t->err) != 0) {
+        if (t->op->permission != OP_READ) {
+            (void)err_context(&t->err, "whether it was done is not known, so look before you "
+                                       "repeat it");
+        }
+        return 1;
+    }
+    t->moved = received + sent;
+    t->patience = deadline_in((int64_t)FAULT_LIMIT("HOLDFAST_SILENCE_MS", CLIENT_SILENCE_MS));
+    return 0;
+}
 
 static size_t on_answer(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -338,6 +366,8 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     long status = 0;
 
     t->curl = curl;
+    t->home = client->home;
+    t->moved = -1; /* the first look begins the wait */
     if (folder < 0) {
         return err_set(err, ERR_UNAVAILABLE, "no daemon answers at %s", client->home);
     }
@@ -355,6 +385,9 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)CLIENT_CALL_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     if (strcmp(t->op->method, "POST") == 0 && t->op->body == OP_BODY_LINES) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_body);
@@ -502,7 +535,7 @@ static int ensure_daemon(const struct client *client, struct err *err)
         if (socket_connect(client->home, &fd, err) == 0) {
             return 0;
         }
-        if (client->no_start) {
+        if (client->no_start || err->code == ERR_TIMEOUT) {
             return -(int)err->code;
         }
         if (start_daemon(client, err) == 0) {

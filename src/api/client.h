@@ -12,6 +12,8 @@ struct client;
 
 #define CLIENT_START_TIMEOUT_MS 10000 /* an autostarted daemon must answer within this */
 #define CLIENT_CALL_TIMEOUT_MS (24LL * 3600 * 1000) /* bounded by the operation's own deadlines */
+#define CLIENT_SILENCE_MS                                                                          \
+    5000 /* without a byte either way, until the daemon is asked whether it is there */
 
 struct client_options {
     const char *home;        /* NULL: the default home */

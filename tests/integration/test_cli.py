@@ -1,7 +1,9 @@
 """What a person types, against a daemon that starts by itself."""
 
+import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -179,6 +181,69 @@ def test_a_question_to_a_daemon_that_is_just_dying_is_asked_again(home):
     status = home.json("status")
     thread.join()
     assert len(met) == 2 and status["memories"] == 1
+
+
+@pytest.fixture
+def stopped(home):
+    """A home whose daemon is stopped, and goes on at the end."""
+    home.json("remember", "before")
+    home.env["HOLDFAST_SILENCE_MS"] = "200"
+    os.kill(home.daemon_pid(), signal.SIGSTOP)
+    yield home
+    os.kill(home.daemon_pid(), signal.SIGCONT)
+
+
+def test_a_stopped_daemon_is_told_with_its_pid_and_what_to_do(stopped):
+    pid = stopped.daemon_pid()
+    for args in (["recall", "before"], ["stop"], ["--json", "status"]):
+        refused = stopped.call(*args, check=False)
+        told = refused.err.splitlines()
+        assert refused.status == 4 and len(told) == 1, refused.err
+        assert f"(pid {pid})" in told[0] and "is stopped" in told[0] and f"kill -CONT {pid}" in told[0], told
+        assert ("not known" in told[0]) == (args == ["stop"]), told
+
+
+def test_a_write_that_a_stopped_daemon_may_have_taken_is_said_to_be_unknown(stopped):
+    write = ["remember", "perhaps", "--id", new_id()]
+    refused = stopped.call(*write, check=False)
+    assert refused.status == 4 and "whether it was done is not known, so look before you repeat it" in refused.err
+    os.kill(stopped.daemon_pid(), signal.SIGCONT)
+    stopped.call(*write)  # under the same id it is taken once, whether it was taken before or not
+    assert sorted(m["content"] for m in stopped.export().values()) == ["before", "perhaps"]
+    assert stopped.json("verify")["ok"]
+
+
+def test_a_stopped_daemon_with_a_full_waiting_room_is_not_waited_for(stopped):
+    folder = os.open(stopped.path, os.O_PATH)
+    waiting = []
+    try:
+        while True:
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            waiting[-1].connect(f"/proc/self/fd/{folder}/daemon.sock")
+    except BlockingIOError:
+        assert len(waiting) > 100
+    refused = stopped.call("status", check=False)
+    os.close(folder)
+    for connection in waiting:
+        connection.close()
+    assert refused.status == 4 and "lets nobody in" in refused.err and str(stopped.path / "lock") in refused.err
+
+
+def test_a_daemon_that_works_silently_is_waited_for(home):
+    """Longer than a silence may be: its vault's folder is locked by somebody else meanwhile."""
+    home.json("remember", "--ack", "vault", "first")
+    home.env["HOLDFAST_SILENCE_MS"] = "200"
+    lock = os.open(next((home.vault / "origins").iterdir()) / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = subprocess.Popen(
+        home.command("--json", "remember", "--ack", "vault", "second"), env=home.env, cwd=home.work, stdout=subprocess.PIPE
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)
+    os.close(lock)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and json.loads(out)["seq"]
 
 
 def test_a_lock_file_that_is_removed_frees_nothing(home):
