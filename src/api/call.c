@@ -140,8 +140,8 @@ const char *sync_status_of(struct engine *engine, uint64_t seq, bool held)
         if (vault.acked_seq >= seq) {
             continue;
         }
-        if (!vault.connected) {
-            return "queued";
+        if (!vault.connected && (vault.failures > 0 || vault.paused)) {
+            return "queued"; /* not while a daemon that just started connects */
         }
         status = "pending";
     }

@@ -167,7 +167,8 @@ struct transfer {
     struct err err;
 };
 
-/* An operation may take its time and say nothing; a daemon that can't get on must not be waited for.
+/* An operation may take its time and say nothing; a daemon that can't get on must not be waited
+ * for.
  */
 static int on_progress(void *arg, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
                        curl_off_t sent)

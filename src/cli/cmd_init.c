@@ -16,24 +16,45 @@ static void say_default_vault(const char *path)
                  path);
 }
 
-static int add_vaults(const char *home, char *const *specs, size_t count, bool talk,
-                      struct err *err)
+static bool is_configured(const struct config *config, const char *spec)
+{
+    for (size_t i = 0; i < config->vault_count; i++) {
+        if (strcmp(config->vaults[i].spec, spec) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Make or open it now, so that a path that can't be one is refused before it stands in the
+ * configuration. */
+static int try_vault(const char *spec, struct err *err)
+{
+    const struct vault_ops *driver = NULL;
+    const char *target = NULL;
+    struct vault *vault = NULL;
+
+    if (vault_driver(spec, &driver, &target, err) != 0) {
+        return -(int)err->code;
+    }
+    struct vault_options options = {.name = spec, .target = target, .env = env_system()};
+    if (driver->open(&options, &vault, err) != 0) {
+        return err_context(err, "vault %s", spec);
+    }
+    vault->ops->close(vault);
+    return 0;
+}
+
+/* One that is configured already is left to the daemon, which knows it again: when its disk is
+ * away, it is not made anew. */
+static int add_vaults(const char *home, const struct config *config, char *const *specs,
+                      size_t count, bool talk, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct vault_ops *driver = NULL;
-        const char *target = NULL;
-        struct vault *vault = NULL;
         bool added = false;
-        if (vault_driver(specs[i], &driver, &target, err) != 0) {
+        if (!is_configured(config, specs[i]) && try_vault(specs[i], err) != 0) {
             return -(int)err->code;
         }
-        /* Make or open it now, so that a path that can't be one is refused before it stands in the
-         * configuration. */
-        struct vault_options options = {.name = specs[i], .target = target, .env = env_system()};
-        if (driver->open(&options, &vault, err) != 0) {
-            return err_context(err, "vault %s", specs[i]);
-        }
-        vault->ops->close(vault);
         if (config_add_vault(home, specs[i], &added, err) != 0) {
             return -(int)err->code;
         }
@@ -82,17 +103,18 @@ static int init_home(struct cli *cli, char **specs, size_t *count, char **ret_ho
         config_load(*ret_home, cli->config_file, &config, err) != 0) {
         return -(int)err->code;
     }
-    bool has_vault = config.vault_count > 0;
-    config_done(&config);
-    if (*count == 0 && !has_vault) {
+    bool talk = !cli->json;
+    if (*count == 0 && config.vault_count == 0) {
         AUTO(free_ptr) char *path = xprintf("%s.vault", *ret_home);
         specs[(*count)++] = xprintf("file:%s", path);
-        if (!cli->json) {
+        if (talk) {
             say_default_vault(path);
         }
-        return add_vaults(*ret_home, specs, 1, false, err);
+        talk = false; /* it was told just now */
     }
-    return add_vaults(*ret_home, specs, *count, !cli->json, err);
+    int rc = add_vaults(*ret_home, &config, specs, *count, talk, err);
+    config_done(&config);
+    return rc;
 }
 
 int cmd_init(struct cli *cli, int argc, char **argv)

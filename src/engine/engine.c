@@ -41,6 +41,13 @@ static void on_damage(void *arg, const char *vault, const char *what)
     raise_alert(arg, "vault_damaged", actor, what);
 }
 
+static void on_away(void *arg, const char *vault, const char *what)
+{
+    AUTO(free_ptr) char *actor = xprintf("vault %s", vault);
+
+    raise_alert(arg, "vault_away", actor, what);
+}
+
 /* It goes on as a new installation, and a person is told. */
 static int went_back(struct engine *engine, const struct uuid *origin, uint64_t after,
                      const char *vault, struct err *err)
@@ -193,6 +200,7 @@ static int start_vaults(struct engine *engine, struct err *err)
                                              .arg = engine,
                                              .on_damage = on_damage,
                                              .on_behind = on_behind,
+                                             .on_away = on_away,
                                              .on_state = on_state};
         if (replicator_start(&options, &engine->replicators[engine->replicator_count], err) != 0) {
             return err_context(err, "vault %s", options.name);
@@ -463,6 +471,8 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
                       struct vault **ret, char **ret_spec, struct err *err)
 {
     const struct vault_ops *ops = NULL;
+    AUTO(free_ptr) char *place = NULL;
+    const char *name = NULL; /* of a configured one */
     const char *spec = name_or_spec;
     const char *target = NULL;
 
@@ -473,6 +483,7 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
     }
     for (size_t i = 0; i < engine->config.vault_count; i++) {
         if (!name_or_spec || strcmp(engine->config.vaults[i].name, name_or_spec) == 0) {
+            name = engine->config.vaults[i].name;
             spec = engine->config.vaults[i].spec;
             break;
         }
@@ -485,6 +496,12 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
                                     .installation = ledger_origin(engine->ledger),
                                     .env = engine->env,
                                     .read_only = read_only};
+    if (name && !read_only &&
+        (sync_vault_identity_get(engine->log, name, &options.expect_vault, err) != 0 ||
+         sync_vault_flag_get(engine->log, name, SYNC_FLAG_PLACE, &place, err) != 0)) {
+        return -(int)err->code;
+    }
+    options.expect_place = place;
     if (ops->open(&options, ret, err) != 0) {
         return err_context(err, "vault %s", spec);
     }

@@ -63,18 +63,54 @@ static void tell_damage(struct replicator *r, const struct err *err)
     }
 }
 
+/* What sync.db remembers of the vault; heap, NULL: nothing. */
+static char *recall_flag(struct replicator *r, const char *flag)
+{
+    struct err err = ERR_INIT;
+    char *value = NULL;
+
+    if (sync_vault_flag_get(r->log, r->name, flag, &value, &err) < 0) {
+        replicator_log_failed(r, &err);
+    }
+    return value;
+}
+
+static void remember_flag(struct replicator *r, const char *flag, const char *value)
+{
+    AUTO(free_ptr) char *before = recall_flag(r, flag);
+    struct err err = ERR_INIT;
+
+    if (before == NULL ? value == NULL : value != NULL && strcmp(before, value) == 0) {
+        return;
+    }
+    if (sync_vault_flag_set(r->log, r->name, flag, value, &err) < 0) {
+        replicator_log_failed(r, &err);
+    }
+}
+
+static void tell_away(struct replicator *r, const struct err *err)
+{
+    AUTO(free_ptr) char *told = recall_flag(r, SYNC_FLAG_AWAY);
+
+    if (told == NULL) {
+        r->on_away(r->arg, r->name, err->message);
+        remember_flag(r, SYNC_FLAG_AWAY, "1");
+    }
+}
+
 enum replicator_state replicator_failed(struct replicator *r, const struct err *err)
 {
     bool damage = replicator_reaction(err->code) == REACT_DAMAGE;
+    bool away = err->code == ERR_AWAY;
 
     disconnect(r);
     if (err->code == ERR_CANCELLED && wake_cancelled(&r->wake)) {
         return STATE_BACKOFF; /* and from there to the end: nothing failed */
     }
     uint64_t failures = r->failures + 1; /* nobody else changes it */
-    r->retry_ms = now_ms(r) +
-                  (damage ? r->check_ms
-                          : backoff_ms(failures, r->backoff_initial_ms, r->backoff_max_ms, r->env));
+    r->retry_ms = now_ms(r) + (damage || away ? r->check_ms
+                                              : backoff_ms(failures, r->backoff_initial_ms,
+                                                           r->backoff_max_ms, r->env));
     size_t len = utf8_cut(str_of(err->message), sizeof(r->error) - 1);
     (void)pthread_mutex_lock(&r->mutex);
     r->connected = false;
@@ -86,6 +122,9 @@ enum replicator_state replicator_failed(struct replicator *r, const struct err *
     (void)pthread_cond_broadcast(&r->changed);
     (void)pthread_mutex_unlock(&r->mutex);
     replicator_refuse_replay(r, err);
+    if (away) {
+        tell_away(r, err);
+    }
     if (damage) {
         tell_damage(r, err);
     } else if (!r->told_trouble) {
@@ -148,6 +187,10 @@ static void keep_identity(struct replicator *r, const struct uuid *expected)
         sync_vault_identity_set(r->log, r->name, &identity, &err) < 0) {
         replicator_log_failed(r, &err);
     }
+    if (r->ops->place != NULL) {
+        remember_flag(r, SYNC_FLAG_PLACE, r->ops->place(r->vault));
+    }
+    remember_flag(r, SYNC_FLAG_AWAY, NULL);
 }
 
 static enum replicator_state step_connect(struct replicator *r)
@@ -164,6 +207,8 @@ static enum replicator_state step_connect(struct replicator *r)
         return STATE_CHECK;
     }
     (void)try_pokes(r);
+    AUTO(free_ptr) char *place = recall_flag(r, SYNC_FLAG_PLACE);
+    options.expect_place = place;
     if (sync_vault_identity_get(r->log, r->name, &options.expect_vault, &err) < 0) {
         replicator_log_failed(r, &err);
     }
@@ -378,6 +423,7 @@ static struct replicator *replicator_new(const struct replicator_options *option
     r->arg = options->arg;
     r->on_damage = options->on_damage;
     r->on_behind = options->on_behind;
+    r->on_away = options->on_away;
     r->on_state = options->on_state;
     r->last_ok_us = TIME_NONE;
     r->waiting_since_us = TIME_NONE;

@@ -443,3 +443,26 @@ int sync_flag_set(struct sync_log *log, const char *name, const char *value, str
     }
     return sync_query_run(&query, err);
 }
+
+int sync_vault_flag_get(struct sync_log *log, const char *vault, const char *flag, char **ret,
+                        struct err *err)
+{
+    AUTO(free_ptr) char *name = xprintf("%s.%s", flag, vault);
+    struct err why = ERR_INIT;
+    char *value = NULL;
+
+    int rc = sync_flag_get(log, name, &value, &why);
+    if (rc < 0 && rc != -ERR_NOT_FOUND) {
+        return err_copy(err, &why);
+    }
+    *ret = rc == 0 ? value : NULL;
+    return 0;
+}
+
+int sync_vault_flag_set(struct sync_log *log, const char *vault, const char *flag,
+                        const char *value, struct err *err)
+{
+    AUTO(free_ptr) char *name = xprintf("%s.%s", flag, vault);
+
+    return sync_flag_set(log, name, value, err);
+}

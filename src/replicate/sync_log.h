@@ -48,6 +48,15 @@ int sync_vault_identity_get(struct sync_log *log, const char *vault, struct uuid
 int sync_vault_identity_set(struct sync_log *log, const char *vault, const struct uuid *identity,
                             struct err *err) MUST_CHECK;
 
+/* What else is remembered of a vault, as text. */
+#define SYNC_FLAG_PLACE "place" /* the disk it was on (ops->place) */
+#define SYNC_FLAG_AWAY "away"   /* a person was told that it is not mounted */
+/* *ret is heap, or NULL when there is none. */
+int sync_vault_flag_get(struct sync_log *log, const char *vault, const char *flag, char **ret,
+                        struct err *err) MUST_CHECK;
+int sync_vault_flag_set(struct sync_log *log, const char *vault, const char *flag,
+                        const char *value, struct err *err) MUST_CHECK; /* NULL removes it */
+
 enum sync_direction { SYNC_PUSH, SYNC_PULL };
 struct sync_event {
     int64_t at_us;

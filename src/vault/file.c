@@ -167,6 +167,7 @@ static void file_close(struct vault *base)
         free(vault->origins[i]);
     }
     free(vault->origins);
+    free(vault->mount);
     free(vault->path);
     free(vault);
 }
@@ -199,6 +200,7 @@ static int file_open(const struct vault_options *options, struct vault **ret, st
     vault->base.ops = &vault_file_ops;
     vault->path = xstrdup(options->target);
     vault->identity = options->expect_vault;
+    vault->mount = options->expect_place == NULL ? NULL : xstrdup(options->expect_place);
     vault->env = options->env;
     vault->cancel = options->cancel;
     vault->read_only = options->read_only;
@@ -215,6 +217,11 @@ static int file_open(const struct vault_options *options, struct vault **ret, st
 static struct uuid file_identity(const struct vault *base)
 {
     return ((const struct file_vault *)base)->identity;
+}
+
+static const char *file_where(const struct vault *base)
+{
+    return ((const struct file_vault *)base)->mount;
 }
 
 /* ---- calls ---- */
@@ -558,6 +565,7 @@ const struct vault_ops vault_file_ops = {
     .caps = VAULT_CAP_SCAN,
     .open = file_open,
     .identity = file_identity,
+    .place = file_where,
     .append = file_append_batch,
     .head = file_head,
     .hash_at = file_hash,

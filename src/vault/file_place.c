@@ -256,12 +256,16 @@ static int make_root(const struct file_vault *vault, struct err *err)
     AUTO(free_ptr) char *copy = xstrdup(vault->path);
     const char *around = dirname(copy);
 
+    int rc = file_mount_check(vault, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (!uuid_is_nil(&vault->identity) && !file_exists(around)) {
         return err_set(err, ERR_UNAVAILABLE,
                        "the vault %s is gone, and so is the folder around it: is its disk mounted?",
                        vault->path);
     }
-    int rc = file_mkdirs(vault->path, 0700, err);
+    rc = file_mkdirs(vault->path, 0700, err);
     CRASH_POINT("vault.make.folder");
     bool first_use = uuid_is_nil(&vault->identity);
     return rc == 0 || (rc == -ERR_CONFIG && first_use) ? rc : file_trouble(err);
@@ -341,7 +345,10 @@ static int know_vault(struct file_vault *vault, int root, struct err *err)
                           : err_set(err, ERR_UNAVAILABLE, "there is no vault at %s: it is empty",
                                     vault->path);
         }
-        rc = make_vault(vault, root, path, err);
+        rc = file_mount_check(vault, err);
+        if (rc == 0) {
+            rc = make_vault(vault, root, path, err);
+        }
         if (rc == 0) {
             rc = file_sign_at(root, VAULT_JSON, path, &sign, err);
         }
@@ -349,6 +356,10 @@ static int know_vault(struct file_vault *vault, int root, struct err *err)
     if (rc == 0 && !file_sign_eq(&sign, &vault->json)) {
         rc = read_json(vault, path, err);
         vault->json = rc == 0 ? sign : (struct file_sign){0};
+        if (rc == 0) {
+            free(vault->mount);
+            vault->mount = file_mount_of(vault->path);
+        }
     }
     return rc;
 }

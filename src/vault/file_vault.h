@@ -9,7 +9,8 @@
  *
  * Layers, top to bottom: file.c (the driver's table), file_append.c, file_scan.c, file_seal.c,
  * file_origin.c (an origin's folder), file_load.c (its files -> struct file_origin), file_tail.c
- * (torn ends), file_place.c (the vault's folder), file_reader.c, file_line.c.
+ * (torn ends), file_place.c (the vault's folder), file_mount.c (its disk), file_reader.c,
+ * file_line.c.
  */
 #ifndef HOLDFAST_VAULT_FILE_VAULT_H
 #define HOLDFAST_VAULT_FILE_VAULT_H
@@ -85,6 +86,7 @@ struct file_vault {
     struct vault base;
     char *path;
     struct uuid identity; /* nil until known */
+    char *mount;          /* where that is mounted that it is on; NULL until known */
     struct env *env;
     struct wake *cancel; /* may be NULL */
     bool read_only;
@@ -110,7 +112,7 @@ struct file_place {
 /*
  * Open them, making what is missing unless read_only. ERR_CONFIG: the target is no folder, or
  * others' things are in it; ERR_CORRUPT: another vault, or a damaged vault.json; ERR_NEWER;
- * ERR_UNAVAILABLE; ERR_FULL.
+ * ERR_AWAY: its disk is not mounted; ERR_UNAVAILABLE; ERR_FULL.
  */
 int file_place_open(struct file_vault *vault, struct file_place *ret, struct err *err) MUST_CHECK;
 void file_place_close(struct file_place *place);
@@ -134,6 +136,16 @@ int file_go_on(const struct file_vault *vault, struct deadline deadline, struct 
 
 int file_sync_fd(int fd, const char *path, struct err *err) MUST_CHECK; /* of a folder: fsync */
 void file_time_name(struct env *env, char ret_text[FILE_TIME_MAX]);
+
+/* ---- file_mount.c ---- */
+
+/*
+ * The mount point that path is below, or would be if it were there. It says the same after a
+ * restart, as a device number does not, and is known for every file system. Heap; NULL: can't tell.
+ */
+char *file_mount_of(const char *path);
+/* Before the known vault is made anew: ERR_AWAY when its place is on another mount than it was. */
+int file_mount_check(const struct file_vault *vault, struct err *err) MUST_CHECK;
 
 /* ---- file_origin.c: an origin's folder ---- */
 

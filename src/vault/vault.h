@@ -86,6 +86,8 @@ struct vault_options {
     struct uuid installation; /* this ledger's origin */
     struct uuid expect_vault; /* the vault's identity when it was first used; nil: any. Another one
                                  is ERR_CORRUPT ("not the vault that ...") */
+    const char *expect_place; /* what `place` said when it was used last; NULL: not known. A vault
+                                 that is missing is made anew only there, else ERR_AWAY */
     struct env *env;
     struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
     bool read_only;      /* never make or write anything: for recovery from a vault of another
@@ -99,6 +101,9 @@ struct vault_ops {
     /* Connect, or make the vault when the place is empty and read_only is not set. */
     int (*open)(const struct vault_options *options, struct vault **ret, struct err *err);
     struct uuid (*identity)(const struct vault *vault);
+    /* Which disk it is on, as far as that can be told again after a restart; borrowed. NULL where
+     * that is not known; a driver that has no disks has no such function. */
+    const char *(*place)(const struct vault *vault);
     /* Durable there when it returns 0. What is there already with the same hash is skipped; with
      * another hash it is ERR_CORRUPT (a fork). A gap that is filled later comes as a batch of its
      * own. */

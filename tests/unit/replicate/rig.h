@@ -27,6 +27,8 @@ struct rig {
     char damage[2048];     /* the last one */
     int damages;
     int renewals; /* of the ledger's origin, as it went back in time */
+    char away[2048];
+    int aways;
     char trouble[2048];
     int troubles;
     int wells;
@@ -73,6 +75,17 @@ static inline void rig_on_state(void *arg, const char *vault, const char *troubl
     (void)pthread_mutex_unlock(&rig->mutex);
 }
 
+static inline void rig_on_away(void *arg, const char *vault, const char *what)
+{
+    struct rig *rig = arg;
+
+    (void)vault;
+    (void)pthread_mutex_lock(&rig->mutex);
+    (void)snprintf(rig->away, sizeof(rig->away), "%s", what);
+    rig->aways++;
+    (void)pthread_mutex_unlock(&rig->mutex);
+}
+
 static inline int rig_damages(struct rig *rig)
 {
     (void)pthread_mutex_lock(&rig->mutex);
@@ -108,6 +121,7 @@ static inline struct rig *rig_new(const struct vault_ops *ops)
                                                .arg = rig,
                                                .on_damage = rig_on_damage,
                                                .on_behind = rig_on_behind,
+                                               .on_away = rig_on_away,
                                                .on_state = rig_on_state};
     return rig;
 }
