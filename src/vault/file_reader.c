@@ -7,6 +7,8 @@
 #include "base/fault.h"
 
 #define PACKED_BYTES (64 * 1024)
+#define FRAME_MAGIC "\x28\xb5\x2f\xfd" /* RFC 8878 §3.1.1 */
+#define FRAME_MAGIC_LEN 4
 
 int file_reader_open_take(int fd, const char *path, bool compressed, struct file_reader *ret,
                           struct err *err)
@@ -18,7 +20,6 @@ int file_reader_open_take(int fd, const char *path, bool compressed, struct file
     if (compressed) {
         ret->zstd = ZSTD_createDCtx();
         ret->packed = xmalloc(PACKED_BYTES);
-        ret->packed_step = PACKED_BYTES;
         if (ret->zstd == NULL) {
             abort(); /* memory is out: see buf.h */
         }
@@ -75,6 +76,8 @@ static int read_packed(struct file_reader *reader, struct err *err)
         return 0;
     }
     reader->packed_at = 0;
+    reader->packed_offset += reader->packed_len;
+    reader->packed_len = 0;
     int rc = read_some(reader, reader->packed, PACKED_BYTES, &reader->packed_len, err);
     reader->at_end = rc == 0 && reader->packed_len == 0;
     if (reader->at_end && reader->frame_open) {
@@ -95,7 +98,8 @@ static int unpack(struct file_reader *reader, struct err *err)
             return rc;
         }
         size_t left = reader->packed_len - reader->packed_at;
-        size_t step = left < reader->packed_step ? left : reader->packed_step;
+        size_t step = reader->wanted == 0 ? 1 : reader->wanted; /* 0: a frame begins */
+        step = reader->careful && step < left ? step : left;
         ZSTD_inBuffer in = {reader->packed, reader->packed_at + step, reader->packed_at};
         ZSTD_outBuffer out = {reader->data, reader->room, reader->end};
         size_t rest = ZSTD_decompressStream(reader->zstd, &out, &in);
@@ -105,9 +109,13 @@ static int unpack(struct file_reader *reader, struct err *err)
                            ZSTD_getErrorName(rest));
         }
         reader->frame_open = rest != 0;
+        reader->wanted = rest;
         reader->flushing = out.pos == out.size;
         reader->packed_at = in.pos;
         reader->end = out.pos;
+        if (rest == 0) {
+            reader->frame_offset = reader->packed_offset + in.pos;
+        }
     }
     return 0;
 }
@@ -191,6 +199,52 @@ int file_reader_skip(struct file_reader *reader, struct err *err)
             return rc;
         }
     }
+}
+
+/* Begin anew at a byte of the compressed file, with nothing read. */
+static int begin_frame(struct file_reader *reader, uint64_t offset, struct err *err)
+{
+    if (lseek(reader->fd, (off_t)offset, SEEK_SET) < 0) {
+        return err_errno(err, ERR_UNAVAILABLE, errno, "reading %s", reader->path);
+    }
+    reader->packed_offset = offset;
+    reader->packed_len = 0;
+    reader->packed_at = 0;
+    reader->frame_offset = offset;
+    reader->frame_open = false;
+    reader->wanted = 0;
+    reader->flushing = false;
+    reader->at_end = false;
+    reader->start = 0;
+    reader->end = 0;
+    (void)ZSTD_DCtx_reset(reader->zstd, ZSTD_reset_session_only); /* that can't fail */
+    return 0;
+}
+
+int file_reader_next_frame(struct file_reader *reader, bool *ret_found, struct err *err)
+{
+    /* What was decompressed last may be bytes of the next one, taken for this one's. */
+    uint64_t at = reader->frame_offset + 1;
+    size_t kept = 0; /* the end of what was searched may be the beginning of a number */
+    size_t got = 1;
+
+    int rc = begin_frame(reader, at, err);
+    while (rc == 0 && got > 0) {
+        rc = read_some(reader, reader->packed + kept, PACKED_BYTES - kept, &got, err);
+        size_t have = kept + got;
+        const char *found =
+            rc < 0 ? NULL : memmem(reader->packed, have, FRAME_MAGIC, FRAME_MAGIC_LEN);
+        if (found != NULL) {
+            *ret_found = true;
+            return begin_frame(reader, at + (uint64_t)(found - reader->packed), err);
+        }
+        kept = have < FRAME_MAGIC_LEN ? have : FRAME_MAGIC_LEN - 1;
+        memmove(reader->packed, reader->packed + have - kept, kept);
+        at += have - kept;
+    }
+    reader->at_end = true;
+    *ret_found = false;
+    return rc;
 }
 
 int file_reader_context(const struct file_reader *reader, struct err *err)

@@ -5,7 +5,6 @@
 #include "vault/file_vault.h"
 
 #define LINES_BETWEEN_CHECKS 256 /* of deadline and cancellation */
-#define PACKED_STEP 512 /* bytes decompressed at once, so that little before damage is lost */
 
 struct salvage {
     const struct file_load *load;
@@ -16,6 +15,7 @@ struct salvage {
     struct buf record;
     char *where;          /* heap: the first damage since the last intact change; NULL: none */
     uint64_t bad;         /* damaged lines since */
+    uint64_t first;       /* seq of the first line of the file being read */
     uint64_t good_offset; /* behind the last intact line of the file being read */
 };
 
@@ -106,7 +106,7 @@ static void fill_gap(struct salvage *salvage, const struct file_line *gap, struc
     salvage->found->gaps += *ret_there ? 0 : 1;
 }
 
-static int take_line(struct salvage *salvage, const struct file_reader *reader, struct str text,
+static int take_line(struct salvage *salvage, struct file_reader *reader, struct str text,
                      struct err *err)
 {
     struct err why = ERR_INIT;
@@ -123,6 +123,7 @@ static int take_line(struct salvage *salvage, const struct file_reader *reader, 
     close_hole(salvage, line.seq);
     note_hashes(salvage->found, &line);
     salvage->good_offset = reader->next_offset;
+    reader->record = line.seq + 1 - salvage->first; /* behind a damaged frame it was not known */
     if (line.gap) {
         fill_gap(salvage, &line, &change, &there);
     }
@@ -132,6 +133,18 @@ static int take_line(struct salvage *salvage, const struct file_reader *reader, 
 }
 
 /* ---- files ---- */
+
+/* A damaged frame costs what is in it; how many lines, the next intact one tells. */
+static int skip_frame(struct salvage *salvage, struct file_reader *reader, bool *ret_more,
+                      struct err *err)
+{
+    if (salvage->where == NULL) {
+        note_bad(salvage, err);
+    }
+    err->code = ERR_NONE; /* it is told in the list */
+    int rc = file_go_on(salvage->load->vault, salvage->load->deadline, err);
+    return rc < 0 ? rc : file_reader_next_frame(reader, ret_more, err);
+}
 
 /* One line, whatever it is; *ret_more is false where nothing can be read behind it. */
 static int step(struct salvage *salvage, struct file_reader *reader, bool *ret_more,
@@ -144,8 +157,7 @@ static int step(struct salvage *salvage, struct file_reader *reader, bool *ret_m
     *ret_more = false;
     int rc = file_reader_next(reader, &text, &kind, err);
     if (rc == -ERR_CORRUPT) {
-        note_bad(salvage, err);
-        return 0;
+        return skip_frame(salvage, reader, ret_more, err);
     }
     if (rc < 0 || kind == FILE_LINE_END) {
         return rc;
@@ -157,7 +169,7 @@ static int step(struct salvage *salvage, struct file_reader *reader, bool *ret_m
     (void)err_set(&why, ERR_CORRUPT, "the line has no end");
     note_bad_line(salvage, reader, &why);
     rc = kind == FILE_LINE_LONG ? file_reader_skip(reader, err) : 0;
-    return rc == -ERR_CORRUPT ? 0 : rc; /* told; the next line says that there is none */
+    return rc == -ERR_CORRUPT ? 0 : rc; /* told; the next line goes on with the next frame */
 }
 
 /* Is what is damaged behind the last intact line the torn end of an append? Then it never counted.
@@ -197,8 +209,9 @@ static int read_segment(struct salvage *salvage, size_t i, struct err *err)
     if (rc < 0 || !there) {
         return rc; /* what is missing shows at the next one */
     }
-    reader.packed_step = PACKED_STEP;
+    reader.careful = true;
     salvage->good_offset = 0;
+    salvage->first = load->origin->segments[i].first;
     for (uint64_t lines = 1; rc == 0 && more; lines++) {
         rc = step(salvage, &reader, &more, err);
         if (rc == 0 && lines % LINES_BETWEEN_CHECKS == 0) {

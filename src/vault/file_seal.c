@@ -20,6 +20,7 @@
 #define SUMMARY_MAGIC 0x184D2A50U /* of a skippable frame, RFC 8878 §3.1.2 */
 #define SUMMARY_MAX 512           /* bytes of its JSON; it has at most 350 */
 #define LEVEL 3                   /* some 300 MB/s: the disk is slower */
+#define FRAME_TEXT_MAX (FILE_FRAME_BYTES + CHANGE_LINE_MAX + 1)
 #define PAUSE_AFTER_FAILURE_MS (60 * 1000)
 
 /* ---- the summary ---- */
@@ -187,52 +188,50 @@ static int sum_up(struct seal *seal, struct err *err)
     return rc;
 }
 
-/* One piece of the plain file through the compressor, all of what comes out into the new one. */
-static int compress_piece(ZSTD_CCtx *zstd, ZSTD_inBuffer in, bool end, int to, const char *path,
-                          struct err *err)
+/* What was gathered, as a frame of its own. */
+static int compress_frame(ZSTD_CCtx *zstd, struct buf *text, struct buf *packed, int to,
+                          const char *path, struct err *err)
 {
-    char packed[16 * 1024];
-    size_t rest = 1;
+    size_t bound = ZSTD_compressBound(text->len);
 
-    while (end ? rest != 0 : in.pos < in.size) {
-        ZSTD_outBuffer out = {packed, sizeof(packed), 0};
-        rest = ZSTD_compressStream2(zstd, &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
-        if (ZSTD_isError(rest)) {
-            return err_set(err, ERR_INTERNAL, "%s: compressing: %s", path, ZSTD_getErrorName(rest));
-        }
-        int rc = file_write_all(to, packed, out.pos, path, err);
-        if (rc < 0) {
-            return file_trouble(err);
-        }
+    buf_reset(packed);
+    int rc = buf_reserve(packed, bound, err);
+    if (rc < 0) {
+        return rc;
     }
-    return 0;
+    size_t len = ZSTD_compress2(zstd, packed->data, bound, text->data, text->len);
+    if (ZSTD_isError(len)) {
+        return err_set(err, ERR_INTERNAL, "%s: compressing: %s", path, ZSTD_getErrorName(len));
+    }
+    buf_reset(text);
+    return file_write_all(to, packed->data, len, path, err) < 0 ? file_trouble(err) : 0;
 }
 
-static int compress(const struct seal *seal, ZSTD_CCtx *zstd, int from, int to, const char *path,
+/* Whole lines into each frame, so that what is damaged of one costs no line of another. */
+static int compress(const struct seal *seal, ZSTD_CCtx *zstd, int to, const char *path,
                     struct err *err)
 {
-    char piece[64 * 1024];
+    AUTO(file_reader_close) struct file_reader reader = {.fd = -1};
+    AUTO(buf_done) struct buf text = BUF_INIT(FRAME_TEXT_MAX);
+    AUTO(buf_done) struct buf packed = BUF_INIT(ZSTD_compressBound(FRAME_TEXT_MAX));
+    struct str line;
+    bool more = true;
 
-    for (;;) {
-        int rc = stopped(seal, err);
-        if (rc < 0) {
-            return rc;
+    int rc = open_reader(seal, seal->plain, false, &reader, err);
+    while (rc == 0 && more) {
+        rc = file_reader_line(&reader, &line, &more, err);
+        if (rc == 0 && more && (rc = buf_add_str(&text, line, err)) == 0) {
+            rc = buf_add_c(&text, "\n", err);
         }
-        ssize_t got = read(from, piece, sizeof(piece));
-        if (got < 0 && errno != EINTR) {
-            return file_errno(err, errno, "reading", seal->plain);
-        }
-        if (got >= 0) {
-            rc = compress_piece(zstd, (ZSTD_inBuffer){piece, (size_t)got, 0}, got == 0, to, path,
-                                err);
-        }
-        if (rc < 0 || got == 0) {
-            return rc;
+        if (rc == 0 && (more ? text.len >= FILE_FRAME_BYTES : text.len > 0)) {
+            rc = stopped(seal, err);
+            rc = rc == 0 ? compress_frame(zstd, &text, &packed, to, path, err) : rc;
         }
     }
+    return rc;
 }
 
-static int write_frame(const struct seal *seal, int to, const char *path, struct err *err)
+static int write_summary_frame(const struct seal *seal, int to, const char *path, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(SUMMARY_MAX);
     uint8_t head[8];
@@ -249,7 +248,7 @@ static int write_frame(const struct seal *seal, int to, const char *path, struct
     return rc < 0 ? file_trouble(err) : 0;
 }
 
-static int write_sealed(const struct seal *seal, int from, struct err *err)
+static int write_sealed(const struct seal *seal, struct err *err)
 {
     AUTO(free_ptr) char *path = path_join(seal->path, seal->temporary);
     AUTO(close_fd)
@@ -263,10 +262,10 @@ static int write_sealed(const struct seal *seal, int from, struct err *err)
         ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, LEVEL))) {
         abort(); /* memory is out: see buf.h */
     }
-    int rc = write_frame(seal, to, path, err);
+    int rc = write_summary_frame(seal, to, path, err);
     CRASH_POINT("vault.seal.begun");
     if (rc == 0) {
-        rc = compress(seal, zstd, from, to, path, err);
+        rc = compress(seal, zstd, to, path, err);
     }
     (void)ZSTD_freeCCtx(zstd); /* always 0 */
     CRASH_POINT("vault.seal.written");
@@ -337,7 +336,7 @@ static int seal_segment(struct seal *seal, struct err *err)
     }
     int rc = sum_up(seal, err);
     if (rc == 0) {
-        rc = write_sealed(seal, fd, err);
+        rc = write_sealed(seal, err);
     }
     if (rc == 0) {
         rc = compare(seal, err);
