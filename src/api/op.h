@@ -69,6 +69,9 @@ struct op_reply {
     struct spool lines; /* OP_LINES */
 };
 
+/* How the check of a line of doctor begins that tells of changes which only a vault has. */
+#define OP_DOCTOR_ELSEWHERE "other installations"
+
 typedef int op_handler(const struct op_call *call, struct op_reply *reply, struct err *err);
 
 struct op {

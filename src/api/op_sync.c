@@ -47,11 +47,12 @@ static json_t *time_or_null(int64_t us)
 
 static json_t *vault_to_json(const struct replicator_status *v)
 {
-    return json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "name", v->name, "kind",
+    return json_pack("{s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "name", v->name, "kind",
                      v->kind, "connected", v->connected, "paused", v->paused, "acked_seq",
                      (json_int_t)v->acked_seq, "head_seq", (json_int_t)v->head_seq, "lag_ms",
                      (json_int_t)v->lag_ms, "queue", (json_int_t)v->queue, "dead",
-                     (json_int_t)v->dead, "last_ok", time_or_null(v->last_ok_us), "error",
+                     (json_int_t)v->dead, "elsewhere", (json_int_t)v->elsewhere, "last_ok",
+                     time_or_null(v->last_ok_us), "error",
                      v->error[0] ? json_string(v->error) : json_null());
 }
 
@@ -232,11 +233,103 @@ static int doctor_line(struct spool *spool, const char *what, bool ok, const cha
     return spool_add_json(spool, object, err);
 }
 
+/* ---- what a vault has of other installations ---- */
+
+struct elsewhere {
+    uint64_t changes; /* that are not in the journal here */
+    int64_t last_us;  /* of the newest; TIME_NONE: not known */
+};
+
+static int note_time(void *arg, const struct change *change, struct err *err)
+{
+    struct elsewhere *found = arg;
+
+    (void)err;
+    found->last_us = change->at_us > found->last_us ? change->at_us : found->last_us;
+    return 0;
+}
+
+static uint64_t seq_here(const struct head *heads, size_t count, const struct uuid *origin)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_eq(&heads[i].origin, origin)) {
+            return heads[i].seq;
+        }
+    }
+    return 0;
+}
+
+static int journal_heads(struct engine *engine, struct head **ret, size_t *ret_count,
+                         struct err *err)
+{
+    struct reader *reader = NULL;
+
+    int rc = read_begin(engine->ledger, &reader, err);
+    if (rc == 0) {
+        rc = read_heads(reader, ret, ret_count, err);
+    }
+    read_end(reader);
+    return rc;
+}
+
+static int look_elsewhere(struct engine *engine, struct vault *vault, struct elsewhere *ret,
+                          struct err *err)
+{
+    struct deadline deadline = deadline_in(DOCTOR_DEADLINE_MS);
+    struct uuid own = ledger_origin(engine->ledger);
+    AUTO(free_ptr) struct vault_head *there = NULL;
+    AUTO(free_ptr) struct head *here = NULL;
+    size_t there_count = 0;
+    size_t here_count = 0;
+
+    *ret = (struct elsewhere){0, TIME_NONE};
+    if (journal_heads(engine, &here, &here_count, err) != 0 ||
+        vault->ops->head(vault, &there, &there_count, deadline, err) != 0) {
+        return -(int)err->code;
+    }
+    for (size_t i = 0; i < there_count; i++) {
+        const struct vault_head *head = &there[i];
+        uint64_t known = seq_here(here, here_count, &head->origin);
+        struct vault_filter last = {.origin = head->origin, .after_seq = head->seq - 1};
+        struct err unread = ERR_INIT;
+        if (uuid_eq(&head->origin, &own) || head->seq <= known) {
+            continue;
+        }
+        ret->changes += head->seq - known;
+        if (vault->ops->scan(vault, &last, note_time, ret, deadline, &unread) != 0) {
+            log_debug("doctor.time", "%s; the time of its last change is not told", unread.message);
+        }
+    }
+    return 0;
+}
+
+static int doctor_elsewhere(const char *name, const struct elsewhere *found, struct spool *spool,
+                            struct err *err)
+{
+    AUTO(free_ptr) char *what = xprintf(OP_DOCTOR_ELSEWHERE " in vault %s", name);
+    AUTO(free_ptr)
+    char *advice = xprintf("holdfast recover --from %s --dry-run shows what comes back", name);
+    char last[TIMESTAMP_TEXT_MAX] = "";
+
+    if (found->changes == 0) {
+        return 0;
+    }
+    if (found->last_us != TIME_NONE) {
+        timestamp_format(found->last_us, last);
+    }
+    AUTO(free_ptr)
+    char *detail =
+        xprintf("it holds %llu changes of other installations that are not here%s%s",
+                (unsigned long long)found->changes, last[0] ? ", the last of " : "", last);
+    return doctor_line(spool, what, false, detail, advice, err);
+}
+
 static int doctor_vault(const struct op_call *call, const struct config_vault *v,
                         struct spool *spool, struct err *err)
 {
     struct err trouble = ERR_INIT;
     struct vault_health health = {0};
+    struct elsewhere found;
     struct vault *vault = NULL;
     AUTO(free_ptr) char *spec = NULL;
     AUTO(free_ptr) char *what = xprintf("vault %s (%s)", v->name, v->spec);
@@ -244,6 +337,7 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
 
     if (rc == 0) {
         rc = vault->ops->check(vault, &health, deadline_in(DOCTOR_DEADLINE_MS), &trouble);
+        rc = rc == 0 ? look_elsewhere(call->engine, vault, &found, &trouble) : rc;
         vault->ops->close(vault);
     }
     if (rc != 0) {
@@ -253,8 +347,9 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     }
     AUTO(free_ptr)
     char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
-    return doctor_line(spool, what, health.can_write, detail,
-                       health.can_write ? "" : "give this user the right to write there", err);
+    rc = doctor_line(spool, what, health.can_write, detail,
+                     health.can_write ? "" : "give this user the right to write there", err);
+    return rc == 0 ? doctor_elsewhere(v->name, &found, spool, err) : rc;
 }
 
 int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *err)

@@ -14,15 +14,17 @@
 int socket_listen(const char *home, int *ret_fd, struct err *err) MUST_CHECK;
 void socket_remove(const char *home);
 
-#define SOCKET_CONNECT_MS 5000 /* to be let in: the kernel does that, unless the backlog is full   \
-                                */
+#define SOCKET_CONNECT_MS                                                                          \
+    5000 /* to be let in: the kernel does that, unless the backlog is full                         \
+          */
 
 /* Connected, or ERR_UNAVAILABLE when nobody listens; ERR_TIMEOUT when too many wait to be let in.
  */
 int socket_connect(const char *home, int *ret_fd, struct err *err) MUST_CHECK;
 
-#define SOCKET_ANSWER_MS 30000 /* for a word from a daemon that runs, however busy the machine is  \
-                                */
+#define SOCKET_ANSWER_MS                                                                           \
+    30000 /* for a word from a daemon that runs, however busy the machine is                       \
+           */
 
 /*
  * A call is silent: is anybody there who could end it? Asks on a connection of its own. 0 when the

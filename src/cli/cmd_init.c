@@ -117,6 +117,25 @@ static int init_home(struct cli *cli, char **specs, size_t *count, char **ret_ho
     return rc;
 }
 
+/* What doctor says of other installations' changes: of a home that was lost, perhaps. */
+static int say_elsewhere(void *arg, struct str line, struct err *err)
+{
+    AUTO(json_unref) json_t *object = NULL;
+    const char *check;
+    const char *detail;
+    const char *advice;
+
+    (void)arg;
+    int rc = json_parse(line, &object, err);
+    if (rc == 0 &&
+        json_unpack(object, "{s:s,s:s,s:s}", "check", &check, "detail", &detail, "advice",
+                    &advice) == 0 &&
+        strncmp(check, OP_DOCTOR_ELSEWHERE, strlen(OP_DOCTOR_ELSEWHERE)) == 0) {
+        (void)printf("Note, %s: %s; %s\n", check, detail, advice);
+    }
+    return rc;
+}
+
 int cmd_init(struct cli *cli, int argc, char **argv)
 {
     char *specs[CONFIG_VAULTS_MAX] = {NULL};
@@ -144,6 +163,9 @@ int cmd_init(struct cli *cli, int argc, char **argv)
     if (cli->json) {
         (void)printf("{\"initialized\":true}\n");
     } else {
+        if (cli_call(cli, "doctor", params, -1, say_elsewhere, NULL, NULL, &err) != 0) {
+            return cli_fail(cli, &err);
+        }
         (void)printf(
             "Home: %s (ready)\nConnect an agent:  claude mcp add holdfast -- holdfast mcp\n", home);
     }

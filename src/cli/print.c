@@ -211,6 +211,11 @@ static void print_status(const json_t *s)
             (void)printf("\n  ");
         }
         print_safe(stdout, text_of(v, "error"));
+        if (number_of(v, "elsewhere") > 0) {
+            (void)printf("\n  it holds %lld changes of other installations that are not here: "
+                         "holdfast recover --from %s --dry-run shows what comes back",
+                         number_of(v, "elsewhere"), text_of(v, "name"));
+        }
         (void)putchar('\n');
     }
     if (json_array_size(json_object_get(s, "vaults")) == 0) {

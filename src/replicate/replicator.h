@@ -83,7 +83,9 @@ struct replicator_status {
     uint64_t head_seq;  /* of this installation's journal */
     uint64_t queue;     /* changes of all origins that wait */
     uint64_t dead;
-    int64_t lag_ms;     /* age of the oldest waiting change; 0 when none waits */
+    uint64_t
+        elsewhere;  /* changes of other installations that the vault has and the journal has not */
+    int64_t lag_ms; /* age of the oldest waiting change; 0 when none waits */
     int64_t last_ok_us; /* wall time of the last acknowledgement, TIME_NONE: never */
     uint64_t failures;  /* in a row */
     char error[256];    /* the last failure's text, "" when well */

@@ -63,6 +63,7 @@ void replicator_status(struct replicator *r, struct replicator_status *ret)
     }
     status.queue = queue_of(r);
     status.dead = r->dead;
+    status.elsewhere = r->elsewhere;
     if (r->waiting_since_us != TIME_NONE && now_us > r->waiting_since_us) {
         status.lag_ms = (now_us - r->waiting_since_us) / 1000;
     }

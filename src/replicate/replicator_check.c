@@ -524,6 +524,22 @@ static void take_suspects(struct replicator *r, const struct vault_head *heads, 
     free(suspects);
 }
 
+/* After the loss of a home a new one knows nothing of what the vault has of the old one. */
+static void note_elsewhere(struct replicator *r, const struct vault_head *heads, size_t count)
+{
+    uint64_t elsewhere = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct cursor *cursor = find_cursor(r, &heads[i].origin);
+        uint64_t here = cursor == NULL ? 0 : cursor->head;
+        bool own = uuid_eq(&heads[i].origin, &r->origin);
+        elsewhere += !own && heads[i].seq > here ? heads[i].seq - here : 0;
+    }
+    (void)pthread_mutex_lock(&r->mutex);
+    r->elsewhere = elsewhere;
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
 int replicator_check(struct replicator *r, struct err *err)
 {
     struct vault_head *heads = NULL;
@@ -535,6 +551,7 @@ int replicator_check(struct replicator *r, struct err *err)
     }
     if (rc == 0) {
         take_suspects(r, heads, count);
+        note_elsewhere(r, heads, count);
     }
     for (size_t i = 0; rc == 0 && i < r->cursor_count; i++) {
         struct cursor *cursor = &r->cursors[i];

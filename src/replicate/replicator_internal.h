@@ -115,6 +115,7 @@ struct replicator {
     uint64_t failures;
     uint64_t failed_total;
     uint64_t dead;
+    uint64_t elsewhere; /* as in struct replicator_status */
     int64_t last_ok_us;
     int64_t waiting_since_us; /* TIME_NONE: nothing waits */
     char error[256];          /* of the last failure */

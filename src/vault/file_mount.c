@@ -5,8 +5,9 @@
 #include "vault/file_vault.h"
 
 #define MOUNTS "/proc/self/mountinfo"
-#define MOUNTS_MAX ((size_t)4 * 1024 * 1024) /* bytes; a host of many containers has some 100 KiB  \
-                                              */
+#define MOUNTS_MAX                                                                                 \
+    ((size_t)4 * 1024 * 1024) /* bytes; a host of many containers has some 100 KiB                 \
+                               */
 
 /* An absolute path through no link, as far as it exists: what is behind that is not mounted. Heap;
  * NULL when not even that can be told. */

@@ -28,10 +28,10 @@ struct file_reader {
     size_t packed_at;
     uint64_t packed_offset; /* of packed in the file */
     uint64_t frame_offset;  /* of the frame that is being decompressed */
-    size_t wanted; /* bytes of it that the decoder's next step takes */
-    bool careful;  /* give it no more than that: all that is before damage is given */
-    bool frame_open;    /* the compressed data goes on */
-    bool flushing;      /* the decoder holds text that had no room */
+    size_t wanted;          /* bytes of it that the decoder's next step takes */
+    bool careful;           /* give it no more than that: all that is before damage is given */
+    bool frame_open;        /* the compressed data goes on */
+    bool flushing;          /* the decoder holds text that had no room */
     bool at_end;
     char *data;
     size_t start; /* data[start..end) was read and not given yet */
@@ -60,7 +60,8 @@ int file_reader_next(struct file_reader *reader, struct str *ret, enum file_line
 int file_reader_skip(struct file_reader *reader, struct err *err) MUST_CHECK;
 
 /* After ERR_CORRUPT of damaged compression: go on with the next frame, whatever of this one was not
- * given yet. *ret_found is false when there is none. The record's number is not known from there. */
+ * given yet. *ret_found is false when there is none. The record's number is not known from there.
+ */
 int file_reader_next_frame(struct file_reader *reader, bool *ret_found, struct err *err) MUST_CHECK;
 
 /* Prepend "PATH: record N: " and return -err->code. */

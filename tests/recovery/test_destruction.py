@@ -99,6 +99,29 @@ def test_a_ledger_that_vanished_is_told_to_whoever_asks_later(filled, running, h
     assert home.alerts() == []
 
 
+def test_a_new_home_is_told_what_its_vault_has_of_the_one_that_was_lost(filled):
+    home, before = filled
+    home.call("sync")
+    changes = home.json("status")["changes"]
+    last = max(m["updated_at"] for m in home.export().values())
+    home.call("stop")
+    remove(home.path)
+    home.path.mkdir()
+    told = home.call("init", "--vault", f"file:{home.vault}").out
+    [note] = [line for line in told.splitlines() if f"holds {changes} changes of other installations that are not here" in line]
+    assert last[:10] in note and "holdfast recover --from" in note and "--dry-run" in note, note
+    [line] = [line for line in home.lines("doctor") if "other installations" in line["check"]]
+    assert f"holds {changes} changes" in line["detail"] and "the last of " + last[:10] in line["detail"]
+    eventually(lambda: home.json("status")["vaults"][0]["elsewhere"] == changes)
+    assert f"it holds {changes} changes of other installations" in home.call("status").out
+    home.json("recover")
+    assert contents(home.export()) == before
+    home.call("sync")
+    assert home.json("status")["vaults"][0]["elsewhere"] == 0
+    assert not [line for line in home.lines("doctor") if "other installations" in line["check"]]
+    assert "other installations" not in home.call("init").out
+
+
 def test_the_backup_deleted_as_temporary_is_noticed_and_made_again(filled, homes):
     home, before = filled
     remove(home.vault)

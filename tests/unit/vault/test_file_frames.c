@@ -203,7 +203,8 @@ static void an_end_that_is_missing_costs_what_was_in_it(void **state)
     box_open(box);
 }
 
-/* The number that frames begin with may turn up anywhere: what does not prove itself is no change. */
+/* The number that frames begin with may turn up anywhere: what does not prove itself is no change.
+ */
 static void what_looks_like_a_frame_within_damage_is_passed_over(void **state)
 {
     struct box *box = *state;
