@@ -374,21 +374,3 @@ int reader_count(struct reader *reader, enum sql sql, uint64_t *ret, struct err 
     *ret = result > 0 ? (uint64_t)query_get_i64(&query, 0) : 0;
     return result < 0 ? result : 0;
 }
-
-int memory_of_change(const struct change *change, struct memory *ret, struct err *err)
-{
-    struct uuid id;
-
-    int result = uuid_parse(str_of(change->id), &id, err);
-    if (result == 0) {
-        result = memory_read_body(change->body, ret, err);
-    }
-    if (result < 0) {
-        return err_context(err, "memory %s", change->id);
-    }
-    ret->id = id;
-    ret->version = change->version;
-    ret->project_id = xstrdup(change->project_id);
-    ret->session_id = change->session_id;
-    return 0;
-}

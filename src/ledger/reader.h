@@ -41,9 +41,6 @@ int reader_chain(struct reader *reader, int64_t last_key, int64_t **ret_keys, si
 
 int reader_held(struct reader *reader, int64_t key, bool *ret_held, struct err *err) MUST_CHECK;
 
-/* The memory that a change says, whole. */
-int memory_of_change(const struct change *change, struct memory *ret, struct err *err) MUST_CHECK;
-
 int reader_count(struct reader *reader, enum sql sql, uint64_t *ret, struct err *err)
     MUST_CHECK; /* the one number that it gives */
 

@@ -81,6 +81,10 @@ int memory_write_body(const struct memory *memory, struct buf *buf, struct err *
  */
 int memory_read_body(struct str body, struct memory *ret, struct err *err) MUST_CHECK;
 
+/* The memory that a change of kind memory says, whole. ERR_CORRUPT, as of its body. */
+struct change;
+int memory_of_change(const struct change *change, struct memory *ret, struct err *err) MUST_CHECK;
+
 /* Same to a reader: everything equal but version, created_us and updated_us. Used so that
  * re-imports change nothing. */
 bool memory_same(const struct memory *a, const struct memory *b);

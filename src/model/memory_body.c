@@ -5,6 +5,7 @@
  * are left out when empty.
  */
 #include "base/utf8.h"
+#include "model/change.h"
 #include "model/emit.h"
 #include "model/memory_field.h"
 #include "model/scan.h"
@@ -258,5 +259,23 @@ int memory_read_body(struct str body, struct memory *ret, struct err *err)
     }
     *ret = memory;
     memory_init(&memory);
+    return 0;
+}
+
+int memory_of_change(const struct change *change, struct memory *ret, struct err *err)
+{
+    struct uuid id;
+
+    int result = uuid_parse(str_of(change->id), &id, err);
+    if (result == 0) {
+        result = memory_read_body(change->body, ret, err);
+    }
+    if (result < 0) {
+        return err_context(err, "memory %s", change->id);
+    }
+    ret->id = id;
+    ret->version = change->version;
+    ret->project_id = xstrdup(change->project_id);
+    ret->session_id = change->session_id;
     return 0;
 }
