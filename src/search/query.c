@@ -63,6 +63,7 @@ void query_terms_init(struct query_terms *query)
 {
     query->count = 0;
     query->lookup = false;
+    query->typed_count = 0;
 }
 
 void query_terms_done(struct query_terms *query)
@@ -70,6 +71,9 @@ void query_terms_done(struct query_terms *query)
     for (size_t i = 0; i < query->count; i++) {
         free(query->terms[i].text);
         free(query->terms[i].stems);
+    }
+    for (size_t i = 0; i < query->typed_count; i++) {
+        free(query->typed[i]);
     }
     query_terms_init(query);
 }
@@ -109,6 +113,25 @@ static void add_term_take(struct parse *parse, char *text)
         return;
     }
     query->terms[query->count++] = (struct term){.text = text, .stems = buf_take(&stems)};
+}
+
+/* Add what was typed, once: the pieces first..last - 1 and what is between them. */
+static void add_typed(struct parse *parse, struct str part, size_t first, size_t last)
+{
+    struct query_terms *query = parse->query;
+    size_t start = parse->pieces[first].start;
+    size_t end = parse->pieces[last - 1].end;
+    AUTO(free_ptr) char *text = xstrndup(part.ptr + start, end - start);
+
+    for (size_t i = 0; i < query->typed_count; i++) {
+        if (strcasecmp(query->typed[i], text) == 0) {
+            return;
+        }
+    }
+    if (query->typed_count < QUERY_TERMS_MAX) {
+        query->typed[query->typed_count++] = text;
+        text = NULL;
+    }
 }
 
 static struct str piece_text(const struct parse *parse, size_t i)
@@ -197,13 +220,15 @@ static size_t unspaced_end(const struct parse *parse, size_t first)
     return i;
 }
 
-static void add_unspaced(struct parse *parse, size_t first, size_t end)
+static void add_unspaced(struct parse *parse, struct str part, size_t first, size_t end)
 {
     for (size_t i = first; i + 1 < end; i++) {
         add_term_take(parse, join(parse, i, i + 2));
+        add_typed(parse, part, i, i + 2);
     }
     if (end - first == 1) {
         add_term_take(parse, join(parse, first, end));
+        add_typed(parse, part, first, end);
     }
     parse->weight += 1 + (end - first) / 4; /* a word has two characters, more or less */
 }
@@ -213,6 +238,7 @@ static void add_chunk(struct parse *parse, struct str chunk)
 {
     size_t telling = 0; /* words that are no stop words */
     bool plain = true;
+    bool tells = false;
 
     cut(parse, chunk);
     mark_stop_words(parse, chunk);
@@ -220,8 +246,9 @@ static void add_chunk(struct parse *parse, struct str chunk)
         const struct piece *piece = &parse->pieces[i];
         if (piece->unspaced) {
             size_t end = unspaced_end(parse, i);
-            add_unspaced(parse, i, end);
+            add_unspaced(parse, chunk, i, end);
             plain = false;
+            tells = true;
             i = end;
             continue;
         }
@@ -229,8 +256,13 @@ static void add_chunk(struct parse *parse, struct str chunk)
         telling += !piece->stop && !piece->same_place;
         if (!piece->stop || parse->with_stop_words) {
             add_term_take(parse, xstrndup(text.ptr, text.len));
+            add_typed(parse, chunk, i, i + 1);
+            tells = true;
         }
         i++;
+    }
+    if (tells) {
+        add_typed(parse, chunk, 0, parse->count);
     }
     if (plain && telling > 1) {
         add_term_take(parse, join(parse, 0, parse->count));
@@ -264,6 +296,7 @@ static void add_phrase(struct parse *parse, struct str part)
     cut(parse, part);
     if (parse->count > 0) {
         add_term_take(parse, join(parse, 0, parse->count));
+        add_typed(parse, part, 0, parse->count);
     }
 }
 

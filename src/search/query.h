@@ -26,6 +26,11 @@ struct query_terms {
     struct term terms[QUERY_TERMS_MAX];
     size_t count; /* 0: nothing that could be found */
     bool lookup;  /* too little to have a context: what is found must have a term itself */
+    /* The same for an index that cuts texts its own way: what was typed, each phrase, each run
+     * without a space, and each word within one; neither folded nor stemmed. Without what says
+     * nothing. */
+    char *typed[QUERY_TERMS_MAX]; /* heap */
+    size_t typed_count;
 };
 
 void query_terms_init(struct query_terms *query);

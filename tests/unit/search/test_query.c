@@ -81,6 +81,48 @@ static void a_query_has_so_many_terms_and_no_more(void **state)
     assert_int_equal(terms.count, QUERY_TERMS_MAX);
 }
 
+/* What was typed, with | between. */
+static void assert_typed(struct rig *rig, const char *text, const char *expected)
+{
+    AUTO(query_terms_done) struct query_terms terms;
+    AUTO(buf_done) struct buf all = BUF_INIT(4096);
+    struct err err = ERR_INIT;
+
+    query_terms_parse(rig->words, str_of(text), &terms);
+    for (size_t i = 0; i < terms.typed_count; i++) {
+        assert_ok(buf_printf(&all, &err, "%s%s", i == 0 ? "" : "|", terms.typed[i]), &err);
+    }
+    assert_string_equal(all.len == 0 ? "" : all.data, expected);
+}
+
+static void what_was_typed_is_kept_as_it_was_for_other_indexes(void **state)
+{
+    assert_typed(*state, "Why did the Deploys fail?!", "Deploys|fail");
+    assert_typed(*state, "deploy DEPLOY Déployé", "deploy|Déployé");
+    assert_typed(*state, "Caroline's token_cache (src/foo.c)",
+                 "Caroline|Caroline's|token|cache|token_cache|src|foo|c|src/foo.c");
+    assert_typed(*state, "getUserName()", "getUserName|get|User|Name");
+    assert_typed(*state, "the “Connection, of Pool” a \"to be\"", "Connection, of Pool|to be");
+    assert_typed(*state, "数据库API", "数据|据库|API|数据库API");
+    assert_typed(*state, "up to", "up|to");
+    assert_typed(*state, "- !! \"?\" ", "");
+}
+
+static void no_more_is_kept_of_what_was_typed_than_there_are_terms(void **state)
+{
+    AUTO(query_terms_done) struct query_terms terms;
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i <= QUERY_TERMS_MAX; i++) {
+        assert_ok(buf_printf(&text, &err, "w%d ", i), &err);
+    }
+    query_terms_parse(rig->words, buf_str(&text), &terms);
+    assert_int_equal(terms.typed_count, QUERY_TERMS_MAX);
+    assert_string_equal(terms.typed[QUERY_TERMS_MAX - 1], "w63");
+}
+
 static void assert_lookup(struct rig *rig, const char *text, bool expected)
 {
     AUTO(query_terms_done) struct query_terms terms;
@@ -200,6 +242,8 @@ int main(void)
         TEST(camel_case_is_looked_for_whole_and_in_parts),
         TEST(characters_are_looked_for_in_pairs),
         TEST(a_query_has_so_many_terms_and_no_more),
+        TEST(what_was_typed_is_kept_as_it_was_for_other_indexes),
+        TEST(no_more_is_kept_of_what_was_typed_than_there_are_terms),
         TEST(a_word_or_a_phrase_alone_is_a_lookup),
         TEST(what_was_found_is_marked),
         TEST(only_whole_phrases_are_marked),
