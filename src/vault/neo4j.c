@@ -127,9 +127,18 @@ static int neo4j_check_health(struct vault *base, struct vault_health *ret,
     return neo4j_check(of(base), ret, deadline, err);
 }
 
+static int neo4j_search_all(struct vault *base, const struct vault_query *query,
+                            struct vault_hit **ret_hits, size_t *ret_count,
+                            struct deadline deadline, struct err *err)
+{
+    int rc = neo4j_go_on(of(base), deadline, err);
+
+    return rc == 0 ? neo4j_search(of(base), query, ret_hits, ret_count, deadline, err) : rc;
+}
+
 const struct vault_ops vault_neo4j_ops = {
     .kind = "neo4j",
-    .caps = VAULT_CAP_SCAN,
+    .caps = VAULT_CAP_SCAN | VAULT_CAP_SEARCH,
     .open = neo4j_open,
     .identity = neo4j_identity,
     .append = neo4j_append_batch,
@@ -138,5 +147,6 @@ const struct vault_ops vault_neo4j_ops = {
     .scan = neo4j_scan_all,
     .set_aside = neo4j_set_aside,
     .check = neo4j_check_health,
+    .search = neo4j_search_all,
     .close = neo4j_close,
 };

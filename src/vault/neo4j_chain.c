@@ -260,38 +260,48 @@ static int pass_gaps(struct walk *walk, uint64_t before, struct err *err)
     return 0;
 }
 
+int neo4j_get_change(const struct bolt_record *record, size_t at, struct change *ret,
+                     struct err *err)
+{
+    struct sha256 prev;
+    struct sha256 hash;
+    struct str text;
+
+    int rc = neo4j_get_hash(record, at, &prev, err);
+    rc = rc == 0 ? neo4j_get_hash(record, at + 1, &hash, err) : rc;
+    rc = rc == 0 ? neo4j_get_str(record, at + 2, &text, err) : rc;
+    rc = rc == 0 ? change_read_record(text, ret, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    struct sha256 made = change_hash(&prev, text);
+    if (!sha256_eq(&made, &hash)) {
+        return err_set(err, ERR_CORRUPT, "its hash is not that of its record: it was altered");
+    }
+    ret->prev = prev;
+    ret->hash = hash;
+    return 0;
+}
+
 static int prove(const struct walk *walk, const struct bolt_record *record, struct change *ret,
                  struct err *err)
 {
     struct err why = ERR_INIT;
-    struct sha256 prev;
-    struct sha256 hash;
-    struct str text;
     uint64_t seq = ret->seq;
 
-    int rc = neo4j_get_hash(record, 1, &prev, &why);
-    rc = rc == 0 ? neo4j_get_hash(record, 2, &hash, &why) : rc;
-    rc = rc == 0 ? neo4j_get_str(record, 3, &text, &why) : rc;
-    rc = rc == 0 ? change_read_record(text, ret, &why) : rc;
-    if (rc < 0) {
+    if (neo4j_get_change(record, 1, ret, &why) < 0) {
         return damaged(walk, seq, why.message, err);
-    }
-    struct sha256 made = change_hash(&prev, text);
-    if (!sha256_eq(&made, &hash)) {
-        return damaged(walk, seq, "its hash is not that of its record: it was altered", err);
     }
     if (ret->seq != seq || !uuid_eq(&ret->origin, &walk->chain->origin)) {
         return damaged(walk, seq, "its record is of another seq or origin", err);
     }
-    if (!sha256_eq(&prev, &walk->hash)) {
+    if (!sha256_eq(&ret->prev, &walk->hash)) {
         return damaged(walk, seq, "it does not follow the one before it", err);
     }
     const struct bolt_value *linked = record->count > 4 ? &record->values[4] : NULL;
     if (linked == NULL || linked->type != BOLT_BOOLEAN || !linked->as.boolean) {
         return damaged(walk, seq, "what it is of was deleted", err);
     }
-    ret->prev = prev;
-    ret->hash = hash;
     return 0;
 }
 

@@ -217,6 +217,22 @@ int neo4j_get_uint(const struct bolt_record *record, size_t at, uint64_t *ret, s
     return 0;
 }
 
+int neo4j_take_uint(void *arg, const struct bolt_record *record, struct err *err)
+{
+    return neo4j_get_uint(record, 0, arg, err);
+}
+
+int neo4j_get_float(const struct bolt_record *record, size_t at, double *ret, struct err *err)
+{
+    const struct bolt_value *value = field(record, at);
+
+    if (value == NULL || value->type != BOLT_FLOAT) {
+        return wrong_field(at, value, "a score", err);
+    }
+    *ret = value->as.real;
+    return 0;
+}
+
 int neo4j_get_str(const struct bolt_record *record, size_t at, struct str *ret, struct err *err)
 {
     const struct bolt_value *value = field(record, at);
@@ -275,6 +291,22 @@ void neo4j_pack_hash(struct bolt_packer *packer, const struct sha256 *hash)
 void neo4j_pack_str(struct bolt_packer *packer, struct str text)
 {
     bolt_pack_string(packer, text.ptr, text.len);
+}
+
+void neo4j_pack_time(struct bolt_packer *packer, int64_t us)
+{
+    int64_t seconds = us / 1000000;
+    int64_t rest = us % 1000000;
+
+    if (us == TIME_NONE) {
+        bolt_pack_null(packer);
+        return;
+    }
+    if (rest < 0) {
+        seconds--;
+        rest += 1000000;
+    }
+    bolt_pack_datetime(packer, seconds, rest * 1000, 0);
 }
 
 void neo4j_pack_chain(struct bolt_packer *packer, const struct neo4j_chain *chain)

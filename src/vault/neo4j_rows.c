@@ -1,15 +1,13 @@
 /* Changes as rows of parameters: what is added to the history, and what it says of the present. */
-#include <math.h>
 #include <stdlib.h>
 
-#include "base/base64.h"
 #include "model/field.h"
 #include "model/range.h"
 #include "model/session.h"
+#include "model/vector.h"
 #include "vault/neo4j_vault.h"
 
 #define JSON_TEXT_MAX CHANGE_RECORD_MAX
-#define VECTOR_BYTES_MAX (NEO4J_DIMENSIONS_MAX * sizeof(float))
 
 struct vector {
     json_t *body; /* model and digest are read from it */
@@ -44,22 +42,6 @@ struct sending {
 
 /* ---- parts of rows ---- */
 
-static void pack_time(struct bolt_packer *packer, int64_t us)
-{
-    int64_t seconds = us / 1000000;
-    int64_t rest = us % 1000000;
-
-    if (us == TIME_NONE) {
-        bolt_pack_null(packer);
-        return;
-    }
-    if (rest < 0) {
-        seconds--;
-        rest += 1000000;
-    }
-    bolt_pack_datetime(packer, seconds, rest * 1000, 0);
-}
-
 static void put_text(struct bolt_packer *packer, const char *key, const char *text)
 {
     bolt_pack_key(packer, key);
@@ -69,7 +51,7 @@ static void put_text(struct bolt_packer *packer, const char *key, const char *te
 static void put_time(struct bolt_packer *packer, const char *key, int64_t us)
 {
     bolt_pack_key(packer, key);
-    pack_time(packer, us);
+    neo4j_pack_time(packer, us);
 }
 
 static void put_uint(struct bolt_packer *packer, const char *key, uint64_t value)
@@ -451,52 +433,31 @@ static int refuse_vector(const struct change *change, const char *why, struct er
                    (unsigned long long)change->seq, change->id, why);
 }
 
-/* The index passes over such vectors without a word: they are refused here. */
-static int check_vector(const struct neo4j_vault *vault, const struct change *change,
-                        const struct vector *vector, struct err *err)
-{
-    double norm = 0;
-
-    json_int_t dims = json_integer_value(json_object_get(vector->body, "dims"));
-    if (dims <= 0 || (size_t)dims != vector->count) {
-        return refuse_vector(change, "has not the number of dimensions that it says", err);
-    }
-    if (vault->dimensions != 0 && vector->count != vault->dimensions) {
-        return err_set(err, ERR_INVALID,
-                       "seq %llu: the embedding of %s has %zu dimensions; the index "
-                       "memory_embedding has %zu",
-                       (unsigned long long)change->seq, change->id, vector->count,
-                       vault->dimensions);
-    }
-    for (size_t i = 0; i < vector->count; i++) {
-        if (!isfinite(vector->values[i])) {
-            return refuse_vector(change, "holds a number that is not finite", err);
-        }
-        norm += (double)vector->values[i] * (double)vector->values[i];
-    }
-    return norm > 0 ? 0 : refuse_vector(change, "is all zeros, which has no direction", err);
-}
-
+/* The index passes over a vector that has no direction, or another length, without a word: it is
+ * refused here. */
 static int read_vector(const struct neo4j_vault *vault, const struct change *change,
                        struct vector *ret, struct err *err)
 {
-    AUTO(buf_done) struct buf bytes = BUF_INIT(VECTOR_BYTES_MAX);
     struct err why = ERR_INIT;
 
-    if (json_parse(change->body, &ret->body, &why) < 0 ||
-        base64_parse(str_of(json_string_value(json_object_get(ret->body, "vector"))), &bytes,
-                     &why) < 0) {
+    if (json_parse(change->body, &ret->body, &why) < 0) {
         return refuse_vector(change, "can't be read", err);
     }
-    ret->count = bytes.len / sizeof(float);
-    ret->values = xcalloc(ret->count + 1, sizeof(float));
-    for (size_t i = 0; i < ret->count; i++) {
-        uint32_t little;
-        memcpy(&little, bytes.data + 4 * i, sizeof(little));
-        little = le32toh(little);
-        memcpy(&ret->values[i], &little, sizeof(little));
+    struct str text = str_of(json_string_value(json_object_get(ret->body, "vector")));
+    if (vector_parse(text, &ret->values, &ret->count, &why) < 0) {
+        return refuse_vector(change, why.message, err);
     }
-    return check_vector(vault, change, ret, err);
+    json_int_t dims = json_integer_value(json_object_get(ret->body, "dims"));
+    if (dims <= 0 || (size_t)dims != ret->count) {
+        return refuse_vector(change, "has not the number of dimensions that it says", err);
+    }
+    if (vault->dimensions != 0 && ret->count != vault->dimensions) {
+        return err_set(err, ERR_INVALID,
+                       "seq %llu: the embedding of %s has %zu dimensions; the index "
+                       "memory_embedding has %zu",
+                       (unsigned long long)change->seq, change->id, ret->count, vault->dimensions);
+    }
+    return 0;
 }
 
 static void shown_done(struct shown *shown)

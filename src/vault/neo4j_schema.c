@@ -230,11 +230,6 @@ static int take_component(void *arg, const struct bolt_record *record, struct er
     return rc == 0 ? neo4j_get_uint(record, 3, &health->clock_ms, err) : rc;
 }
 
-static int take_number(void *arg, const struct bolt_record *record, struct err *err)
-{
-    return neo4j_get_uint(record, 0, arg, err);
-}
-
 /* A write that is taken back at once: refused by a database that is read-only, or a user who may
  * not. */
 static int try_to_write(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
@@ -310,10 +305,10 @@ int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct dead
                                deadline, err)
                  : rc;
     int64_t latency_us = vault->env->now_us(vault->env) - begin_us;
-    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_CHANGES, NULL, take_number,
+    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_CHANGES, NULL, neo4j_take_uint,
                                &health.changes, deadline, err)
                  : rc;
-    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_MEMORIES, NULL, take_number,
+    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_MEMORIES, NULL, neo4j_take_uint,
                                &health.memories, deadline, err)
                  : rc;
     rc = rc == 0 ? read_indexes(vault, &indexes, deadline, err) : rc;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/num.h"
+#include "model/vector.h"
 #include "vault/neo4j_vault.h"
 
 /* ---- the target ---- */
@@ -12,7 +13,7 @@ static int set_option(struct neo4j_vault *vault, struct str key, struct str valu
     int64_t number = 0;
 
     if (str_eq_c(key, "dimensions")) {
-        if (num_parse_i64(value, 1, NEO4J_DIMENSIONS_MAX, "dimensions", &number, err) < 0) {
+        if (num_parse_i64(value, 1, VECTOR_DIMENSIONS_MAX, "dimensions", &number, err) < 0) {
             err->code = ERR_CONFIG;
             return -ERR_CONFIG;
         }

@@ -16,7 +16,6 @@
 
 #define NEO4J_FORMAT 1 /* of the graph; a higher one was made by a newer Holdfast */
 #define NEO4J_DIMENSIONS_DEFAULT 768
-#define NEO4J_DIMENSIONS_MAX 4096    /* what Neo4j 5 allows */
 #define NEO4J_OPEN_MS 20000          /* connecting, and making the schema */
 #define NEO4J_TX_CHANGES_MAX 1000    /* of one transaction, at first; halved when it is too much */
 #define NEO4J_TX_BYTES_MAX (4 << 20) /* of the records of one transaction, or one change */
@@ -25,6 +24,9 @@
 #define NEO4J_VERIFY_CHANGES 10000   /* proved anew by each head(): all, for vaults that small */
 #define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
 #define NEO4J_SECRET_MAX 1024        /* bytes of a user's name or a password */
+#define NEO4J_RANKED_MIN 100         /* memories of a ranking that are looked at, at least */
+#define NEO4J_FETCH_TIMES 10         /* so many times more vectors, for what a filter leaves out */
+#define NEO4J_FETCH_MAX 1000000      /* the server makes room for all that are asked for */
 
 /* An origin, as this process knows it. */
 struct neo4j_chain {
@@ -94,6 +96,9 @@ int neo4j_query(struct neo4j_vault *vault, enum bolt_mode mode, enum neo4j_state
                 const struct bolt_packer *parameters, neo4j_record_fn *each, void *arg,
                 struct deadline deadline, struct err *err) MUST_CHECK;
 
+/* A neo4j_record_fn for the one number, a uint64_t, that a statement gives. */
+int neo4j_take_uint(void *arg, const struct bolt_record *record, struct err *err) MUST_CHECK;
+
 /* Fields of records. ERR_CORRUPT: another type than it must be. */
 int neo4j_get_uint(const struct bolt_record *record, size_t at, uint64_t *ret, struct err *err)
     MUST_CHECK;
@@ -103,12 +108,15 @@ int neo4j_get_uuid(const struct bolt_record *record, size_t at, struct uuid *ret
     MUST_CHECK;
 int neo4j_get_hash(const struct bolt_record *record, size_t at, struct sha256 *ret, struct err *err)
     MUST_CHECK;
+int neo4j_get_float(const struct bolt_record *record, size_t at, double *ret, struct err *err)
+    MUST_CHECK;
 
 /* "origin" and "copy", the parameters of all statements about a chain. */
 void neo4j_pack_chain(struct bolt_packer *packer, const struct neo4j_chain *chain);
 void neo4j_pack_uuid(struct bolt_packer *packer, const struct uuid *uuid);
 void neo4j_pack_hash(struct bolt_packer *packer, const struct sha256 *hash);
 void neo4j_pack_str(struct bolt_packer *packer, struct str text);
+void neo4j_pack_time(struct bolt_packer *packer, int64_t us); /* TIME_NONE: null */
 
 /* ---- neo4j_schema.c: what the vault is ---- */
 
@@ -128,6 +136,10 @@ struct neo4j_chain *neo4j_chain_know(struct neo4j_vault *vault, const struct uui
 /* Ask which copy is in use; *ret_there is false when nothing was ever kept of this origin. */
 int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *ret_there,
                     struct deadline deadline, struct err *err) MUST_CHECK;
+/* A change from its columns prev, hash and record, from `at` on; borrowed. ERR_CORRUPT says what is
+ * wrong with it, also that its hash is not that of its record. */
+int neo4j_get_change(const struct bolt_record *record, size_t at, struct change *ret,
+                     struct err *err) MUST_CHECK;
 /* Collects what HEAD says in a struct vault_head, which begins zeroed. */
 int neo4j_take_head(void *arg, const struct bolt_record *record, struct err *err);
 int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
@@ -144,6 +156,16 @@ int neo4j_walk(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint6
                struct deadline deadline, struct err *err) MUST_CHECK;
 int neo4j_scan(struct neo4j_vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
                void *arg, struct deadline deadline, struct err *err) MUST_CHECK;
+
+/* ---- neo4j_search.c ---- */
+
+int neo4j_search(struct neo4j_vault *vault, const struct vault_query *query,
+                 struct vault_hit **ret_hits, size_t *ret_count, struct deadline deadline,
+                 struct err *err) MUST_CHECK;
+/* Append what the full-text index understands: any of these texts, each a phrase in quotes, in
+ * which nothing is syntax. ERR_LIMIT. */
+int neo4j_lucene(const char *const *texts, size_t count, struct buf *ret, struct err *err)
+    MUST_CHECK;
 
 /* ---- neo4j_append.c, neo4j_rows.c ---- */
 int neo4j_append(struct neo4j_vault *vault, const struct vault_batch *batch,

@@ -39,6 +39,14 @@ int vault_driver(const char *spec, const struct vault_ops **ret, const char **re
     return unknown_kind(spec, err);
 }
 
+void vault_hits_free(struct vault_hit *hits, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        memory_done(&hits[i].memory);
+    }
+    free(hits);
+}
+
 void vault_damages_free(struct vault_damage *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -16,12 +16,13 @@
 #include "base/env.h"
 #include "base/wake.h"
 #include "model/change.h"
+#include "model/memory.h"
 
 struct vault;
 
 enum vault_cap {
     VAULT_CAP_SCAN = 1 << 0,   /* can be recovered from */
-    VAULT_CAP_SEARCH = 1 << 1, /* ranks by itself */
+    VAULT_CAP_SEARCH = 1 << 1, /* ranks by itself: has search */
 };
 
 /* One change on its way into a vault. */
@@ -73,6 +74,25 @@ struct vault_damage {
     char *where; /* heap: file, record, and what is wrong with it */
 };
 void vault_damages_free(struct vault_damage *items, size_t count); /* a heap array; NULL is fine */
+
+/* A question to a vault that ranks by itself; borrowed. */
+struct memory_filter; /* ledger/read.h */
+struct vault_query {
+    const char *const *texts; /* what is looked for: any of them; the words of one in their order */
+    size_t text_count;
+    const float *vector; /* NULL: by words alone. As of vector_parse (model/vector.h) */
+    size_t dimensions;
+    const struct memory_filter *filter; /* with_deleted is not looked at */
+    size_t limit;                       /* 1.. */
+};
+
+struct vault_hit {
+    struct memory memory; /* the caller's */
+    struct uuid origin;   /* of the change that it shows */
+    uint64_t seq;
+    double score; /* 0 to 1; 1: the first of every ranking asked for */
+};
+void vault_hits_free(struct vault_hit *hits, size_t count); /* a heap array; NULL is fine */
 
 struct vault_health {
     bool can_write;
@@ -136,6 +156,15 @@ struct vault_ops {
                      struct err *err);
     int (*check)(struct vault *vault, struct vault_health *ret, struct deadline deadline,
                  struct err *err);
+    /*
+     * Best first, what words and vector each find made one by rank, ties by id. Every hit passes
+     * the filter, and is a memory as its last change shows it that is neither deleted nor held.
+     * *ret_hits: vault_hits_free. ERR_INVALID: a vector of other dimensions than are indexed;
+     * ERR_UNAVAILABLE: an index is missing; ERR_CORRUPT: a change that was found does not prove
+     * itself. NULL: the driver can't (VAULT_CAP_SEARCH).
+     */
+    int (*search)(struct vault *vault, const struct vault_query *query, struct vault_hit **ret_hits,
+                  size_t *ret_count, struct deadline deadline, struct err *err);
     void (*close)(struct vault *vault);
 };
 

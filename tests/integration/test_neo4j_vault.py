@@ -49,12 +49,15 @@ def test_the_driver_keeps_the_contract_of_vaults_and_shows_what_it_should(neo4j_
 
 def statements() -> dict[str, str]:
     text = re.sub(r"/\*.*?\*/", "", STATEMENTS.read_text(), flags=re.S)
-    define = re.search(r"#define CHANGE_NODE((?:.*\\\n)*.*\n)", text)
-    node = "".join(re.findall(r'"([^"]*)"', define.group(1)))
-    text = text.replace(define.group(0), "")
+    parts = {}
+    for define, name, body in re.findall(r"(#define (\w+)((?:.*\\\n)*.*\n))", text):
+        parts[name] = "".join(re.findall(r'"([^"]*)"', body))
+        text = text.replace(define, "")
     found = {}
     for name, body in re.findall(r"STATEMENT\((\w+),(.*?)\)\n(?=\s*(?:STATEMENT|$))", text, re.S):
-        found[name] = "".join(re.findall(r'"([^"]*)"', body.replace("CHANGE_NODE", f'"{node}"')))
+        for part, what in parts.items():
+            body = body.replace(f" {part}", f' "{what}"')
+        found[name] = "".join(re.findall(r'"([^"]*)"', body))
     assert len(found) > 40
     return found
 
@@ -72,6 +75,8 @@ def test_no_statement_looks_through_the_whole_graph(graph_home, graph):
     scans = {"AllNodesScan", "NodeByLabelScan", "NodeIndexScan", "NodeUniqueIndexScan", "DirectedAllRelationshipsScan"}
     parameters = {
         "origin": "o", "copy": 1, "from": 1, "to": 9, "after": 0, "limit": 5, "id": "v", "format": 1, "kind": "memory", "rows": [],
+        "words": '"w"', "vector": [1.0] * 768, "ids": [], "project": None, "asking": None, "session": None, "since": None,
+        "until": None, "tags": [],
     }  # fmt: skip
     with graph.session(database="neo4j") as session:
         for name, text in statements().items():

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "base/base64.h"
+#include "ledger/read.h"
 #include "model/memory.h"
 #include "model/range.h"
 
@@ -241,7 +242,7 @@ static void a_vector_that_the_index_would_pass_over_is_refused(void **state)
         {embedding(NOT_A_NUMBER, DIMENSIONS, DIMENSIONS), "not finite"},
         {embedding(FIVE, 5, 5), "has 5 dimensions"},
         {embedding(FIVE, 4, 5), "that it says"},
-        {xstrdup("{\"vector\":\"!\"}"), "can't be read"},
+        {xstrdup("{\"vector\":\"!\"}"), "is not base64"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -319,6 +320,92 @@ static void what_was_held_before_it_came_does_not_show(void **state)
     shows("true");
     put(f, &f->a, 2, AT + 1, "wrecked");
     shows("true");
+}
+
+/* ---- search ---- */
+
+static const float NORTH[DIMENSIONS] = {0, 0, 1, 0};
+
+static void embed(struct fixture *f)
+{
+    AUTO(free_ptr) char *body = embedding(NORTH, DIMENSIONS, DIMENSIONS);
+    struct what what = {KIND_EMBEDDING, 1, AT, "", "", "", body, NULL, OP_PUT};
+    struct err err = ERR_INIT;
+
+    assert_ok(try_append(f, &f->a, &what, &err), &err);
+}
+
+/* The content of the one memory that is found by a word (NULL: none is asked for) or a vector; ""
+ * when none is. */
+static void finds(struct fixture *f, const char *word, const float *vector, const char *expected)
+{
+    struct memory_filter filter = MEMORY_FILTER_INIT;
+    struct vault_query query = {.texts = &word,
+                                .text_count = word == NULL ? 0 : 1,
+                                .vector = vector,
+                                .dimensions = DIMENSIONS,
+                                .filter = &filter,
+                                .limit = 10};
+    struct vault_hit *hits = NULL;
+    size_t count = 0;
+    struct err err = ERR_INIT;
+
+    assert_ok(vault_neo4j_ops.search(f->vault, &query, &hits, &count, deadline_in(LIVE_MS), &err),
+              &err);
+    assert_int_equal(count, expected[0] == '\0' ? 0 : 1);
+    if (count > 0) {
+        assert_string_equal(hits[0].memory.content, expected);
+        assert_true(hits[0].score > 0.99);
+    }
+    vault_hits_free(hits, count);
+}
+
+static void what_shows_is_found_by_words_and_by_its_embedding(void **state)
+{
+    struct fixture *f = *state;
+
+    finds(f, "kelp", NORTH, "");
+    put(f, &f->a, 1, AT, "kelp holds");
+    finds(f, "kelp", NULL, "kelp holds");
+    finds(f, NULL, NORTH, "");
+    embed(f);
+    finds(f, NULL, NORTH, "kelp holds");
+    finds(f, "kelp", NORTH, "kelp holds");
+    put(f, &f->a, 2, AT + 1, "kelp let go");
+    finds(f, "holds", NULL, "");
+    finds(f, "kelp", NORTH, "kelp let go");
+}
+
+static void what_is_held_is_never_found(void **state)
+{
+    struct fixture *f = *state;
+    struct range wrecked = {f->a.origin, 3, 3};
+
+    put(f, &f->a, 1, AT, "kelp holds");
+    embed(f);
+    put(f, &f->a, 2, AT + 1, "kelp wrecked");
+    decide(f, &f->a, 1, OP_HOLD, &wrecked);
+    finds(f, "wrecked", NULL, "");
+    finds(f, "kelp", NORTH, "kelp holds");
+    decide(f, &f->a, 2, OP_HOLD, &(struct range){f->a.origin, 1, 3});
+    finds(f, "kelp", NORTH, "");
+    decide(f, &f->a, 3, OP_RELEASE, &(struct range){f->a.origin, 1, 3});
+    finds(f, "kelp", NORTH, "kelp wrecked");
+}
+
+static void what_a_damaged_chain_said_is_found_until_it_is_written_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+
+    put(f, &f->a, 1, AT, "kelp holds");
+    assert_ok(vault_neo4j_ops.set_aside(f->vault, &f->a.origin, deadline_in(LIVE_MS), &err), &err);
+    live_execute("MATCH (c:Change) SET c.record = c.record + ' '");
+    struct vault_batch batch = chain_batch(&f->a, 1, 1);
+    assert_ok(vault_neo4j_ops.append(f->vault, &batch, deadline_in(LIVE_MS), &err), &err);
+    finds(f, "kelp", NULL, "kelp holds"); /* the new copy, not the one put aside */
+    assert_ok(vault_neo4j_ops.set_aside(f->vault, &f->a.origin, deadline_in(LIVE_MS), &err), &err);
+    finds(f, "kelp", NULL, "kelp holds"); /* the newest there is */
 }
 
 /* ---- writers at the same time ---- */
@@ -400,6 +487,9 @@ int main(void)
         VIEW(an_index_of_other_dimensions_is_told),
         VIEW(what_is_held_does_not_show_until_it_is_released),
         VIEW(what_was_held_before_it_came_does_not_show),
+        VIEW(what_shows_is_found_by_words_and_by_its_embedding),
+        VIEW(what_is_held_is_never_found),
+        VIEW(what_a_damaged_chain_said_is_found_until_it_is_written_anew),
         VIEW(eight_writers_of_the_same_memories_all_get_through),
     };
 
