@@ -5,6 +5,7 @@
 #include "api/handlers.h"
 #include "base/num.h"
 #include "base/timestamp.h"
+#include "model/vector.h"
 
 static const char *const memory_type_choices[] = {"episodic", "semantic", "procedural", "strategic",
                                                   NULL};

@@ -2,6 +2,7 @@
 #include "api/handlers.h"
 
 #include "base/timestamp.h"
+#include "model/vector.h"
 
 #define RECALL_LIMIT_DEFAULT 10
 #define RECALL_DEADLINE_MS 30000
@@ -215,6 +216,29 @@ static int filter_from_call(const struct op_call *call, const char *tags[MEMORY_
     return 0;
 }
 
+/* Ask the index here, or a vault. */
+static int search(const struct op_call *call, const struct search_query *query,
+                  struct search_hit **ret_hits, size_t *ret_count, struct err *err)
+{
+    struct deadline deadline = deadline_in(RECALL_DEADLINE_MS);
+    const char *text = call_text(call, "vector");
+    const char *from = call_text(call, "from");
+    AUTO(free_ptr) float *vector = NULL;
+    struct err why = ERR_INIT;
+    size_t dimensions = 0;
+
+    if (!from && !call_bool(call, "remote")) {
+        return text ? err_set(err, ERR_USAGE,
+                              "vector: only a vault ranks by vectors; ask one (--remote)")
+                    : index_search(call->engine->index, query, deadline, ret_hits, ret_count, err);
+    }
+    if (text && vector_parse(str_of(text), &vector, &dimensions, &why) != 0) {
+        return err_set(err, why.code, "vector %s", why.message);
+    }
+    return engine_search_vault(call->engine, from, query, vector, dimensions, deadline, ret_hits,
+                               ret_count, err);
+}
+
 int op_recall(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     const char *tags[MEMORY_TAGS_MAX];
@@ -232,8 +256,7 @@ int op_recall(const struct op_call *call, struct op_reply *reply, struct err *er
     }
     query.filter.asking_project = project;
     query.filter.project_id = call_bool(call, "all_projects") ? NULL : project;
-    if (index_search(call->engine->index, &query, deadline_in(RECALL_DEADLINE_MS), &hits, &count,
-                     err) != 0) {
+    if (search(call, &query, &hits, &count, err) != 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < count && rc == 0; i++) {

@@ -467,26 +467,34 @@ void engine_close(struct engine *engine)
     free(engine);
 }
 
+const struct config_vault *engine_vault(const struct engine *engine, const char *name)
+{
+    for (size_t i = 0; i < engine->config.vault_count; i++) {
+        if (!name || strcmp(engine->config.vaults[i].name, name) == 0) {
+            return &engine->config.vaults[i];
+        }
+    }
+    return NULL;
+}
+
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
                       struct vault **ret, char **ret_spec, struct err *err)
 {
+    const struct config_vault *configured = engine_vault(engine, name_or_spec);
     const struct vault_ops *ops = NULL;
     AUTO(free_ptr) char *place = NULL;
     const char *name = NULL; /* of a configured one */
     const char *spec = name_or_spec;
     const char *target = NULL;
 
-    if (!spec && engine->config.vault_count == 0) {
+    if (!spec && !configured) {
         return err_set(err, ERR_UNAVAILABLE,
                        "no vault is configured and none was named; say which: holdfast recover "
                        "--from file:PATH");
     }
-    for (size_t i = 0; i < engine->config.vault_count; i++) {
-        if (!name_or_spec || strcmp(engine->config.vaults[i].name, name_or_spec) == 0) {
-            name = engine->config.vaults[i].name;
-            spec = engine->config.vaults[i].spec;
-            break;
-        }
+    if (configured) {
+        name = configured->name;
+        spec = configured->spec;
     }
     if (vault_driver(spec, &ops, &target, err) != 0) {
         return err_context(err, "\"%s\" is neither a configured vault nor a vault's spec", spec);

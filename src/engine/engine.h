@@ -73,4 +73,18 @@ int engine_may_write(struct engine *engine, struct err *err) MUST_CHECK;
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
                       struct vault **ret, char **ret_spec, struct err *err) MUST_CHECK;
 
+/*
+ * Ask a vault that ranks by itself, by name or spec, or the first configured one that does (NULL).
+ * The ledger and its index have no part in it. vector may be NULL. Hits as of index_search, but for
+ * state.place (0) and state.held (false); score 1 is the first of every ranking. ERR_USAGE: that
+ * vault can't, or none can; else as its search says (vault/vault.h).
+ */
+int engine_search_vault(struct engine *engine, const char *name_or_spec,
+                        const struct search_query *query, const float *vector, size_t dimensions,
+                        struct deadline deadline, struct search_hit **ret_hits, size_t *ret_count,
+                        struct err *err) MUST_CHECK;
+
+/* The configured vault with this name, or the first (NULL); NULL: there is none. Borrowed. */
+const struct config_vault *engine_vault(const struct engine *engine, const char *name);
+
 #endif

@@ -98,6 +98,17 @@ def test_an_agent_cannot_wave_its_own_destruction_through(home):
     assert home.alerts() == [alert] and home.json("status")["paused"]
 
 
+def test_an_agent_may_ask_a_vault_but_not_say_which(home):
+    async def use(client):
+        asked = await client.call_tool("recall", {"query": "kelp", "remote": True})
+        named = await client.call_tool("recall", {"query": "kelp", "from": "neo4j:bolt://127.0.0.1:1"})
+        return asked, named
+
+    for asked, named in drive(home, use):
+        assert asked.is_error and "no vault that can search is configured" in asked.content[0].text
+        assert named.is_error and named.content[0].text == 'unknown parameter "from"'
+
+
 def test_a_burst_over_mcp_is_held_and_names_its_actor(home):
     ids = home.remember_many([f"fact {i}" for i in range(30)])
     before = home.export()
