@@ -275,6 +275,11 @@ static int verify_vault(const struct op_call *call, const char *name, struct op_
     struct vault *vault = NULL;
     uint64_t changes = 0;
 
+    /* Not any spec: whichever server is named is sent the password, and an agent may call this. */
+    if (engine_vault(call->engine, name) == NULL) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "no vault \"%s\" is configured; holdfast status names those that are", name);
+    }
     if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }

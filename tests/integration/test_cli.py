@@ -72,6 +72,16 @@ def test_status_says_that_the_vault_has_everything(home):
     assert home.json("verify")["changes"] == home.json("verify", "vault")["changes"] == status["changes"]
 
 
+def test_verify_asks_configured_vaults_alone(home):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        spec = f"neo4j:bolt://127.0.0.1:{server.getsockname()[1]}"
+        refused = home.call("verify", spec, check=False, env={"NEO4J_PASSWORD": "secret"})
+        assert refused.status == 1 and f'no vault "{spec}" is configured' in refused.err
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
 def test_the_vault_is_readable_with_jq(home):
     home.remember_many([f"line {i}" for i in range(5)])
     home.json("sync")
