@@ -351,6 +351,9 @@ int store_seal(struct store *store, struct err *err)
     if (result == 0) {
         result = conn_exec(&store->conn, sql, err);
     }
+    if (result == 0) { /* now, while it costs no fsyncs of its own as at the first opening */
+        result = conn_use_log(&store->conn, err);
+    }
     if (result == 0) {
         result = sync_file(store, err);
     }

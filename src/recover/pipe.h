@@ -14,8 +14,9 @@
 
 struct pipe;
 
-#define PIPE_BLOCKS 6           /* one is written, one is read, the rest evens out their speeds */
-#define PIPE_BLOCK_CHANGES 1024 /* a struct change is less than 1 KiB */
+#define PIPE_BLOCKS 6 /* one is written, one is read, the rest evens out their speeds */
+#define PIPE_BLOCK_CHANGES                                                                         \
+    128 /* few enough that a small recovery overlaps, too; a struct change is less than 1 KiB */
 #define PIPE_BLOCK_BYTES CHANGE_RECORD_MAX /* so that any record fits into an empty block */
 #define PIPE_SCAN_MS                                                                               \
     (6 * 60 * 60 * 1000LL) /* of one origin: a million changes take seconds, a slow remote hours   \

@@ -193,7 +193,6 @@ static int make_plan(struct run *run, struct err *err)
 static int activate_plan(struct run *run, struct err *err)
 {
     const struct recover_context *context = run->context;
-    struct err ignored = ERR_INIT;
     struct activation activation = {
         .context = context,
         .plan = &run->plan,
@@ -208,9 +207,8 @@ static int activate_plan(struct run *run, struct err *err)
     }
     tell(context, "activate", 0, 0);
     result = activate(&activation, err);
-    if (result == 0 && context->index != NULL && run->stage.folder != NULL &&
-        index_reopen(context->index, &ignored) < 0) {
-        /* It is derived: its own thread finds out, and builds it anew. */
+    if (result == 0 && context->index != NULL && run->stage.folder != NULL) {
+        index_reopen(context->index);
     }
     return result;
 }

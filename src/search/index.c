@@ -454,10 +454,8 @@ static bool wait_moved(struct index *index, struct deadline deadline)
     return pthread_cond_timedwait(&index->moved, &index->mutex, &until) != ETIMEDOUT;
 }
 
-int index_reopen(struct index *index, struct err *err)
+void index_reopen(struct index *index)
 {
-    int result = 0;
-
     lock(index);
     unsigned wanted = ++index->reopens_wanted;
     index->waiting++;
@@ -465,15 +463,8 @@ int index_reopen(struct index *index, struct err *err)
         index_hurry(index);
         (void)wait_moved(index, deadline_never());
     }
-    while (!index->open && index->failure.code == ERR_NONE && !wake_cancelled(&index->commits)) {
-        (void)wait_moved(index, deadline_never());
-    }
     index->waiting--;
-    if (index->failure.code != ERR_NONE) {
-        result = err_copy(err, &index->failure);
-    }
     (void)pthread_mutex_unlock(&index->mutex);
-    return result;
 }
 
 static int read_heads_now(struct index *index, struct head **ret, size_t *ret_count,

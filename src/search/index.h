@@ -30,8 +30,9 @@ int index_start(struct ledger *ledger, struct index **ret, struct err *err) MUST
 void index_stop(struct index *index);
 
 /* The ledger's folder was exchanged: follow it. Called after a recovery was activated. Returns when
- * the new file is open, which may still have to be rebuilt. Fails with what stops the index. */
-int index_reopen(struct index *index, struct err *err) MUST_CHECK;
+ * the old file is closed, so that nothing is found there any more; the new one is opened, made or
+ * rebuilt behind that, and whoever searches waits for it. */
+void index_reopen(struct index *index);
 
 /* Give back what its connections have cached, as soon as there is nothing to index. */
 void index_trim(struct index *index);
