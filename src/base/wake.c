@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ int wake_init(struct wake *wake, struct err *err)
         return err_errno(err, ERR_IO, errno, "making an eventfd");
     }
     wake->fd = fd;
+    wake->signalled = false;
     wake->cancelled = false;
     return 0;
 }
@@ -31,8 +33,9 @@ void wake_signal(struct wake *wake)
     int saved = errno; /* a signal handler must leave it as it was */
     uint64_t one = 1;
 
-    (void)!write(wake->fd, &one,
-                 sizeof(one)); /* EAGAIN: signalled 2^64 - 2 times, still readable */
+    if (!atomic_exchange(&wake->signalled, true)) {
+        (void)!write(wake->fd, &one, sizeof(one)); /* can't fail: it is 0 or 1 */
+    }
     errno = saved;
 }
 
@@ -47,12 +50,17 @@ bool wake_cancelled(struct wake *wake)
     return wake->cancelled;
 }
 
-/* Once cancelled, fd stays readable, so that every later poll on it ends at once, whoever polls. */
+/*
+ * Once cancelled, fd stays readable, so that every later poll on it ends at once, whoever polls.
+ * The order matters: a signal between the two lines is this one still, and the owner looks at what
+ * there is to do only after them.
+ */
 static void take_signal(struct wake *wake)
 {
     uint64_t count;
 
     (void)!read(wake->fd, &count, sizeof(count)); /* EAGAIN: nothing to take */
+    wake->signalled = false;
     if (wake->cancelled) {
         wake_signal(wake);
     }

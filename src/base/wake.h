@@ -13,6 +13,8 @@
 
 struct wake {
     int fd;
+    _Atomic bool signalled; /* fd is readable, or the owner is about to look anyway: a second
+                               signal costs no system call */
     _Atomic bool cancelled;
 };
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "base/wake.h"
 
@@ -102,6 +103,37 @@ static void another_thread_ends_the_wait(void **state)
     assert_true(wake_cancelled(wake));
 }
 
+#define ITEMS 200000
+
+struct work {
+    struct wake *wake;
+    atomic_uint made;
+};
+
+static void *make_items(void *arg)
+{
+    struct work *work = arg;
+
+    for (unsigned i = 0; i < ITEMS; i++) {
+        atomic_fetch_add(&work->made, 1);
+        wake_signal(work->wake);
+    }
+    return NULL;
+}
+
+/* A lost one shows as a wait until the deadline. */
+static void no_signal_is_lost_while_earlier_ones_are_taken(void **state)
+{
+    struct work work = {.wake = *state};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, make_items, &work), 0);
+    while (atomic_load(&work.made) < ITEMS) {
+        assert_true(wake_wait(work.wake, deadline_in(LONG_MS)));
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static struct wake *in_handler;
 
 static void cancel_in_handler(int number)
@@ -150,6 +182,7 @@ int main(void)
         WITH_WAKE(a_cancel_is_for_ever),
         WITH_WAKE(the_descriptor_stays_readable_once_cancelled),
         WITH_WAKE(another_thread_ends_the_wait),
+        WITH_WAKE(no_signal_is_lost_while_earlier_ones_are_taken),
         WITH_WAKE(a_signal_handler_may_cancel_and_keeps_errno),
         cmocka_unit_test(done_takes_null_zeroed_and_done_ones),
     };
