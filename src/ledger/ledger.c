@@ -159,8 +159,6 @@ static void init(struct ledger *ledger, const struct ledger_options *options)
     ledger->keeper_pages = EXTEND_PAGES;
     (void)pthread_mutex_init(&ledger->mutex, NULL); /* these can't fail on Linux */
     (void)pthread_mutex_init(&ledger->pool_mutex, NULL);
-    (void)pthread_cond_init(&ledger->batch_done[0], NULL);
-    (void)pthread_cond_init(&ledger->batch_done[1], NULL);
     (void)pthread_cond_init(&ledger->door, NULL);
     (void)pthread_cond_init(&ledger->right_free, NULL);
     (void)pthread_cond_init(&ledger->keeper_wake, NULL);
@@ -223,8 +221,6 @@ int ledger_open(const struct ledger_options *options, struct ledger **ret, struc
 
 static void done(struct ledger *ledger)
 {
-    (void)pthread_cond_destroy(&ledger->batch_done[0]);
-    (void)pthread_cond_destroy(&ledger->batch_done[1]);
     (void)pthread_cond_destroy(&ledger->door);
     (void)pthread_cond_destroy(&ledger->right_free);
     (void)pthread_cond_destroy(&ledger->keeper_wake);

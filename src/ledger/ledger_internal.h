@@ -6,6 +6,7 @@
 #define HOLDFAST_LEDGER_LEDGER_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/stat.h>
 
 #include "ledger/conn.h"
@@ -30,9 +31,10 @@ struct request {
     struct err *err;
     size_t done;  /* drafts committed */
     size_t taken; /* drafts behind them that the batch under way has */
-    bool finished;
     int result;
-    unsigned batch; /* the one it hopes to be in */
+    pthread_t caller;
+    sem_t turn;    /* posted when the caller has the right to write, and when it is answered */
+    bool answered; /* set before the latter: from then on it is the caller's alone */
     struct request *next;
 };
 
@@ -51,16 +53,14 @@ struct ledger {
     struct uuid origin;
     struct lock lock;
 
-    pthread_mutex_t mutex;        /* guards all from here to `store`; never held during I/O */
-    pthread_cond_t batch_done[2]; /* by parity of the batch */
-    pthread_cond_t door;          /* the queue has room */
+    pthread_mutex_t mutex; /* guards all from here to `store`; never held during I/O */
+    pthread_cond_t door;   /* the queue has room */
     pthread_cond_t
         right_free; /* the right to write is free, for those that want it for themselves */
     pthread_cond_t keeper_wake;
     struct request *first;
     struct request *last;
     size_t waiting; /* drafts in the queue */
-    unsigned batch; /* number of the one that collects now */
     bool writing;   /* somebody has the right to write: all of `store` is that thread's */
     pthread_t writer;
     bool pausing;          /* ledger_with_writer_paused is under way */
@@ -94,7 +94,8 @@ struct ledger {
     bool keeper_runs;
 };
 
-/* Take the right to write, alone; the mutex is held before and after. */
+/* Take the right to write, alone; the mutex is held before and after. Who has it gives it to those
+ * that want it for themselves, else to the first request of the queue, whose caller then leads. */
 void right_take(struct ledger *ledger);
 void right_give(struct ledger *ledger);
 

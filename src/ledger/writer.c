@@ -314,7 +314,6 @@ static void commit_one_by_one(struct batch *batch)
 static void enqueue(struct ledger *ledger, struct request *request)
 {
     request->next = NULL;
-    request->batch = ledger->batch;
     if (ledger->last == NULL) {
         ledger->first = request;
     } else {
@@ -326,7 +325,7 @@ static void enqueue(struct ledger *ledger, struct request *request)
 
 /* Move requests from the queue to the batch, up to LEDGER_BATCH_MAX drafts; an atomic one is never
  * split. */
-static void take_batch(struct ledger *ledger, unsigned number, struct batch *ret)
+static void take_batch(struct ledger *ledger, struct batch *ret)
 {
     size_t room = LEDGER_BATCH_MAX;
 
@@ -337,7 +336,6 @@ static void take_batch(struct ledger *ledger, unsigned number, struct batch *ret
         if (request->atomic && left > room && ret->count > 0) {
             break;
         }
-        request->batch = number;
         request->taken = request->atomic || left <= room ? left : room;
         room -= request->taken < room ? request->taken : room;
         ledger->first = request->next;
@@ -354,21 +352,40 @@ static void take_batch(struct ledger *ledger, unsigned number, struct batch *ret
     }
 }
 
-/* Answer what is through; what is left of a long one waits behind those that came meanwhile. */
-static void answer_batch(struct ledger *ledger, struct batch *batch)
+/*
+ * Answer what is through; what is left of a long one waits behind those that came meanwhile.
+ * Returns the answered, linked by next; their callers are counted out, and wait for call_back only.
+ */
+static struct request *answer_batch(struct ledger *ledger, struct batch *batch)
 {
+    struct request *answered = NULL;
+
     for (struct request *request = batch->first; request != NULL;) {
         struct request *next = request->next;
-        request->taken = 0; /* its caller looks at this */
         if (request->done < request->count && ledger->stopped.code != ERR_NONE) {
             fail_request(request, &ledger->stopped);
         }
         if (request->done < request->count) {
             enqueue(ledger, request);
         } else {
-            request->finished = true;
+            request->answered = true;
+            request->next = answered;
+            answered = request;
+            ledger->callers--;
         }
         request = next;
+    }
+    return answered;
+}
+
+/* Without the mutex, so that nobody wakes up to wait for it. Each is its caller's again once it is
+ * called, and gone. */
+static void call_back(struct request *answered)
+{
+    while (answered != NULL) {
+        struct request *next = answered->next;
+        (void)sem_post(&answered->turn); /* fails only at SEM_VALUE_MAX */
+        answered = next;
     }
 }
 
@@ -392,34 +409,25 @@ static void after_commit(struct ledger *ledger, const struct batch *batch)
     }
 }
 
-/* Have the right to write for one batch. The mutex is held before and after, not in between. */
+/* Use the right to write, which the caller has, for one batch, and pass it on. */
 static void lead(struct ledger *ledger)
 {
     struct batch batch;
-    unsigned number = ledger->batch++;
 
-    ledger->writing = true;
-    ledger->writer = pthread_self();
-    take_batch(ledger, number, &batch);
-    if (ledger->stopped.code != ERR_NONE) {
-        for (struct request *request = batch.first; request != NULL; request = request->next) {
-            fail_request(request, &ledger->stopped);
-        }
-    } else {
+    (void)pthread_mutex_lock(&ledger->mutex);
+    take_batch(ledger, &batch);
+    if (ledger->stopped.code == ERR_NONE) {
         (void)pthread_mutex_unlock(&ledger->mutex);
         commit_batch(&batch);
         CRASH_POINT("ledger.answer.before");
         (void)pthread_mutex_lock(&ledger->mutex);
         after_commit(ledger, &batch);
     }
-    answer_batch(ledger, &batch);
+    struct request *answered = answer_batch(ledger, &batch);
     right_give(ledger);
     (void)pthread_cond_broadcast(&ledger->door);
-    if (ledger->callers > 1) {
-        (void)pthread_mutex_unlock(&ledger->mutex);
-        (void)pthread_cond_broadcast(&ledger->batch_done[number & 1]);
-        (void)pthread_mutex_lock(&ledger->mutex);
-    }
+    (void)pthread_mutex_unlock(&ledger->mutex);
+    call_back(answered);
 }
 
 void right_take(struct ledger *ledger)
@@ -435,12 +443,13 @@ void right_take(struct ledger *ledger)
 
 void right_give(struct ledger *ledger)
 {
-    ledger->writing = false;
-    if (ledger->right_wanted > 0) {
-        (void)pthread_cond_signal(&ledger->right_free);
-    } else if (ledger->first != NULL) {
-        (void)pthread_cond_signal(&ledger->batch_done[ledger->first->batch & 1]);
-    } else if (ledger->closing) {
+    bool to_queue = ledger->right_wanted == 0 && ledger->first != NULL;
+
+    ledger->writing = to_queue;
+    if (to_queue) {
+        ledger->writer = ledger->first->caller;
+        (void)sem_post(&ledger->first->turn); /* fails only at SEM_VALUE_MAX */
+    } else if (ledger->right_wanted > 0 || ledger->closing) {
         (void)pthread_cond_broadcast(&ledger->right_free);
     }
 }
@@ -539,11 +548,29 @@ static int pass_door(struct ledger *ledger, struct err *err)
     return ledger->closing ? err_set(err, ERR_CANCELLED, "the ledger is closing") : 0;
 }
 
+/* Until it is answered; the caller leads when its request comes to be the first. */
+static void wait_for_answer(struct ledger *ledger, struct request *request)
+{
+    for (;;) {
+        while (sem_wait(&request->turn) < 0) {
+            /* a signal came, and was handled */
+        }
+        if (request->answered) {
+            return;
+        }
+        lead(ledger);
+    }
+}
+
 int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic,
                  struct written *ret_written, struct err *err)
 {
-    struct request request = {
-        .drafts = drafts, .count = count, .atomic = atomic, .written = ret_written, .err = err};
+    struct request request = {.drafts = drafts,
+                              .count = count,
+                              .atomic = atomic,
+                              .written = ret_written,
+                              .err = err,
+                              .caller = pthread_self()};
 
     if (count > LEDGER_REQUEST_MAX) {
         return err_set(err, ERR_LIMIT, "%zu drafts at once; at most %d are allowed", count,
@@ -555,27 +582,24 @@ int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count
     if (count == 0) {
         return 0;
     }
+    (void)sem_init(&request.turn, 0, 0); /* can't fail with these */
     (void)pthread_mutex_lock(&ledger->mutex);
     ledger->callers++;
     request.result = pass_door(ledger, err);
     if (request.result == 0) {
         enqueue(ledger, &request);
-        while (!request.finished) {
-            if (!ledger->writing && ledger->right_wanted == 0) {
-                lead(ledger);
-            } else {
-                if (request.taken == 0) { /* else it stays with the batch that has it */
-                    request.batch = ledger->batch;
-                }
-                (void)pthread_cond_wait(&ledger->batch_done[request.batch & 1], &ledger->mutex);
-            }
+        if (!ledger->writing && ledger->right_wanted == 0) {
+            right_give(ledger); /* to ourselves: nobody else waits */
         }
-    }
-    ledger->callers--;
-    if (ledger->closing) {
-        (void)pthread_cond_broadcast(&ledger->right_free);
+    } else {
+        ledger->callers--;
+        (void)pthread_cond_broadcast(&ledger->right_free); /* one who closes waits for callers */
     }
     (void)pthread_mutex_unlock(&ledger->mutex);
+    if (request.result == 0) {
+        wait_for_answer(ledger, &request);
+    }
+    (void)sem_destroy(&request.turn);
     return request.result;
 }
 
