@@ -36,10 +36,10 @@ def remember(folder: pathlib.Path, load: Load):
     """A bare commit and a remember in turn, so that both meet the same disk."""
     ours, peers = [], []
     with Home(folder).start() as home:
-        load("remember", home.path, 2000, 1)
+        load("remember", home.path, 2000)
         for i in range(ROUNDS * 2):
             peers.append(load("sqlite", folder / f"bare{i}.db", 1000)["p50_us"])
-            ours.append(load("remember", home.path, 1000, 1)["p50_us"])
+            ours.append(load("remember", home.path, 1000)["p50_us"])
     ratio = median(a / b for a, b in zip(ours, peers, strict=True))
     spread = f"; rounds {min(ours):.0f} to {max(ours):.0f}, peer {min(peers):.0f} to {max(peers):.0f}"
     yield Figure("one remember, durable, p50" + spread, us(median(ours)), us(median(peers)), times(ratio), "<= 1.3 x", ratio <= 1.3)
@@ -48,10 +48,10 @@ def remember(folder: pathlib.Path, load: Load):
 def clients(folder: pathlib.Path, load: Load):
     one, many = [], []
     with Home(folder).start() as home:
-        load("remember", home.path, 2000, 1)
+        load("remember", home.path, 2000)
         for _ in range(ROUNDS):
-            one.append(load("remember", home.path, 1000, 1)["per_second"])
-            many.append(load("remember", home.path, 64 * 200, 64)["per_second"])
+            one.append(load("remember", home.path, 1000)["per_second"])
+            many.append(load("crowd", home.path, 64 * 200, 64)["per_second"])
     ratio = median(b / a for a, b in zip(one, many, strict=True))
     yield Figure("64 clients remembering; the peer is one client", f"{median(many):.0f}/s", f"{median(one):.0f}/s", times(ratio), ">= 15 x", ratio >= 15)
 
@@ -116,7 +116,7 @@ def idle(folder: pathlib.Path, load: Load):
         pid = home.daemon.pid
         time.sleep(2)
         fresh = _rss_mib(pid)
-        load("remember", home.path, 3000, 1)
+        load("remember", home.path, 3000)
         load("get", home.path, 20, "/api/memory/search?query=memory&all_projects=true")
         home.sync()
         time.sleep(5)

@@ -77,7 +77,7 @@ class Load:
     def __init__(self, folder: pathlib.Path):
         self.program = folder / "load"
         flags = ["-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
-        run("gcc", *flags, "-o", str(self.program), str(HERE / "load.c"), "-lsqlite3", "-lpthread")
+        run("gcc", *flags, "-o", str(self.program), str(HERE / "load.c"), "-lsqlite3")
 
     def __call__(self, *args) -> dict:
         return json.loads(self.text(*args))

@@ -1,22 +1,25 @@
 /*
- * load - the measuring half of bench/run.py that must be fast itself.
+ * load - the measuring half of bench/run.py that must be fast itself: raw sockets, kept open, one
+ * request under way on each.
  *
- *   load remember HOME COUNT CLIENTS   POST /api/memory over the daemon's socket, each client on a
- * connection of its own load get HOME COUNT PATH...        GET the paths in turn, one client load
- * sqlite FILE COUNT             a bare SQLite commit of the same row, WAL, synchronous=FULL load
- * fts FILE COUNT QUERY...       the queries in turn, of the FTS5 table "words", best ten load paced
- * HOME COUNT PER_SECOND   remember at a steady rate; prints each acknowledgement's wall time and
- * seq
+ *   load remember HOME COUNT            POST /api/memory over the daemon's socket, one client
+ *   load crowd HOME COUNT CLIENTS       the same of many at once, each on a connection of its own;
+ *                                       one thread plays them all, to leave the cores to the daemon
+ *   load paced HOME COUNT PER_SECOND    at a steady rate; prints each acknowledgement's wall time
+ *                                       and seq
+ *   load get HOME COUNT PATH...         GET the paths in turn, one client
+ *   load sqlite FILE COUNT              a bare SQLite commit of the same row, WAL, synchronous=FULL
+ *   load fts FILE COUNT QUERY...        the queries in turn, of the FTS5 table "words", best ten
  *
  * Prints one JSON document: microseconds at p50, p95, p99, and the rate (paced: a line each).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -72,33 +75,49 @@ static int connect_home(const char *home)
     return fd;
 }
 
+/* The body of an answer, once all of it is there; NUL-terminated by the caller. */
+static const char *whole_body(const char *answer, size_t have)
+{
+    const char *head_end = strstr(answer, "\r\n\r\n");
+    const char *length = head_end ? strcasestr(answer, "content-length:") : NULL;
+
+    if (!length || have < (size_t)(head_end + 4 - answer) + strtoul(length + 15, NULL, 10))
+        return NULL;
+    if (strncmp(answer, "HTTP/1.1 200", 12) != 0) {
+        fprintf(stderr, "load: %s\n", answer);
+        exit(1);
+    }
+    return head_end + 4;
+}
+
+static void send_request(int fd, const char *request, size_t len)
+{
+    if (write(fd, request, len) != (ssize_t)len)
+        fail("write");
+}
+
+/* One read: the body, or NULL when more is to come. */
+static const char *read_some(int fd, char *answer, size_t size, size_t *have)
+{
+    ssize_t got = read(fd, answer + *have, size - 1 - *have);
+
+    if (got <= 0)
+        fail("read");
+    *have += (size_t)got;
+    answer[*have] = 0;
+    return whole_body(answer, *have);
+}
+
 /* Send one request and read its whole answer; the body is NUL-terminated within answer. */
 static const char *exchange(int fd, const char *request, size_t len, char *answer, size_t size)
 {
+    const char *body = NULL;
     size_t have = 0;
 
-    if (write(fd, request, len) != (ssize_t)len)
-        fail("write");
-    for (;;) {
-        ssize_t got = read(fd, answer + have, size - 1 - have);
-        if (got <= 0)
-            fail("read");
-        have += (size_t)got;
-        answer[have] = 0;
-        const char *head_end = strstr(answer, "\r\n\r\n");
-        const char *length = head_end ? strcasestr(answer, "content-length:") : NULL;
-        if (!length)
-            continue;
-        size_t want = (size_t)strtoul(length + 15, NULL, 10);
-        size_t body = (size_t)(head_end + 4 - answer);
-        if (have - body < want)
-            continue;
-        if (strncmp(answer, "HTTP/1.1 200", 12) != 0) {
-            fprintf(stderr, "load: %s\n", answer);
-            exit(1);
-        }
-        return head_end + 4;
-    }
+    send_request(fd, request, len);
+    while (!body)
+        body = read_some(fd, answer, size, &have);
+    return body;
 }
 
 static size_t make_request(char *request, size_t size, unsigned client, unsigned i)
@@ -118,52 +137,83 @@ static size_t make_request(char *request, size_t size, unsigned client, unsigned
                             body_len, body);
 }
 
-struct client {
-    const char *home;
-    unsigned number;
-    size_t count;
-    double *us;
-    pthread_t thread;
-    pthread_barrier_t *start;
-};
-
-static void *client_main(void *arg)
+static void run_remember(const char *home, size_t count)
 {
-    struct client *c = arg;
-    int fd = connect_home(c->home);
+    double *us = calloc(count, sizeof(*us));
     char request[2048];
     char answer[8192];
+    int fd = connect_home(home);
+    double begun = now_us();
 
-    pthread_barrier_wait(c->start);
-    for (size_t i = 0; i < c->count; i++) {
-        size_t len = make_request(request, sizeof(request), c->number, (unsigned)i);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = make_request(request, sizeof(request), 0, (unsigned)i);
         double started = now_us();
         (void)exchange(fd, request, len, answer, sizeof(answer));
-        c->us[i] = now_us() - started;
+        us[i] = now_us() - started;
     }
-    close(fd);
-    return NULL;
+    report(us, count, now_us() - begun);
 }
 
-static void run_remember(const char *home, size_t count, unsigned clients)
+/* ---- many clients ---- */
+
+struct client {
+    int fd;
+    unsigned number;
+    size_t left; /* requests still to be made */
+    double started;
+    size_t have;
+    char answer[8192];
+};
+
+static void begin_one(struct client *client)
+{
+    char request[2048];
+    size_t len = make_request(request, sizeof(request), client->number, (unsigned)client->left--);
+
+    client->have = 0;
+    client->started = now_us();
+    send_request(client->fd, request, len);
+}
+
+static int watch_all(struct client *all, size_t clients, const char *home)
+{
+    int watch = epoll_create1(EPOLL_CLOEXEC);
+
+    for (size_t i = 0; i < clients; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+        all[i].fd = connect_home(home);
+        if (epoll_ctl(watch, EPOLL_CTL_ADD, all[i].fd, &event) != 0)
+            fail("epoll_ctl");
+    }
+    return watch;
+}
+
+static void run_crowd(const char *home, size_t count, size_t clients)
 {
     struct client *all = calloc(clients, sizeof(*all));
     double *us = calloc(count, sizeof(*us));
-    size_t each = count / clients;
-    pthread_barrier_t start;
+    size_t done = 0;
+    int watch = watch_all(all, clients, home);
+    double begun = now_us();
 
-    pthread_barrier_init(&start, NULL, clients + 1);
-    for (unsigned i = 0; i < clients; i++) {
-        all[i] = (struct client){
-            .home = home, .number = i, .count = each, .us = us + i * each, .start = &start};
-        if (pthread_create(&all[i].thread, NULL, client_main, &all[i]) != 0)
-            fail("pthread_create");
+    for (size_t i = 0; i < clients; i++) {
+        all[i].number = (unsigned)i;
+        all[i].left = count / clients;
+        begin_one(&all[i]);
     }
-    pthread_barrier_wait(&start);
-    double started = now_us();
-    for (unsigned i = 0; i < clients; i++)
-        pthread_join(all[i].thread, NULL);
-    report(us, each * clients, now_us() - started);
+    while (done < count / clients * clients) {
+        struct epoll_event events[64];
+        int ready = epoll_wait(watch, events, 64, -1);
+        for (int i = 0; i < ready; i++) {
+            struct client *client = events[i].data.ptr;
+            if (!read_some(client->fd, client->answer, sizeof(client->answer), &client->have))
+                continue;
+            us[done++] = now_us() - client->started;
+            if (client->left)
+                begin_one(client);
+        }
+    }
+    report(us, done, now_us() - begun);
 }
 
 static void run_get(const char *home, size_t count, char **paths, size_t path_count)
@@ -269,8 +319,10 @@ int main(int argc, char **argv)
 
     if (count && strcmp(what, "sqlite") == 0)
         run_sqlite(argv[2], count);
-    else if (count && argc > 4 && strcmp(what, "remember") == 0)
-        run_remember(argv[2], count, (unsigned)strtoul(argv[4], NULL, 10));
+    else if (count && strcmp(what, "remember") == 0)
+        run_remember(argv[2], count);
+    else if (count && argc > 4 && strcmp(what, "crowd") == 0)
+        run_crowd(argv[2], count, strtoul(argv[4], NULL, 10));
     else if (count && argc > 4 && strcmp(what, "get") == 0)
         run_get(argv[2], count, argv + 4, (size_t)argc - 4);
     else if (count && argc > 4 && strcmp(what, "fts") == 0)
@@ -278,8 +330,8 @@ int main(int argc, char **argv)
     else if (count && argc > 4 && strcmp(what, "paced") == 0)
         run_paced(argv[2], count, (unsigned)strtoul(argv[4], NULL, 10));
     else
-        return fprintf(stderr, "usage: load remember|get|paced HOME COUNT ARG... | load sqlite|fts "
-                               "FILE COUNT [QUERY...]\n"),
+        return fprintf(stderr, "usage: load remember|crowd|paced|get HOME COUNT [ARG...] | load "
+                               "sqlite|fts FILE COUNT [QUERY...]\n"),
                2;
     return 0;
 }
