@@ -39,16 +39,26 @@ struct guard_options {
     int64_t drip_window_ms;
 
     /* bulk_update: more than this share of a project's living memories (0.50), and at least so many
-     * (10), with their content changed within the window (60 s). */
+     * (10), with their content changed within the window (60 s), or with their text replaced by
+     * another within the drip window. */
     double update_max;
     uint64_t update_min;
     int64_t update_window_ms;
 
-    /* content_loss: updates that take away more than this share of the content that they touch
-     * (0.50), and at least a quarter of so many memories (5), within the window (60 s). */
+    /* content_loss: so many memories (5) that lost at least a quarter of their content within the
+     * window (60 s), and together more than this share of it (0.50), or each of them more than
+     * that; or so many that lost more than that within the drip window, and with those destroyed
+     * more than share_max of the project. */
     double loss_max;
     uint64_t loss_min;
     int64_t loss_window_ms;
+
+    /* total_loss: over all projects and actors, more memories than this (100) deleted, blanked or
+     * with more than loss_max of their content gone within the share window; or more than share_max
+     * of all, and at least so many (20), within it or the drip window. total_update: more than
+     * update_max of all, and at least so many, replaced by other texts within the drip window. */
+    uint64_t total_max;
+    uint64_t total_min;
 
     uint64_t version_jump_max; /* version_jump: a sync_version that rises by more (1,000) */
 };
@@ -57,7 +67,7 @@ struct guard_options {
         .enabled = true, .delete_max = 10, .delete_window_ms = 60000, .share_max = 0.20,           \
         .share_min = 5, .share_window_ms = 60000, .drip_window_ms = 3600000, .update_max = 0.50,   \
         .update_min = 10, .update_window_ms = 60000, .loss_max = 0.50, .loss_min = 5,              \
-        .loss_window_ms = 60000, .version_jump_max = 1000                                          \
+        .loss_window_ms = 60000, .total_max = 100, .total_min = 20, .version_jump_max = 1000       \
     }
 
 /* A day: what is read again at a start, and kept in memory, is bounded. */

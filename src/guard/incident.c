@@ -144,6 +144,7 @@ void incidents_expire(struct incidents *incidents, struct windows *windows)
     for (struct window_project *p = windows->project_list; p != NULL; p = p->next) {
         unbind(p->incidents, now_ms);
     }
+    unbind(windows->all.incidents, now_ms);
     for (struct window_actor *a = windows->actor_list; a != NULL; a = a->next) {
         unbind(a->incidents, now_ms);
     }
@@ -166,15 +167,17 @@ void incidents_call(struct incidents *incidents)
 }
 
 struct incident *incident_new(struct incidents *incidents, const struct rule *rule,
-                              int64_t quiet_ms, int64_t now_ms)
+                              const struct rule_look *look, int64_t quiet_ms, int64_t now_ms)
 {
     struct incident *incident = xcalloc(1, sizeof(*incident));
 
     incident->alert = uuid_new(incidents->env);
     incident->rule = rule;
+    incident->look = look;
     incident->made = incidents->call;
     incident->state.quiet_ms = quiet_ms;
-    incident->state.first_mono_ms = incident->state.last_mono_ms = now_ms;
+    incident->state.first_mono_ms = now_ms;
+    incident->state.last_mono_ms = now_ms - quiet_ms; /* until it takes something */
     incident->state.started_us = INT64_MAX;
     incident->next = incidents->list;
     incidents->list = incident;
@@ -280,6 +283,7 @@ static void add_event(struct incident *incident, const struct window_event *even
     state->changes++;
     state->deletes += event->is_delete ? 1 : 0;
     state->blanks += event->is_destroying && !event->is_delete ? 1 : 0;
+    state->cuts += event->is_gutting && !event->is_destroying ? 1 : 0;
     if (event->version_jump > state->version_jump) {
         state->version_jump = event->version_jump;
     }
@@ -288,6 +292,9 @@ static void add_event(struct incident *incident, const struct window_event *even
     }
     if (event->mono_ms < state->first_mono_ms) {
         state->first_mono_ms = event->mono_ms;
+    }
+    if (event->mono_ms > state->last_mono_ms) {
+        state->last_mono_ms = event->mono_ms;
     }
 }
 
@@ -299,7 +306,6 @@ void incident_take(struct incidents *incidents, struct windows *windows, struct 
     uint64_t new_bytes = memory->last->new_bytes;
 
     touch(incidents, incident);
-    incident->state.last_mono_ms = windows->now_ms;
     incident->state.old_bytes += old_bytes;
     incident->state.taken_bytes += new_bytes < old_bytes ? old_bytes - new_bytes : 0;
     incident_add_memory(incidents, incident, &memory->id);
@@ -323,14 +329,17 @@ void incident_take_summary(struct incidents *incidents, struct windows *windows,
         add_pending(incident, &range->origin, range->from, range->to);
     }
     incident_add_project(incident, summary->project);
-    state->last_mono_ms = windows->now_ms;
+    if (summary->mono_ms > state->last_mono_ms) {
+        state->last_mono_ms = summary->mono_ms;
+    }
     state->changes += listed;
     state->unlisted += summary->unlisted;
     state->more_memories += summary->memories < listed ? summary->memories : listed;
     state->deletes += summary->class == CLASS_DELETE ? listed : 0;
     state->blanks += summary->class == CLASS_BLANK ? listed : 0;
-    state->old_bytes += summary->old_bytes;
-    state->taken_bytes += summary->taken_bytes;
+    state->cuts += summary->class == CLASS_GUT ? listed : 0;
+    state->old_bytes += summary->totals.old_bytes;
+    state->taken_bytes += summary->totals.taken_bytes;
     if (summary->started_us < state->started_us) {
         state->started_us = summary->started_us;
     }
@@ -409,6 +418,7 @@ static void add_state(struct incident *into, const struct incident_state *now,
     state->unlisted += now->unlisted - before->unlisted;
     state->deletes += now->deletes - before->deletes;
     state->blanks += now->blanks - before->blanks;
+    state->cuts += now->cuts - before->cuts;
     state->old_bytes += now->old_bytes - before->old_bytes;
     state->taken_bytes += now->taken_bytes - before->taken_bytes;
     if (now->version_jump > state->version_jump) {
@@ -430,7 +440,9 @@ static void add_state(struct incident *into, const struct incident_state *now,
     }
     state->several_projects = state->several_projects || now->several_projects;
     state->quiet_ms = now->quiet_ms > state->quiet_ms ? now->quiet_ms : state->quiet_ms;
-    state->last_mono_ms = now->last_mono_ms;
+    if (now->last_mono_ms > state->last_mono_ms) {
+        state->last_mono_ms = now->last_mono_ms;
+    }
 }
 
 void incident_merge(struct incidents *incidents, struct incident *into, struct incident *from)

@@ -20,6 +20,7 @@
 #define INCIDENT_MEMORIES_MAX 131072
 
 struct rule;
+struct rule_look;
 
 /* Memories by id, in the order they came. */
 struct id_set {
@@ -46,6 +47,7 @@ struct incident_state {
     uint64_t unlisted;      /* changes that led to it, but can't be held any more */
     uint64_t deletes;
     uint64_t blanks;
+    uint64_t cuts;      /* that blanked nothing, but took away most */
     uint64_t old_bytes; /* of the memories concerned, and what was taken from them */
     uint64_t taken_bytes;
     uint64_t version_jump; /* the highest */
@@ -67,6 +69,8 @@ struct incident {
     struct incident *next;
     struct uuid alert;
     const struct rule *rule;
+    const struct rule_look
+        *look; /* of the rule, that tripped: so long without a change, it is over */
     struct incident_state state;
     struct id_set memories;
     bool is_sealed; /* its alert is resolved, or about to be: nothing joins any more */
@@ -103,9 +107,9 @@ void incidents_expire(struct incidents *incidents, struct windows *windows);
 /* Start a call. */
 void incidents_call(struct incidents *incidents);
 
-/* A new one; its alert's id is made from env. */
+/* A new one; its alert's id is made from env. It is over until it takes something. */
 struct incident *incident_new(struct incidents *incidents, const struct rule *rule,
-                              int64_t quiet_ms, int64_t now_ms);
+                              const struct rule_look *look, int64_t quiet_ms, int64_t now_ms);
 
 /* Bind it to where its rule looks, resp. find the one that is under way there (NULL: none). */
 void incident_bind(struct incidents *incidents, struct incident **place, struct incident *incident);

@@ -56,18 +56,28 @@ static void record(struct call *call, const struct effect *effects, size_t count
     }
 }
 
-static struct incident **place_of(const struct rule *rule, const struct window_event *event)
+static struct incident **place_of(struct windows *windows, const struct rule *rule,
+                                  const struct window_event *event)
 {
-    return rule->scope == RULE_OF_PROJECT ? &event->memory->project->incidents[rule->id]
-                                          : &event->actor->incidents[rule->id];
+    switch (rule->scope) {
+    case RULE_OF_PROJECT:
+        return &event->memory->project->incidents[rule->id];
+    case RULE_OF_ALL:
+        return &windows->all.incidents[rule->id];
+    case RULE_OF_ACTOR:
+    case RULE_OF_CHANGE:
+        break;
+    }
+    return &event->actor->incidents[rule->id];
 }
 
-static struct incident *joined_by(const struct guard *guard, const struct window_event *event)
+static struct incident *joined_by(struct guard *guard, const struct window_event *event)
 {
     for (int i = 0; i < RULES; i++) {
         const struct rule *rule = &guard_rules[i];
-        struct incident *incident = incident_at(place_of(rule, event), guard->windows.now_ms);
-        if (incident != NULL && rule->belongs(&guard->options, event)) {
+        struct incident *incident =
+            incident_at(place_of(&guard->windows, rule, event), guard->windows.now_ms);
+        if (incident != NULL && incident->look->belongs(&guard->options, event)) {
             return incident;
         }
     }
@@ -91,14 +101,14 @@ static void join(struct call *call)
 
 /* The incident that is under way there, or a new one. */
 static struct incident *open_incident(struct guard *guard, const struct rule *rule,
-                                      struct incident **place, enum window_kind kind)
+                                      const struct rule_look *look, struct incident **place)
 {
     int64_t now_ms = guard->windows.now_ms;
-    int64_t quiet_ms = guard->windows.length_ms[kind];
+    int64_t quiet_ms = guard->windows.length_ms[look->window];
     struct incident *incident = incident_at(place, now_ms);
 
     if (incident == NULL) {
-        incident = incident_new(&guard->incidents, rule, quiet_ms, now_ms);
+        incident = incident_new(&guard->incidents, rule, look, quiet_ms, now_ms);
         incident_bind(&guard->incidents, place, incident);
     }
     return incident;
@@ -113,7 +123,7 @@ static void look_at_actor(struct guard *guard, const struct rule *rule, struct w
     }
     uint64_t out_of_sight = window_actor_deletes(windows, actor) - actor->deletes;
     struct incident *incident =
-        open_incident(guard, rule, &actor->incidents[rule->id], rule->windows[0]);
+        open_incident(guard, rule, &rule->looks[0], &actor->incidents[rule->id]);
     while (actor->first != NULL) {
         incident_take(&guard->incidents, windows, incident, actor->first);
     }
@@ -121,12 +131,14 @@ static void look_at_actor(struct guard *guard, const struct rule *rule, struct w
 }
 
 /* Where in the window what happened to a memory begins to belong. */
-static struct window_event *first_that_belongs(const struct guard *guard, const struct rule *rule,
-                                               const struct window_memory *memory,
-                                               enum window_kind kind)
+static struct window_event *first_that_belongs(const struct guard *guard,
+                                               const struct rule_look *look,
+                                               const struct window_memory *memory)
 {
+    enum window_kind kind = look->window;
+
     for (struct window_event *e = memory->first[kind]; e != NULL; e = e->memory_newer) {
-        if (rule->belongs(&guard->options, e)) {
+        if (look->belongs(&guard->options, e)) {
             return e;
         }
     }
@@ -138,41 +150,47 @@ static struct window_event *first_that_belongs(const struct guard *guard, const 
     return memory->first[kind];
 }
 
-static void take_project(struct guard *guard, const struct rule *rule,
-                         struct window_project *project, enum window_kind kind,
-                         struct incident *incident)
+static void take_project(struct guard *guard, const struct rule_look *look,
+                         struct window_project *project, struct incident *incident)
 {
     struct windows *windows = &guard->windows;
 
     for (struct window_memory *m = project->first; m != NULL; m = m->newer) {
-        struct window_net net = window_memory_net(m, kind);
-        if (rule->concerns(&net)) {
-            incident_take(&guard->incidents, windows, incident,
-                          first_that_belongs(guard, rule, m, kind));
+        struct window_net net = window_memory_net(windows, m, look->window);
+        if (look->concerns(&net)) {
+            incident_take(&guard->incidents, windows, incident, first_that_belongs(guard, look, m));
         }
     }
     for (struct window_summary *s = project->summaries; s != NULL; s = s->next) {
-        if (rule->classes[s->class] && window_summary_within(windows, s, kind)) {
+        if (look->classes[s->class] && window_summary_within(windows, s, look->window)) {
             incident_take_summary(&guard->incidents, windows, incident, s);
         }
     }
 }
 
+/* A project, or all of them (windows->all). */
 static void look_at_project(struct call *call, const struct rule *rule,
                             struct window_project *project)
 {
     struct guard *guard = call->guard;
     struct windows *windows = &guard->windows;
 
-    for (size_t i = 0; i < rule->window_count; i++) {
-        enum window_kind kind = rule->windows[i];
-        struct window_totals totals = windows_totals(windows, project, kind);
-        if (!rule->trips(&guard->options, &totals, 0)) {
+    for (size_t i = 0; i < rule->look_count; i++) {
+        const struct rule_look *look = &rule->looks[i];
+        struct window_totals totals = windows_totals(windows, project, look->window);
+        if (!look->trips(&guard->options, &totals, 0)) {
             continue; /* not even if nothing else were alive: no need to ask the ledger */
         }
-        if (rule->trips(&guard->options, &totals, windows_live(windows, project, call->view))) {
-            take_project(guard, rule, project, kind,
-                         open_incident(guard, rule, &project->incidents[rule->id], kind));
+        if (!look->trips(&guard->options, &totals, windows_live(windows, project, call->view))) {
+            continue;
+        }
+        struct incident *incident = open_incident(guard, rule, look, &project->incidents[rule->id]);
+        if (project != &windows->all) {
+            take_project(guard, look, project, incident);
+            continue;
+        }
+        for (struct window_project *p = windows->project_list; p != NULL; p = p->next) {
+            take_project(guard, look, p, incident);
         }
     }
 }
@@ -180,12 +198,13 @@ static void look_at_project(struct call *call, const struct rule *rule,
 static void look_at_changes(struct call *call, const struct rule *rule)
 {
     struct guard *guard = call->guard;
+    const struct rule_look *look = &rule->looks[0];
 
     for (size_t i = 0; i < call->fresh_count; i++) {
         struct window_event *event = call->fresh[i];
-        if (!event->is_taken && rule->belongs(&guard->options, event)) {
+        if (!event->is_taken && look->belongs(&guard->options, event)) {
             struct incident *incident =
-                open_incident(guard, rule, place_of(rule, event), rule->windows[0]);
+                open_incident(guard, rule, look, place_of(&guard->windows, rule, event));
             incident_take(&guard->incidents, &guard->windows, incident, event);
         }
     }
@@ -205,6 +224,9 @@ static void look_once(struct call *call)
             for (size_t k = 0; k < call->projects.count; k++) {
                 look_at_project(call, rule, call->projects.items[k]);
             }
+            break;
+        case RULE_OF_ALL:
+            look_at_project(call, rule, &call->guard->windows.all);
             break;
         case RULE_OF_CHANGE:
             look_at_changes(call, rule);
@@ -245,11 +267,11 @@ static uint64_t memories_before(struct call *call, const struct incident *incide
     if (project == NULL || incident->state.several_projects) {
         return 0;
     }
-    enum window_kind kind =
-        incident->rule->scope == RULE_OF_PROJECT ? incident->rule->windows[0] : WINDOW_SHARE;
     struct windows *windows = &call->guard->windows;
-    return windows_live(windows, project, call->view) +
-           windows_totals(windows, project, kind).deleted;
+    enum window_kind kind =
+        incident->rule->scope == RULE_OF_PROJECT ? incident->rule->looks[0].window : WINDOW_SHARE;
+    struct window_totals totals = windows_totals(windows, project, kind);
+    return windows_live(windows, project, call->view) + totals.away + totals.deleted;
 }
 
 static const char *main_actor(const struct incident *incident)

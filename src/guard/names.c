@@ -135,7 +135,8 @@ void windows_sweep(struct windows *windows)
 {
     for (struct window_project **at = &windows->project_list; *at != NULL;) {
         struct window_project *project = *at;
-        if (project->first == NULL && project->summaries == NULL && !project->is_marked) {
+        if (project->first == NULL && project->summaries == NULL && project->events == 0 &&
+            !project->is_marked) {
             *at = project->next;
             table_remove(&windows->projects, &project->link);
             project_free(project);

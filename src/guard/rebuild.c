@@ -162,12 +162,14 @@ static struct effect effect_of(const struct past *past, const struct change *cha
 {
     struct windows *windows = &past->rebuild->guard->windows;
     bool deleted = memory->deleted_us != TIME_NONE;
+    bool moved = strcmp(past->project->id, change->project_id) != 0;
     struct effect effect = {
         .kind = deleted ? EFFECT_DELETE : EFFECT_UPDATE,
         .origin = change->origin,
         .seq = change->seq,
         .memory = memory->id,
         .project_id = past->project->id,
+        .moved_to = moved ? windows_project(windows, change->project_id)->id : NULL,
         .source = windows_actor(windows, change->source)->name,
         .content_changed = past->content_len != memory->content_len ||
                            memcmp(past->content, memory->content, memory->content_len) != 0,
@@ -179,6 +181,11 @@ static struct effect effect_of(const struct past *past, const struct change *cha
         .at_us = change->at_us,
     };
 
+    if (effect.content_changed) {
+        sketch_change((struct str){past->content, past->content_len},
+                      (struct str){memory->content, memory->content_len}, &effect.old_text,
+                      &effect.new_text);
+    }
     return effect;
 }
 
@@ -189,7 +196,8 @@ static bool is_of_use(const struct past *past, const struct effect *effect)
     const struct rebuild *rebuild = past->rebuild;
     int64_t age_ms = rebuild->now_ms - mono_of(rebuild, effect->at_us);
     bool takes = (effect->kind == EFFECT_DELETE && effect->old_bytes > 0) || effect->blanked ||
-                 effect->new_bytes < effect->old_bytes;
+                 effect->new_bytes < effect->old_bytes || effect->moved_to != NULL ||
+                 sketch_keeps_less(&effect->old_text, &effect->new_text, SKETCH_EDIT_QUARTERS);
 
     return takes || past->has_effects || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT];
 }
@@ -412,24 +420,28 @@ static int restore_incident(struct rebuild *rebuild, const struct alert *alert,
     struct guard *guard = rebuild->guard;
     const struct rule *rule = rule_by_name(alert->rule);
     struct windows *windows = &guard->windows;
-    int64_t quiet_ms = windows->length_ms[rule->windows[0]];
+    const struct rule_look *look = &rule->looks[0];
     int result = 0;
 
-    /* Which of its windows tripped is not on record: longer than the first, it was not the first.
-     */
-    if (rule->window_count > 1 && (last_us - alert->started_us) / 1000 > quiet_ms) {
-        quiet_ms = windows->length_ms[rule->windows[1]];
+    /* Which of its looks tripped is not on record: longer than the first, it was not the first. */
+    if (rule->look_count > 1 &&
+        (last_us - alert->started_us) / 1000 > windows->length_ms[look->window]) {
+        look = &rule->looks[1];
     }
+    int64_t quiet_ms = windows->length_ms[look->window];
     if (rebuild->now_ms - mono_of(rebuild, last_us) >= quiet_ms) {
         return 0; /* it is over, though nobody resolved it */
     }
     struct incident *incident =
-        incident_new(&guard->incidents, rule, quiet_ms, mono_of(rebuild, last_us));
+        incident_new(&guard->incidents, rule, look, quiet_ms, mono_of(rebuild, last_us));
     incident->alert = alert->id;
     incident->state.first_mono_ms = mono_of(rebuild, alert->started_us);
+    incident->state.last_mono_ms = mono_of(rebuild, last_us);
     incident->state.started_us = alert->started_us;
     incident->state.changes = alert->changes;
-    if (rule->scope != RULE_OF_PROJECT) {
+    if (rule->scope == RULE_OF_ALL) {
+        incident_bind(&guard->incidents, &windows->all.incidents[rule->id], incident);
+    } else if (rule->scope != RULE_OF_PROJECT) {
         struct window_actor *actor = windows_actor(windows, alert->actor);
         incident_bind(&guard->incidents, &actor->incidents[rule->id], incident);
     }

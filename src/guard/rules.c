@@ -4,28 +4,83 @@ _Static_assert(RULES <= WINDOW_RULES_MAX, "each rule has a place in a project an
 
 /* ---- what trips ---- */
 
+/* What there was before: what is alive now, here or moved away, and what was deleted. */
+static double before(const struct window_totals *totals, uint64_t live)
+{
+    return (double)(live + totals->away + totals->deleted);
+}
+
 static bool share_trips(const struct guard_options *options, const struct window_totals *totals,
                         uint64_t live)
 {
-    uint64_t before = live + totals->deleted;
-
     return totals->destroyed >= options->share_min &&
-           (double)totals->destroyed > options->share_max * (double)before;
+           (double)totals->destroyed > options->share_max * before(totals, live);
 }
 
 static bool update_trips(const struct guard_options *options, const struct window_totals *totals,
                          uint64_t live)
 {
     return totals->changed >= options->update_min &&
-           (double)totals->changed > options->update_max * (double)live;
+           (double)totals->changed > options->update_max * (double)(live + totals->away);
 }
 
+static bool replaced_at_least(const struct guard_options *options,
+                              const struct window_totals *totals, uint64_t live, uint64_t least)
+{
+    return totals->replaced >= least &&
+           (double)totals->replaced > options->update_max * (double)(live + totals->away);
+}
+
+static bool rewrite_trips(const struct guard_options *options, const struct window_totals *totals,
+                          uint64_t live)
+{
+    return replaced_at_least(options, totals, live, options->update_min);
+}
+
+/* By bytes, of those alone that lost a good part; or by number, of those that lost most: so a long
+ * one of which little is lost can't hide the others. */
 static bool loss_trips(const struct guard_options *options, const struct window_totals *totals,
                        uint64_t live)
 {
+    bool most_is_gone = (double)totals->taken_bytes > options->loss_max * (double)totals->old_bytes;
+
     (void)live;
-    return totals->cut >= options->loss_min &&
-           (double)totals->taken_bytes > options->loss_max * (double)totals->old_bytes;
+    return (totals->cut >= options->loss_min && most_is_gone) ||
+           totals->wrecked - totals->deleted >= options->loss_min;
+}
+
+static bool wrecked_at_least(const struct guard_options *options,
+                             const struct window_totals *totals, uint64_t live, uint64_t least)
+{
+    return totals->wrecked >= least &&
+           (double)totals->wrecked > options->share_max * before(totals, live);
+}
+
+/* Deletions count, but are held by the rules for them: below their limits, they stay. */
+static bool slow_loss_trips(const struct guard_options *options, const struct window_totals *totals,
+                            uint64_t live)
+{
+    return totals->wrecked > totals->deleted &&
+           wrecked_at_least(options, totals, live, options->loss_min);
+}
+
+static bool total_trips(const struct guard_options *options, const struct window_totals *totals,
+                        uint64_t live)
+{
+    return totals->wrecked > options->total_max ||
+           wrecked_at_least(options, totals, live, options->total_min);
+}
+
+static bool slow_total_trips(const struct guard_options *options,
+                             const struct window_totals *totals, uint64_t live)
+{
+    return wrecked_at_least(options, totals, live, options->total_min);
+}
+
+static bool total_rewrite_trips(const struct guard_options *options,
+                                const struct window_totals *totals, uint64_t live)
+{
+    return replaced_at_least(options, totals, live, options->total_min);
 }
 
 /* ---- what belongs ---- */
@@ -35,9 +90,24 @@ static bool is_destroyed(const struct window_net *net)
     return net->is_destroyed;
 }
 
+static bool is_wrecked(const struct window_net *net)
+{
+    return net->is_wrecked;
+}
+
+static bool is_gutted(const struct window_net *net)
+{
+    return net->is_wrecked && !net->is_deleted;
+}
+
 static bool is_changed(const struct window_net *net)
 {
     return net->is_changed;
+}
+
+static bool is_replaced(const struct window_net *net)
+{
+    return net->is_replaced;
 }
 
 static bool is_lost(const struct window_net *net)
@@ -51,10 +121,28 @@ static bool destroys(const struct guard_options *options, const struct window_ev
     return event->is_destroying;
 }
 
+static bool guts(const struct guard_options *options, const struct window_event *event)
+{
+    (void)options;
+    return event->is_gutting;
+}
+
+static bool wrecks(const struct guard_options *options, const struct window_event *event)
+{
+    (void)options;
+    return event->is_destroying || event->is_gutting;
+}
+
 static bool changes(const struct guard_options *options, const struct window_event *event)
 {
     (void)options;
     return event->is_content;
+}
+
+static bool replaces(const struct guard_options *options, const struct window_event *event)
+{
+    (void)options;
+    return event->is_replacing;
 }
 
 static bool shrinks(const struct guard_options *options, const struct window_event *event)
@@ -68,55 +156,78 @@ static bool jumps(const struct guard_options *options, const struct window_event
     return event->version_jump > options->version_jump_max;
 }
 
+/* ---- the table ---- */
+
+#define DESTROYED .concerns = is_destroyed, .classes = {[CLASS_DELETE] = true, [CLASS_BLANK] = true}
+#define WRECKED                                                                                    \
+    .concerns = is_wrecked,                                                                        \
+    .classes = {[CLASS_DELETE] = true, [CLASS_BLANK] = true, [CLASS_GUT] = true}
+#define REPLACED                                                                                   \
+    .concerns = is_replaced,                                                                       \
+    .classes = {[CLASS_BLANK] = true, [CLASS_GUT] = true, [CLASS_REPLACE] = true}
+
 const struct rule guard_rules[RULES] = {
     {
         .id = RULE_DELETES,
         .name = "deletes",
         .scope = RULE_OF_ACTOR,
-        .windows = {WINDOW_DELETE},
-        .window_count = 1,
-        .belongs = destroys,
+        .looks = {{.window = WINDOW_DELETE, .belongs = destroys}},
+        .look_count = 1,
     },
     {
         .id = RULE_SHARE,
         .name = "share",
         .scope = RULE_OF_PROJECT,
-        .windows = {WINDOW_SHARE, WINDOW_DRIP},
-        .window_count = 2,
-        .trips = share_trips,
-        .concerns = is_destroyed,
-        .classes = {[CLASS_DELETE] = true, [CLASS_BLANK] = true},
-        .belongs = destroys,
+        .looks = {{WINDOW_SHARE, share_trips, DESTROYED, .belongs = destroys},
+                  {WINDOW_DRIP, share_trips, DESTROYED, .belongs = destroys}},
+        .look_count = 2,
     },
     {
         .id = RULE_BULK_UPDATE,
         .name = "bulk_update",
         .scope = RULE_OF_PROJECT,
-        .windows = {WINDOW_UPDATE},
-        .window_count = 1,
-        .trips = update_trips,
-        .concerns = is_changed,
-        .classes = {[CLASS_BLANK] = true, [CLASS_SHRINK] = true, [CLASS_CHANGE] = true},
-        .belongs = changes,
+        .looks = {{WINDOW_UPDATE, update_trips, is_changed,
+                   .classes = {[CLASS_BLANK] = true,
+                               [CLASS_GUT] = true,
+                               [CLASS_SHRINK] = true,
+                               [CLASS_REPLACE] = true,
+                               [CLASS_CHANGE] = true},
+                   .belongs = changes},
+                  {WINDOW_DRIP, rewrite_trips, REPLACED, .belongs = replaces}},
+        .look_count = 2,
     },
     {
         .id = RULE_CONTENT_LOSS,
         .name = "content_loss",
         .scope = RULE_OF_PROJECT,
-        .windows = {WINDOW_LOSS},
-        .window_count = 1,
-        .trips = loss_trips,
-        .concerns = is_lost,
-        .classes = {[CLASS_BLANK] = true, [CLASS_SHRINK] = true},
-        .belongs = shrinks,
+        .looks = {{WINDOW_LOSS, loss_trips, is_lost,
+                   .classes = {[CLASS_BLANK] = true, [CLASS_GUT] = true, [CLASS_SHRINK] = true},
+                   .belongs = shrinks},
+                  {WINDOW_DRIP, slow_loss_trips, is_gutted,
+                   .classes = {[CLASS_BLANK] = true, [CLASS_GUT] = true}, .belongs = guts}},
+        .look_count = 2,
     },
     {
         .id = RULE_VERSION_JUMP,
         .name = "version_jump",
         .scope = RULE_OF_CHANGE,
-        .windows = {WINDOW_UPDATE},
-        .window_count = 1,
-        .belongs = jumps,
+        .looks = {{.window = WINDOW_UPDATE, .belongs = jumps}},
+        .look_count = 1,
+    },
+    {
+        .id = RULE_TOTAL_LOSS,
+        .name = "total_loss",
+        .scope = RULE_OF_ALL,
+        .looks = {{WINDOW_SHARE, total_trips, WRECKED, .belongs = wrecks},
+                  {WINDOW_DRIP, slow_total_trips, WRECKED, .belongs = wrecks}},
+        .look_count = 2,
+    },
+    {
+        .id = RULE_TOTAL_UPDATE,
+        .name = "total_update",
+        .scope = RULE_OF_ALL,
+        .looks = {{WINDOW_DRIP, total_rewrite_trips, REPLACED, .belongs = replaces}},
+        .look_count = 1,
     },
 };
 
@@ -185,30 +296,52 @@ static char *what_text(const struct incident *incident, uint64_t of)
                    (unsigned long long)of, of == 1 ? "memory" : "memories", state->project->id);
 }
 
-static const char *deed_text(const struct incident *incident)
+/* "deleted, emptied or cut short" */
+static char *destruction_text(const struct incident_state *state)
 {
-    const struct incident_state *state = &incident->state;
+    const char *words[3];
+    size_t count = 0;
+
+    if (state->deletes > 0) {
+        words[count++] = "deleted";
+    }
+    if (state->blanks > 0) {
+        words[count++] = "emptied";
+    }
+    if (state->cuts > 0 || count == 0) {
+        words[count++] = "cut short";
+    }
+    return count == 1   ? xstrdup(words[0])
+           : count == 2 ? xprintf("%s or %s", words[0], words[1])
+                        : xprintf("%s, %s or %s", words[0], words[1], words[2]);
+}
+
+static char *deed_text(const struct incident *incident)
+{
     bool one = incident_memories(incident) == 1;
+    const char *deed = NULL;
 
     switch (incident->rule->id) {
     case RULE_DELETES:
     case RULE_SHARE:
-        if (state->blanks == 0) {
-            return one ? "was deleted" : "were deleted";
-        }
-        if (state->deletes == 0) {
-            return one ? "was emptied" : "were emptied";
-        }
-        return one ? "was deleted or emptied" : "were deleted or emptied";
+    case RULE_TOTAL_LOSS: {
+        AUTO(free_ptr) char *what = destruction_text(&incident->state);
+        return xprintf("%s %s", one ? "was" : "were", what);
+    }
     case RULE_BULK_UPDATE:
-        return one ? "had its content changed" : "had their content changed";
+        deed = "content changed";
+        break;
+    case RULE_TOTAL_UPDATE:
+        deed = "content replaced";
+        break;
     case RULE_CONTENT_LOSS:
-        return one ? "was cut short" : "were cut short";
+        return xstrdup(one ? "was cut short" : "were cut short");
     case RULE_VERSION_JUMP:
     case RULES:
+        deed = "sync_version raised";
         break;
     }
-    return one ? "had its sync_version raised" : "had their sync_version raised";
+    return xprintf("had %s %s", one ? "its" : "their", deed);
 }
 
 /* What the rule knows besides. */
@@ -242,13 +375,15 @@ char *rule_summary(const struct guard_options *options, const struct incident *i
 {
     const struct incident_state *state = &incident->state;
     AUTO(free_ptr) char *what = what_text(incident, of);
+    AUTO(free_ptr) char *deed = deed_text(incident);
     AUTO(free_ptr) char *who = who_text(state);
     AUTO(free_ptr) char *span = span_text(state);
     AUTO(free_ptr) char *detail = detail_text(options, incident);
     AUTO(free_ptr) char *left = left_text(state);
-    bool stays = incident->rule->id == RULE_DELETES || incident->rule->id == RULE_SHARE;
+    bool stays = incident->rule->id == RULE_DELETES || incident->rule->id == RULE_SHARE ||
+                 incident->rule->id == RULE_TOTAL_LOSS;
 
-    return xprintf("%s %s by %s within %s%s; %s%s", what, deed_text(incident), who, span, detail,
+    return xprintf("%s %s by %s within %s%s; %s%s", what, deed, who, span, detail,
                    stays ? "they are held: still shown, nothing is lost"
                          : "the changes are held: what was there before is still shown, nothing "
                            "is lost",

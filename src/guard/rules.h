@@ -14,6 +14,7 @@
 enum rule_scope {
     RULE_OF_ACTOR,   /* looks at what one actor did, anywhere */
     RULE_OF_PROJECT, /* looks at what happened to one project, by anybody */
+    RULE_OF_ALL,     /* looks at what happened anywhere, by anybody */
     RULE_OF_CHANGE,  /* looks at each change by itself; an incident is one actor's */
 };
 
@@ -23,25 +24,31 @@ enum rule_id {
     RULE_BULK_UPDATE,
     RULE_CONTENT_LOSS,
     RULE_VERSION_JUMP,
+    RULE_TOTAL_LOSS,
+    RULE_TOTAL_UPDATE,
     RULES
+};
+
+/* One look of a rule: a window, and what counts there. */
+struct rule_look {
+    enum window_kind window;
+    /* Of projects: do these totals, with `live` memories alive now, trip it? */
+    bool (*trips)(const struct guard_options *options, const struct window_totals *totals,
+                  uint64_t live);
+    /* Of projects: does a memory with this net change belong? Classes: do summaries of it? */
+    bool (*concerns)(const struct window_net *net);
+    bool classes[WINDOW_CLASSES];
+    /* Does a change belong: from the first that does in its memory's chain all are held; and later
+     * ones join the incident. */
+    bool (*belongs)(const struct guard_options *options, const struct window_event *event);
 };
 
 struct rule {
     enum rule_id id;
     const char *name; /* as in alerts */
     enum rule_scope scope;
-    enum window_kind windows[2]; /* tried in this order */
-    size_t window_count;
-
-    /* Of a project: do these totals, with `live` memories alive now, trip it? */
-    bool (*trips)(const struct guard_options *options, const struct window_totals *totals,
-                  uint64_t live);
-    /* Of a project: does a memory with this net change belong? Classes: do summaries of it? */
-    bool (*concerns)(const struct window_net *net);
-    bool classes[WINDOW_CLASSES];
-    /* Does a change belong: from the first that does in its memory's chain all are held; and later
-     * ones join the incident. */
-    bool (*belongs)(const struct guard_options *options, const struct window_event *event);
+    struct rule_look looks[2]; /* tried in this order; a second one is longer */
+    size_t look_count;
 };
 
 extern const struct rule guard_rules[RULES];

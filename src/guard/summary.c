@@ -14,7 +14,26 @@ static enum window_class class_of(const struct window_event *event)
     if (event->is_blank) {
         return CLASS_BLANK;
     }
-    return event->new_bytes < event->old_bytes ? CLASS_SHRINK : CLASS_CHANGE;
+    if (event->is_gutting) {
+        return CLASS_GUT;
+    }
+    if (event->new_bytes < event->old_bytes) {
+        return CLASS_SHRINK;
+    }
+    return event->is_replacing ? CLASS_REPLACE : CLASS_CHANGE;
+}
+
+static void sum_up(struct window_totals *into, const struct window_totals *totals)
+{
+    into->deleted += totals->deleted;
+    into->destroyed += totals->destroyed;
+    into->wrecked += totals->wrecked;
+    into->changed += totals->changed;
+    into->cut += totals->cut;
+    into->replaced += totals->replaced;
+    into->away += totals->away;
+    into->old_bytes += totals->old_bytes;
+    into->taken_bytes += totals->taken_bytes;
 }
 
 /* The two oldest of a class become one when there are too many. The newer of them takes the older's
@@ -42,8 +61,7 @@ static void merge_oldest(struct windows *windows, struct window_project *project
     into->changes += oldest->changes;
     into->unlisted += oldest->unlisted;
     into->memories += oldest->memories;
-    into->old_bytes += oldest->old_bytes;
-    into->taken_bytes += oldest->taken_bytes;
+    sum_up(&into->totals, &oldest->totals);
     size_t total = into->ranges.count + oldest->ranges.count;
     if (total > 0) {
         into->ranges.items = xrealloc(into->ranges.items, total * sizeof(*into->ranges.items));
@@ -107,16 +125,23 @@ static void hand_over(struct windows *windows, const struct window_event *event)
     struct window_memory *memory = event->memory;
 
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
-        window_account(memory, k, false);
+        window_account(windows, memory, k, false);
     }
     struct window_event old = *next;
     next->old_bytes = event->old_bytes;
+    next->old_text = event->is_edit ? next->old_text : event->old_text;
+    next->is_edit = next->is_edit && event->is_edit;
+    next->is_moving = next->is_moving || event->is_moving;
+    next->is_short = next->is_short && event->is_short && next->new_bytes >= next->old_bytes;
     next->is_content = next->is_content || (event->is_content && !next->is_delete);
+    if (next->is_content) {
+        window_event_weigh(windows, next);
+    }
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
         if (next->serial >= windows->edge[k] && window_counts(next, k) && !window_counts(&old, k)) {
             memory->counted[k]++;
         }
-        window_account(memory, k, true);
+        window_account(windows, memory, k, true);
     }
 }
 
@@ -134,10 +159,10 @@ static void fold_event(struct windows *windows, struct window_event *event, uint
         list_change(windows, summary, event);
         summary->mono_ms = event->mono_ms;
         if (is_last) {
+            struct window_net net = window_net_since(windows, event);
+            net.is_replaced = window_replaced_since(event);
+            window_totals_add(&summary->totals, &net, true);
             summary->memories++;
-            summary->old_bytes += event->old_bytes;
-            summary->taken_bytes +=
-                event->new_bytes < event->old_bytes ? event->old_bytes - event->new_bytes : 0;
         }
     }
     if (!is_last) {
@@ -174,26 +199,31 @@ bool window_summary_within(const struct windows *windows, const struct window_su
     return !summary->is_taken && windows->now_ms - summary->mono_ms <= windows->length_ms[kind];
 }
 
+static void add_summaries(const struct windows *windows, const struct window_project *project,
+                          enum window_kind kind, struct window_totals *totals)
+{
+    for (const struct window_summary *s = project->summaries; s != NULL; s = s->next) {
+        if (window_summary_within(windows, s, kind)) {
+            sum_up(totals, &s->totals);
+        }
+    }
+}
+
 struct window_totals windows_totals(const struct windows *windows,
                                     const struct window_project *project, enum window_kind kind)
 {
     struct window_totals totals = project->totals[kind];
 
-    for (const struct window_summary *s = project->summaries; s != NULL; s = s->next) {
-        if (!window_summary_within(windows, s, kind)) {
-            continue;
-        }
-        if (s->class == CLASS_DELETE) {
-            totals.deleted += s->memories;
-            totals.destroyed += s->memories;
-            continue;
-        }
-        totals.destroyed += s->class == CLASS_BLANK ? s->memories : 0;
-        totals.changed += s->memories;
-        totals.cut += s->taken_bytes > 0 ? s->memories : 0;
-        totals.old_bytes += s->old_bytes;
-        totals.taken_bytes += s->taken_bytes;
+    if (project != &windows->all) {
+        add_summaries(windows, project, kind, &totals);
+        totals.away = project->totals[WINDOW_DRIP].away;
+        return totals;
     }
+    for (const struct window_project *p = windows->project_list;
+         windows->summary_count > 0 && p != NULL; p = p->next) {
+        add_summaries(windows, p, kind, &totals);
+    }
+    totals.away = 0;
     return totals;
 }
 

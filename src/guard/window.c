@@ -38,6 +38,7 @@ void windows_init(struct windows *windows, const struct guard_options *options, 
     env->random(env, seeds, sizeof(seeds));
     *windows = (struct windows){.next_serial = 1,
                                 .version_jump_max = options->version_jump_max,
+                                .loss_max = options->loss_max,
                                 .events_max = WINDOW_EVENTS_MAX};
     int64_t *length = windows->length_ms;
     length[WINDOW_DELETE] = options->delete_window_ms;
@@ -84,13 +85,10 @@ static struct window_memory *find_memory(struct windows *windows, const struct u
     return (struct window_memory *)table_find(&windows->memories, *ret_hash, memory_match, id);
 }
 
-static struct window_memory *make_memory(struct windows *windows, const struct uuid *id,
-                                         uint64_t hash, struct window_project *project)
+static void memory_link(struct window_memory *memory, struct window_project *project)
 {
-    struct window_memory *memory = pool_take(&windows->memory_pool);
-
-    memory->id = *id;
     memory->project = project;
+    memory->newer = NULL;
     memory->older = project->last;
     if (project->last != NULL) {
         project->last->newer = memory;
@@ -98,11 +96,20 @@ static struct window_memory *make_memory(struct windows *windows, const struct u
         project->first = memory;
     }
     project->last = memory;
+}
+
+static struct window_memory *make_memory(struct windows *windows, const struct uuid *id,
+                                         uint64_t hash, struct window_project *project)
+{
+    struct window_memory *memory = pool_take(&windows->memory_pool);
+
+    memory->id = *id;
+    memory_link(memory, project);
     table_add(&windows->memories, &memory->link, hash);
     return memory;
 }
 
-void window_memory_free(struct windows *windows, struct window_memory *memory)
+static void memory_unlink(struct window_memory *memory)
 {
     struct window_project *project = memory->project;
 
@@ -116,6 +123,11 @@ void window_memory_free(struct windows *windows, struct window_memory *memory)
     } else {
         project->last = memory->older;
     }
+}
+
+void window_memory_free(struct windows *windows, struct window_memory *memory)
+{
+    memory_unlink(memory);
     table_remove(&windows->memories, &memory->link);
     pool_give(&windows->memory_pool, memory);
 }
@@ -126,7 +138,7 @@ bool window_counts(const struct window_event *event, enum window_kind kind)
 {
     bool of_updates = kind == WINDOW_UPDATE || kind == WINDOW_LOSS;
 
-    return event->is_content || (event->is_delete && !of_updates);
+    return event->is_content || ((event->is_delete || event->is_moving) && !of_updates);
 }
 
 static bool shrank_to_nothing(uint32_t old_bytes, uint32_t new_bytes)
@@ -134,40 +146,87 @@ static bool shrank_to_nothing(uint32_t old_bytes, uint32_t new_bytes)
     return old_bytes >= BLANK_LEAST_BYTES && (uint64_t)new_bytes * BLANK_PART < old_bytes;
 }
 
-struct window_net window_memory_net(const struct window_memory *memory, enum window_kind kind)
+static uint32_t bytes_gone(uint32_t old_bytes, uint32_t new_bytes)
 {
-    struct window_net net = {.is_deleted = false};
+    return new_bytes < old_bytes ? old_bytes - new_bytes : 0;
+}
 
-    if (memory->counted[kind] == 0) {
-        return net;
-    }
-    const struct window_event *first = memory->first[kind];
+static bool is_gutted(const struct windows *windows, uint32_t old_bytes, uint32_t new_bytes)
+{
+    return (double)bytes_gone(old_bytes, new_bytes) > windows->loss_max * (double)old_bytes;
+}
+
+struct window_net window_net_since(const struct windows *windows, const struct window_event *first)
+{
+    const struct window_memory *memory = first->memory;
     const struct window_event *last = memory->last;
-    net.is_deleted = last->is_delete;
+    uint64_t gone = bytes_gone(first->old_bytes, last->new_bytes);
+    struct window_net net = {.is_deleted = last->is_delete, .is_changed = !last->is_delete};
+
     net.is_destroyed =
         net.is_deleted || last->is_blank || shrank_to_nothing(first->old_bytes, last->new_bytes);
-    net.is_changed = !net.is_deleted;
+    net.is_wrecked = net.is_destroyed || is_gutted(windows, first->old_bytes, last->new_bytes);
     if (net.is_changed) {
-        net.old_bytes = first->old_bytes;
-        net.is_lost = last->new_bytes < first->old_bytes;
-        net.taken_bytes = net.is_lost ? first->old_bytes - last->new_bytes : 0;
-        net.is_cut = net.is_lost && net.taken_bytes * WINDOW_CUT_PART >= net.old_bytes;
+        net.is_away = last->place != memory->project;
+        net.is_lost = gone > 0;
+        net.is_cut = net.is_lost && gone * 4 >= first->old_bytes * (uint64_t)WINDOW_CUT_QUARTERS;
+        net.old_bytes = net.is_cut ? first->old_bytes : 0;
+        net.taken_bytes = net.is_cut ? gone : 0;
     }
     return net;
 }
 
-void window_account(struct window_memory *memory, enum window_kind kind, bool add)
+bool window_replaced_since(const struct window_event *first)
 {
-    struct window_net net = window_memory_net(memory, kind);
-    struct window_totals *totals = &memory->project->totals[kind];
+    const struct window_event *last = first->memory->last;
+
+    while (first != NULL && first->is_edit) {
+        first = first->memory_newer;
+    }
+    return first != NULL && !last->is_delete &&
+           sketch_keeps_less(&first->old_text, &last->new_text, WINDOW_REPLACED_QUARTERS);
+}
+
+struct window_net window_memory_net(const struct windows *windows,
+                                    const struct window_memory *memory, enum window_kind kind)
+{
+    if (memory->counted[kind] == 0) {
+        return (struct window_net){.is_deleted = false};
+    }
+    struct window_net net = window_net_since(windows, memory->first[kind]);
+    net.is_replaced = kind == WINDOW_DRIP && window_replaced_since(memory->first[kind]);
+    return net;
+}
+
+void window_totals_add(struct window_totals *totals, const struct window_net *net, bool add)
+{
     uint64_t sign = add ? 1 : UINT64_MAX; /* modulo 2^64: minus one */
 
-    totals->deleted += net.is_deleted ? sign : 0;
-    totals->destroyed += net.is_destroyed ? sign : 0;
-    totals->changed += net.is_changed ? sign : 0;
-    totals->cut += net.is_cut ? sign : 0;
-    totals->old_bytes += sign * net.old_bytes;
-    totals->taken_bytes += sign * net.taken_bytes;
+    totals->deleted += net->is_deleted ? sign : 0;
+    totals->destroyed += net->is_destroyed ? sign : 0;
+    totals->wrecked += net->is_wrecked ? sign : 0;
+    totals->changed += net->is_changed ? sign : 0;
+    totals->cut += net->is_cut ? sign : 0;
+    totals->replaced += net->is_replaced ? sign : 0;
+    totals->away += net->is_away ? sign : 0;
+    totals->old_bytes += sign * net->old_bytes;
+    totals->taken_bytes += sign * net->taken_bytes;
+}
+
+void window_account(struct windows *windows, struct window_memory *memory, enum window_kind kind,
+                    bool add)
+{
+    if (memory->counted[kind] == 0) {
+        return;
+    }
+    struct window_net net = window_net_since(windows, memory->first[kind]);
+    if (kind == WINDOW_DRIP) {
+        memory->is_replaced =
+            add ? window_replaced_since(memory->first[kind]) : memory->is_replaced;
+        net.is_replaced = memory->is_replaced;
+    }
+    window_totals_add(&memory->project->totals[kind], &net, add);
+    window_totals_add(&windows->all.totals[kind], &net, add);
 }
 
 /* Put an event at the end of its memory's chain. */
@@ -176,7 +235,7 @@ static void chain_attach(struct windows *windows, struct window_event *event)
     struct window_memory *memory = event->memory;
 
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
-        window_account(memory, k, false);
+        window_account(windows, memory, k, false);
     }
     event->memory_older = memory->last;
     event->memory_newer = NULL;
@@ -189,7 +248,7 @@ static void chain_attach(struct windows *windows, struct window_event *event)
             memory->first[k] = memory->first[k] == NULL ? event : memory->first[k];
             memory->counted[k] += window_counts(event, k) ? 1 : 0;
         }
-        window_account(memory, k, true);
+        window_account(windows, memory, k, true);
     }
 }
 
@@ -199,7 +258,7 @@ static void chain_detach(struct windows *windows, struct window_event *event)
     struct window_memory *memory = event->memory;
 
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
-        window_account(memory, k, false);
+        window_account(windows, memory, k, false);
         if (event->serial >= windows->edge[k]) {
             memory->first[k] = memory->first[k] == event ? NULL : memory->first[k];
             memory->counted[k] -= window_counts(event, k) ? 1 : 0;
@@ -210,19 +269,19 @@ static void chain_detach(struct windows *windows, struct window_event *event)
         memory->last->memory_newer = NULL;
     }
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
-        window_account(memory, k, true);
+        window_account(windows, memory, k, true);
     }
 }
 
 /* The first event of a chain leaves a window. */
-static void chain_leave(struct window_event *event, enum window_kind kind)
+static void chain_leave(struct windows *windows, struct window_event *event, enum window_kind kind)
 {
     struct window_memory *memory = event->memory;
 
-    window_account(memory, kind, false);
+    window_account(windows, memory, kind, false);
     memory->first[kind] = event->memory_newer;
     memory->counted[kind] -= window_counts(event, kind) ? 1 : 0;
-    window_account(memory, kind, true);
+    window_account(windows, memory, kind, true);
 }
 
 /* ---- lists ---- */
@@ -316,6 +375,7 @@ void window_actor_drop(struct window_event *event)
 static void event_free(struct windows *windows, struct window_event *event)
 {
     event->actor->events--;
+    event->place->events--;
     pool_give(&windows->events, event);
 }
 
@@ -326,7 +386,35 @@ static uint32_t bytes_of(size_t bytes)
     return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 }
 
-static void describe(struct window_event *event, const struct effect *effect)
+void window_event_weigh(const struct windows *windows, struct window_event *event)
+{
+    event->is_gutting = event->is_blank || is_gutted(windows, event->old_bytes, event->new_bytes);
+    event->is_replacing =
+        sketch_keeps_less(&event->old_text, &event->new_text, WINDOW_REPLACED_QUARTERS);
+}
+
+/* What it says of the content, or what the event before it says. */
+static void describe_text(const struct windows *windows, struct window_event *event,
+                          const struct effect *effect)
+{
+    const struct window_event *before = event->memory->last;
+
+    event->is_content = !event->is_delete && (effect->content_changed || effect->blanked);
+    event->is_blank = event->is_content ? effect->blanked : before != NULL && before->is_blank;
+    if (effect->new_text.shingles != 0) { /* of a tombstone, too */
+        event->old_text = effect->old_text;
+        event->new_text = effect->new_text;
+    } else if (before != NULL) {
+        event->old_text = event->new_text = before->new_text;
+    }
+    event->is_edit = !sketch_keeps_less(&event->old_text, &event->new_text, SKETCH_EDIT_QUARTERS);
+    if (event->is_content) {
+        window_event_weigh(windows, event);
+    }
+}
+
+static void describe(struct windows *windows, struct window_event *event,
+                     const struct effect *effect)
 {
     const struct window_event *before = event->memory->last;
 
@@ -336,26 +424,27 @@ static void describe(struct window_event *event, const struct effect *effect)
     event->old_bytes = bytes_of(effect->old_bytes);
     event->new_bytes = effect->kind == EFFECT_DELETE ? 0 : bytes_of(effect->new_bytes);
     event->is_delete = effect->kind == EFFECT_DELETE;
-    event->is_content = !event->is_delete && (effect->content_changed || effect->blanked);
-    event->is_blank = event->is_content ? effect->blanked : before != NULL && before->is_blank;
+    describe_text(windows, event, effect);
     event->is_destroying =
         (event->is_delete && effect->old_bytes > 0) || (event->is_content && effect->blanked);
+    event->is_moving = effect->moved_to != NULL;
+    event->place = event->is_moving ? windows_project(windows, effect->moved_to)
+                   : before != NULL ? before->place
+                                    : event->memory->project;
+    event->place->events++;
+    event->is_short = !event->is_destroying && !event->is_moving &&
+                      event->new_bytes >= event->old_bytes && event->is_edit;
     if (effect->new_version > effect->old_version) {
         event->version_jump = effect->new_version - effect->old_version;
     }
 }
 
-/* Did it take nothing away, so that only the rules for updates look at it? */
-static bool is_short(const struct window_event *event)
-{
-    return !event->is_destroying && event->new_bytes >= event->old_bytes;
-}
-
-/* Nothing that a rule looks at: a change of other fields, or of what was deleted (it had no bytes).
- */
+/* Nothing that a rule looks at: a change of other fields but the project, or of what was deleted
+ * (it had no bytes). */
 static bool is_harmless(const struct windows *windows, const struct effect *effect)
 {
-    bool takes = effect->kind == EFFECT_DELETE || effect->content_changed || effect->blanked;
+    bool takes = effect->kind == EFFECT_DELETE || effect->content_changed || effect->blanked ||
+                 effect->moved_to != NULL;
     bool jumps = effect->new_version > effect->old_version &&
                  effect->new_version - effect->old_version > windows->version_jump_max;
 
@@ -396,7 +485,7 @@ struct window_event *windows_add(struct windows *windows, const struct effect *e
     event->actor->events++;
     event->serial = windows->next_serial++;
     event->mono_ms = mono_ms;
-    describe(event, effect);
+    describe(windows, event, effect);
     chain_attach(windows, event);
     event->older = windows->newest;
     list_link(windows, event);
@@ -437,15 +526,24 @@ uint64_t windows_live(struct windows *windows, struct window_project *project,
     return live > 0 ? (uint64_t)live : 0;
 }
 
+/* Is the memory alive after this event (NULL: none), in its project or (NULL) anywhere? */
+static int alive_in(const struct window_event *event, const struct window_project *project)
+{
+    return event == NULL || (!event->is_delete && (project == NULL || event->place == project)) ? 1
+                                                                                                : 0;
+}
+
 void windows_take(struct windows *windows, struct window_event *event)
 {
     struct window_memory *memory = event->memory;
+    struct window_project *project = memory->project;
 
     assert(memory->last == event);
-    enter_call(windows, memory->project);
+    enter_call(windows, project);
+    enter_call(windows, &windows->all);
     chain_detach(windows, event);
-    memory->project->restored += event->is_delete ? 1 : 0;
-    memory->project->restored -= memory->last != NULL && memory->last->is_delete ? 1 : 0;
+    project->restored += alive_in(memory->last, project) - alive_in(event, project);
+    windows->all.restored += alive_in(memory->last, NULL) - alive_in(event, NULL);
     list_unlink(windows, event);
     if (event->of_actor) {
         actor_unlink(event);
@@ -468,7 +566,7 @@ void window_event_drop(struct windows *windows, struct window_event *event)
 
     for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
         if (event->serial >= windows->edge[k]) {
-            chain_leave(event, k);
+            chain_leave(windows, event, k);
         }
     }
     window_actor_drop(event);
@@ -482,13 +580,30 @@ void window_event_drop(struct windows *windows, struct window_event *event)
     event_free(windows, event);
 }
 
+/* Its move was so long ago that it is of this project now. */
+static void move_memory(struct windows *windows, struct window_memory *memory,
+                        struct window_project *project)
+{
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(windows, memory, k, false);
+    }
+    memory_unlink(memory);
+    memory_link(memory, project);
+    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        window_account(windows, memory, k, true);
+    }
+}
+
 /* Too old for any window; and what only stayed because it came on top of it goes too. */
 static void drop_oldest(struct windows *windows, struct window_event *event)
 {
     struct window_event *next = event->memory_newer;
 
+    if (event->is_moving && next != NULL) {
+        move_memory(windows, event->memory, event->place);
+    }
     window_event_drop(windows, event);
-    while (next != NULL && is_short(next) && next->serial < windows->edge[WINDOW_SHORT]) {
+    while (next != NULL && next->is_short && next->serial < windows->edge[WINDOW_SHORT]) {
         struct window_event *after = next->memory_newer;
         window_event_drop(windows, next);
         next = after;
@@ -505,10 +620,10 @@ static void leave(struct windows *windows, struct window_event *event, enum wind
     case WINDOW_DRIP:
     case WINDOW_UPDATE:
     case WINDOW_LOSS:
-        chain_leave(event, kind);
+        chain_leave(windows, event, kind);
         break;
     case WINDOW_SHORT:
-        if (is_short(event) && event->memory_older == NULL) {
+        if (event->is_short && event->memory_older == NULL) {
             window_event_drop(windows, event);
         }
         break;

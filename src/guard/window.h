@@ -5,6 +5,8 @@
  * window. The events of one memory form a chain; what a memory counts for in a window is its net
  * change there: what it was before the first event of the window against what it is after the last.
  * So fifty edits of one memory are one memory, and what was emptied and written again is not lost.
+ * It counts for the project that it was of before the first of its events: who moves a memory
+ * away and destroys it there takes it from where it was.
  *
  * An event is *free* until an incident takes it; taken events count in no window any more. From a
  * memory's chain only the newest event can be taken: whatever came on top of a change goes with it,
@@ -53,11 +55,16 @@ enum window_kind {
 #define WINDOW_NET_FIRST WINDOW_SHARE
 #define WINDOW_NET_LAST WINDOW_LOSS
 
-/* Who loses less than a quarter was edited: it adds to what is lost, but is no memory cut short. */
-#define WINDOW_CUT_PART 4
+/* Quarters of a memory: who loses less than one was edited, and is no memory cut short; of a text
+ * that was replaced by another less than one is left. */
+#define WINDOW_CUT_QUARTERS 1
+#define WINDOW_REPLACED_QUARTERS 1
 
 /* Rules that may have an incident under way in one project, or by one actor. */
 #define WINDOW_RULES_MAX 8
+
+/* Of arrays over the net windows; WINDOW_DELETE has a place there that is not used. */
+#define WINDOW_NETS (WINDOW_NET_LAST + 1)
 
 struct incident;
 
@@ -75,13 +82,21 @@ struct window_event {
     struct window_event *memory_newer;
     struct window_event *actor_older; /* destroying ones within WINDOW_DELETE */
     struct window_event *actor_newer;
+    uint64_t version_jump;
+    struct window_project *place; /* that the memory is of after it */
     uint32_t old_bytes;
     uint32_t new_bytes;
-    uint64_t version_jump;
+    struct sketch old_text; /* of the content; as far as the events tell */
+    struct sketch new_text;
     bool is_delete;
     bool is_content;    /* the content changed */
     bool is_blank;      /* what is there after it is blank */
     bool is_destroying; /* it deleted or blanked */
+    bool is_gutting;    /* it blanked, or took away more than loss_max of the content */
+    bool is_replacing;  /* of the text before it less than a quarter is left */
+    bool is_edit;       /* three quarters are, or it left the content as it was */
+    bool is_moving;     /* to another project */
+    bool is_short;      /* it took nothing away: only WINDOW_UPDATE and LOSS look at it */
     bool of_actor;      /* it is in the actor's list */
     bool is_taken;
 };
@@ -89,38 +104,54 @@ struct window_event {
 struct window_memory {
     struct table_link link;
     struct uuid id;
-    struct window_project *project; /* of its first event */
+    struct window_project *project; /* that it was of before its first event */
     struct window_memory *older;    /* of the project */
     struct window_memory *newer;
     struct window_event *last;
-    struct window_event *first[WINDOW_LOSS + 1]; /* within each net window */
-    /* Deletions and changes of content within it; of WINDOW_UPDATE and LOSS changes only. */
-    uint32_t counted[WINDOW_LOSS + 1];
-    uint32_t taken; /* events taken since the last commit */
+    struct window_event *first[WINDOW_NETS]; /* within each net window */
+    /* Changes of content within it; but for WINDOW_UPDATE and LOSS also deletions and moves. */
+    uint32_t counted[WINDOW_NETS];
+    uint32_t taken;   /* events taken since the last commit */
+    bool is_replaced; /* as it was last added to the totals of WINDOW_DRIP */
 };
 
 /* What a memory counts for in a window. */
 struct window_net {
     bool is_deleted;
     bool is_destroyed;    /* deleted or blank */
+    bool is_wrecked;      /* destroyed, or more than loss_max of the content is gone */
     bool is_changed;      /* alive, with its content changed */
     bool is_lost;         /* changed, and smaller than before */
-    bool is_cut;          /* lost, and at least one part in WINDOW_CUT_PART is gone */
-    uint64_t old_bytes;   /* changed: before the first event ... */
+    bool is_cut;          /* lost, and at least a quarter is gone */
+    bool is_replaced;     /* WINDOW_DRIP: changed, and since the first change that was no edit less
+                             than a quarter of the text is left */
+    bool is_away;         /* alive, and of another project than before */
+    uint64_t old_bytes;   /* cut: before the first event ... */
     uint64_t taken_bytes; /* ... and how much less it is now */
 };
 
 struct window_totals {
     uint64_t deleted; /* distinct memories, as above */
     uint64_t destroyed;
+    uint64_t wrecked;
     uint64_t changed;
     uint64_t cut;
+    uint64_t replaced;
+    uint64_t away; /* of a project, always those of WINDOW_DRIP; of all projects 0 */
     uint64_t old_bytes;
     uint64_t taken_bytes;
 };
 
 /* Of what an event did; a summary is of one class. */
-enum window_class { CLASS_DELETE, CLASS_BLANK, CLASS_SHRINK, CLASS_CHANGE, WINDOW_CLASSES };
+enum window_class {
+    CLASS_DELETE,
+    CLASS_BLANK,
+    CLASS_GUT,
+    CLASS_SHRINK,
+    CLASS_REPLACE,
+    CLASS_CHANGE,
+    WINDOW_CLASSES
+};
 
 struct window_summary {
     struct window_summary *next; /* newest first */
@@ -132,8 +163,7 @@ struct window_summary {
     uint64_t changes;
     uint64_t unlisted; /* of these, in no range */
     uint64_t memories;
-    uint64_t old_bytes;
-    uint64_t taken_bytes;
+    struct window_totals totals; /* of what these memories count for */
     struct ranges ranges;
     bool is_taken;
 };
@@ -142,9 +172,10 @@ struct window_project {
     struct table_link link;
     struct window_project *next;
     char *id;
+    uint64_t events; /* after which a memory is of it, free or taken */
     struct window_memory *first;
     struct window_memory *last;
-    struct window_totals totals[WINDOW_LOSS + 1]; /* of the free events */
+    struct window_totals totals[WINDOW_NETS]; /* of the free events */
     struct window_summary *summaries;
     struct incident *incidents[WINDOW_RULES_MAX]; /* the latest of each rule that is bound here */
     uint64_t touched;                             /* the judge's call that added to it last */
@@ -184,6 +215,7 @@ struct windows {
     int64_t length_ms[WINDOW_KINDS];
     int64_t now_ms;            /* of the transaction */
     uint64_t version_jump_max; /* what jumps by more counts even if no content changes */
+    double loss_max;           /* who loses more of its content is wrecked */
     uint64_t next_serial;
     struct window_event *oldest;
     struct window_event *newest;
@@ -196,6 +228,7 @@ struct windows {
     struct table projects;
     struct table actors;
     struct window_project *project_list;
+    struct window_project all; /* of all projects: no id, no memories nor summaries of its own */
     struct window_actor *actor_list;
     size_t swept_at; /* projects and actors after the last sweep */
     size_t summary_count;
@@ -240,14 +273,16 @@ void windows_undo(struct windows *windows, size_t mark); /* 0: to the transactio
 struct window_project *windows_project(struct windows *windows, const char *id);
 struct window_actor *windows_actor(struct windows *windows, const char *name);
 
-/* The memories of a project that are alive now, those counted whose deletion this call took. */
+/* The memories of a project (or of all) that are alive now, those counted whose deletion this call
+ * took. */
 uint64_t windows_live(struct windows *windows, struct window_project *project,
                       const struct judge_view *view);
 
-/* What counts in a project's net window, summaries included. */
+/* What counts in a net window of a project (or of all), summaries included. */
 struct window_totals windows_totals(const struct windows *windows,
                                     const struct window_project *project, enum window_kind kind);
-struct window_net window_memory_net(const struct window_memory *memory, enum window_kind kind);
+struct window_net window_memory_net(const struct windows *windows,
+                                    const struct window_memory *memory, enum window_kind kind);
 bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
                            enum window_kind kind);
 

@@ -6,11 +6,21 @@
 
 #include "guard/window.h"
 
-/* Is it a deletion or change of content (of those for updates: the latter only)? */
+/* Is it a change of content (but in those for updates: or a deletion, or a move)? */
 bool window_counts(const struct window_event *event, enum window_kind kind);
 
-/* Add to or take from the project's totals what the memory counts for now. */
-void window_account(struct window_memory *memory, enum window_kind kind, bool add);
+/* What became of a memory from one of its events to its last. */
+struct window_net window_net_since(const struct windows *windows, const struct window_event *first);
+/* Since the first of its changes that was no edit, less than a quarter of the text is left. */
+bool window_replaced_since(const struct window_event *first);
+void window_totals_add(struct window_totals *totals, const struct window_net *net, bool add);
+
+/* Add to or take from the totals of its project and of all what the memory counts for now. */
+void window_account(struct windows *windows, struct window_memory *memory, enum window_kind kind,
+                    bool add);
+
+/* How much of its content a change of it took. */
+void window_event_weigh(const struct windows *windows, struct window_event *event);
 
 /* Forget an event, the first of its chain, outside of a transaction; its memory goes with its last
  * event. */

@@ -60,6 +60,7 @@ static void describe_effect(struct store *store, const struct memory *old, const
     bool deleted = new->deleted_us != TIME_NONE;
     bool shrunk = old->content_len >= BLANKED_FROM_BYTES &&
                   new->content_len < old->content_len / BLANKED_SHARE;
+    bool moved = strcmp(old->project_id, new->project_id) != 0;
 
     *ret = (struct effect){
         .kind = deleted ? EFFECT_DELETE : EFFECT_UPDATE,
@@ -67,6 +68,7 @@ static void describe_effect(struct store *store, const struct memory *old, const
         .seq = change->seq,
         .memory = old->id,
         .project_id = blocks_project(&store->blocks, old->project_id)->id,
+        .moved_to = moved ? blocks_project(&store->blocks, new->project_id)->id : NULL,
         .source = source,
         .session_id = change->session_id,
         .content_changed = old->content_len != new->content_len ||
@@ -78,6 +80,10 @@ static void describe_effect(struct store *store, const struct memory *old, const
         .new_version = change->version,
         .at_us = change->at_us,
     };
+    if (ret->content_changed) {
+        sketch_change((struct str){old->content, old->content_len},
+                      (struct str){new->content, new->content_len}, &ret->old_text, &ret->new_text);
+    }
 }
 
 #define ENVELOPE_MAX_BYTES                                                                         \

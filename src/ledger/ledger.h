@@ -25,6 +25,7 @@
 #include "model/memory.h"
 #include "model/range.h"
 #include "model/session.h"
+#include "model/sketch.h"
 
 struct ledger;
 
@@ -44,14 +45,17 @@ struct effect {
     uint64_t seq;
     struct uuid memory;
     const char *project_id; /* of the memory before; borrowed for the call, as all text here */
+    const char *moved_to;   /* the project that it is of now; NULL: the same */
     const char *source;     /* who: the change's source */
     struct uuid session_id; /* of the change */
     bool content_changed;
     bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
                      (of 20 bytes or more) */
-    size_t old_bytes;     /* of content; 0 when the memory was deleted: nothing is lost, but what is
-                             above a deletion is held with it */
-    size_t new_bytes;     /* 0 for a deletion */
+    size_t old_bytes; /* of content; 0 when the memory was deleted: nothing is lost, but what is
+                         above a deletion is held with it */
+    size_t new_bytes; /* 0 for a deletion */
+    struct sketch old_text; /* of a content that changed (sketch_change) */
+    struct sketch new_text;
     uint64_t old_version; /* the highest this memory had, held ones too */
     uint64_t new_version;
     int64_t at_us; /* wall time of the change */
@@ -61,8 +65,8 @@ struct effect {
  * The guard's seat at the writer. judge is called inside the transaction, once for each request
  * that had effects, and may ask for decisions, which the writer journals in the same transaction:
  * what is held never shows as current, not even for an instant. It blocks nothing but the request
- * itself. live tells how many memories of a project are alive now (this request's deletions already
- * counted off).
+ * itself. live tells how many memories of a project (NULL: of all) are alive now (this request's
+ * deletions already counted off).
  */
 struct judge_view {
     uint64_t (*live)(const struct judge_view *view, const char *project_id);

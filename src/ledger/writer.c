@@ -132,7 +132,14 @@ static int write_drafts(struct batch *batch, struct request *request, struct eff
 
 static uint64_t view_live(const struct judge_view *view, const char *project_id)
 {
-    return store_live(view->ctx, project_id);
+    uint64_t live;
+    uint64_t deleted;
+
+    if (project_id != NULL) {
+        return store_live(view->ctx, project_id);
+    }
+    store_counts(view->ctx, &live, &deleted);
+    return live;
 }
 
 /* Tell the callers of this batch what the decision holds. */

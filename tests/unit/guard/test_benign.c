@@ -94,7 +94,7 @@ static void edit_files(struct world *world, uint64_t *seed)
                 blank(world, memory, "file:notes");
                 operations++;
             }
-            put(world, memory, "file:notes", bytes > 400 ? 250 : bytes);
+            edit(world, memory, "file:notes", bytes > 400 ? 250 : bytes);
             operations++;
             wait_ms(world, 1200);
         }
@@ -159,11 +159,55 @@ static void compact_one(struct world *world, uint64_t *seed)
     for (int day = 0; day < 50; day++) {
         put(world, log, "mcp:claude-code", 5000 + (uint32_t)chance(seed, 1000));
         for (size_t i = 0; i < 4; i++) {
-            put(world, first + i, "mcp:claude-code", edited(world, first + i, seed));
+            edit(world, first + i, "mcp:claude-code", edited(world, first + i, seed));
         }
         put(world, log, "mcp:claude-code", 40000);
         operations += 6;
         wait_ms(world, 61000);
+    }
+}
+
+/* A day in a small project: all its notes are worked on again and again, some are rewritten, a few
+ * are condensed. */
+static void draft_notes(struct world *world, uint64_t *seed)
+{
+    size_t first = add_many(world, "drafts", 24);
+
+    for (int minute = 0; minute < 8 * 60; minute++) {
+        for (int i = 0; i < 6; i++) {
+            size_t memory = first + chance(seed, 24);
+            uint32_t bytes = edited(world, memory, seed);
+            edit(world, memory, "mcp:claude-code", bytes > 500 ? 400 : bytes < 300 ? 320 : bytes);
+            operations++;
+            wait_ms(world, 9000);
+        }
+        if (minute % 20 == 0) { /* three an hour */
+            size_t memory = first + chance(seed, 24);
+            put(world, memory, "mcp:claude-code", 120 + (uint32_t)chance(seed, 300));
+            operations++;
+        }
+        wait_ms(world, 6000);
+    }
+}
+
+/* Projects are renamed and merged, and go on. */
+static void move_projects(struct world *world, uint64_t *seed)
+{
+    size_t first = add_many(world, "old", 300);
+
+    (void)add_many(world, "large", 1000);
+    for (size_t i = 0; i < 300; i++) {
+        move(world, first + i, "mcp:codex", i < 200 ? "renamed" : "large");
+        operations++;
+    }
+    for (size_t i = 0; i < 300; i++) {
+        size_t memory = first + chance(seed, 300);
+        edit(world, memory, "mcp:codex", edited(world, memory, seed));
+        if (i % 60 == 0) {
+            del(world, memory, "cli");
+        }
+        operations++;
+        wait_ms(world, 10000);
     }
 }
 
@@ -182,7 +226,7 @@ static void work(struct world *world, uint64_t *seed)
         if (what < 55) {
             (void)add(world, "work", 20 + (uint32_t)chance(seed, 3000));
         } else if (is_alive(world, memory) && what < 85) {
-            put(world, memory, agent, edited(world, memory, seed));
+            edit(world, memory, agent, edited(world, memory, seed));
         } else if (is_alive(world, memory) && what < 99) {
             tag(world, memory, agent);
         } else if (now_ms - last_delete_ms > 20000) {
@@ -197,9 +241,17 @@ static void work(struct world *world, uint64_t *seed)
 
 static void ordinary_work_raises_no_alert(void **state)
 {
-    static void (*const mixes[])(struct world *, uint64_t *) = {
-        import_and_import_again, normalise_tags, touch_versions, edit_files, tidy_by_hand,
-        clean_up_nightly,        rename_things,  compact_one,    work};
+    static void (*const mixes[])(struct world *, uint64_t *) = {import_and_import_again,
+                                                                normalise_tags,
+                                                                touch_versions,
+                                                                edit_files,
+                                                                tidy_by_hand,
+                                                                clean_up_nightly,
+                                                                rename_things,
+                                                                compact_one,
+                                                                draft_notes,
+                                                                move_projects,
+                                                                work};
 
     (void)state;
     operations = 0;
@@ -217,8 +269,10 @@ static void ordinary_work_raises_no_alert(void **state)
 static void all_of_it_at_once_raises_no_alert(void **state)
 {
     static void (*const mixes[])(struct world *, uint64_t *) = {
-        tidy_by_hand,  import_and_import_again, clean_up_nightly, edit_files,
-        rename_things, normalise_tags,          compact_one,      touch_versions};
+        tidy_by_hand, import_and_import_again, clean_up_nightly,
+        edit_files,   rename_things,           normalise_tags,
+        compact_one,  touch_versions,          draft_notes,
+        move_projects};
     struct world *world = *state;
     uint64_t seed = 362436069;
 
@@ -316,6 +370,8 @@ static const struct attack attacks[] = {
     {"overwrite one by one", overwrite_it, 300, false},
     {"cut all at once", cut_it, 0, true},
     {"cut one by one", cut_it, 1000, false},
+    {"cut four a minute", cut_it, 15000, false},
+    {"overwrite slowly", overwrite_it, 20000, false},
     {"forge all at once", forge_it, 0, true},
     {"forge one by one", forge_it, 5000, false},
     {"delete and put others at once", delete_and_replace_it, 0, true},
@@ -330,7 +386,7 @@ static void work_a_little(struct world *world, size_t elsewhere, uint64_t *seed)
     (void)add(world, "elsewhere", 300);
     tag(world, memory, "cli");
     if (chance(seed, 4) == 0) {
-        put(world, memory, "cli", edited(world, memory, seed));
+        edit(world, memory, "cli", edited(world, memory, seed));
     }
 }
 

@@ -14,10 +14,26 @@ static void add_net(struct window_totals *totals, const struct window_net *net)
 {
     totals->deleted += net->is_deleted;
     totals->destroyed += net->is_destroyed;
+    totals->wrecked += net->is_wrecked;
     totals->changed += net->is_changed;
     totals->cut += net->is_cut;
+    totals->replaced += net->is_replaced;
+    totals->away += net->is_away;
     totals->old_bytes += net->old_bytes;
     totals->taken_bytes += net->taken_bytes;
+}
+
+static void add_totals(struct window_totals *into, const struct window_totals *totals)
+{
+    into->deleted += totals->deleted;
+    into->destroyed += totals->destroyed;
+    into->wrecked += totals->wrecked;
+    into->changed += totals->changed;
+    into->cut += totals->cut;
+    into->replaced += totals->replaced;
+    into->away += totals->away;
+    into->old_bytes += totals->old_bytes;
+    into->taken_bytes += totals->taken_bytes;
 }
 
 static void check_memory(const struct windows *windows, const struct window_memory *memory,
@@ -40,18 +56,29 @@ static void check_memory(const struct windows *windows, const struct window_memo
             if (is_within(windows, e, k)) {
                 bool of_updates = k == WINDOW_UPDATE || k == WINDOW_LOSS;
                 first = first == NULL ? e : first;
-                counted += e->is_content || (e->is_delete && !of_updates) ? 1 : 0;
+                counted += e->is_content || ((e->is_delete || e->is_moving) && !of_updates);
             }
         }
         assert_ptr_equal(memory->first[k], first);
         assert_int_equal(memory->counted[k], counted);
-        struct window_net net = window_memory_net(memory, k);
+        struct window_net net = window_memory_net(windows, memory, k);
         add_net(&totals[k], &net);
     }
 }
 
+static uint64_t events_in(const struct windows *windows, const struct window_project *project)
+{
+    uint64_t count = 0;
+
+    for (const struct window_event *e = windows->oldest; e != NULL; e = e->newer) {
+        count += e->place == project ? 1 : 0;
+    }
+    return count;
+}
+
 static size_t check_projects(const struct windows *windows)
 {
+    struct window_totals all[WINDOW_NETS] = {{.deleted = 0}};
     size_t memories = 0;
 
     for (const struct window_project *p = windows->project_list; p != NULL; p = p->next) {
@@ -65,10 +92,13 @@ static size_t check_projects(const struct windows *windows)
             memories++;
         }
         assert_ptr_equal(p->last, before);
+        assert_int_equal(p->events, events_in(windows, p));
         for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
             assert_memory_equal(&totals[k], &p->totals[k], sizeof(totals[k]));
+            add_totals(&all[k], &totals[k]);
         }
     }
+    assert_memory_equal(all, windows->all.totals, sizeof(all));
     return memories;
 }
 
@@ -136,7 +166,7 @@ static void act_by_chance(struct world *world, uint64_t *seed)
     const char *actor = actors[chance(seed, 4)];
     const struct world_change *now = now_of(world, memory);
 
-    switch (chance(seed, 8)) {
+    switch (chance(seed, 9)) {
     case 0:
         del(world, memory, actor);
         break;
@@ -162,9 +192,25 @@ static void act_by_chance(struct world *world, uint64_t *seed)
                 (struct action){.bytes = 300, .version = highest_version_of(world, memory) + 2000});
         }
         break;
+    case 6:
+        if (now != NULL && !now->deleted) {
+            move(world, memory, actor, chance(seed, 2) ? "demo" : "third");
+        }
+        break;
     default:
         (void)add(world, chance(seed, 2) ? "demo" : "other", 300);
         break;
+    }
+}
+
+static void assert_no_look_trips(const struct windows *windows, const struct guard_options *options,
+                                 const struct rule *rule, enum rule_scope scope,
+                                 const struct window_project *project, uint64_t live)
+{
+    for (size_t k = 0; k < rule->look_count && rule->scope == scope; k++) {
+        const struct rule_look *look = &rule->looks[k];
+        struct window_totals totals = windows_totals(windows, project, look->window);
+        assert_false(look->trips(options, &totals, live));
     }
 }
 
@@ -185,11 +231,12 @@ static void assert_within_thresholds(struct world *world)
         uint64_t live = world_live(&view, p->id);
         for (int i = 0; i < RULES; i++) {
             const struct rule *rule = &guard_rules[i];
-            for (size_t k = 0; k < rule->window_count && rule->scope == RULE_OF_PROJECT; k++) {
-                struct window_totals totals = windows_totals(windows, p, rule->windows[k]);
-                assert_false(rule->trips(options, &totals, live));
-            }
+            assert_no_look_trips(windows, options, rule, RULE_OF_PROJECT, p, live);
         }
+    }
+    for (int i = 0; i < RULES; i++) {
+        assert_no_look_trips(windows, options, &guard_rules[i], RULE_OF_ALL, &windows->all,
+                             world_live(&view, NULL));
     }
 }
 
@@ -332,6 +379,7 @@ static void ranges_beyond_the_bound_count_and_are_told(void **state)
     size_t demo = add_many(world, "demo", 40000);
 
     world->guard->windows.events_max = 64;
+    world->guard->options.total_max = world->guard->options.loss_min = 10000; /* other rules */
     for (size_t i = 0; i < 8001;
          i++) { /* each second change is of another memory, so no range grows */
         (void)add(world, "other", 300);
@@ -360,6 +408,7 @@ static void deletions_too_many_to_keep_still_trip_the_actors_rule(void **state)
 
     (void)state;
     options.delete_max = 200;
+    options.total_max = 1000; /* not the rule of this test */
     world_init(&world, &options);
     world.guard->windows.events_max = 16;
     size_t demo = add_many(&world, "demo", 5000);
@@ -411,6 +460,7 @@ static void names_of_an_incident_under_way_stay(void **state)
     size_t demo = add_many(world, "demo", 5000);
     static char names[600][16];
 
+    world->guard->options.total_max = 1000; /* not the rule of this test */
     del_many(world, demo, 12, "mcp:x");
     for (size_t i = 0; i < 600; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "http:%zu", i);

@@ -22,15 +22,17 @@ struct world_change {
     size_t earlier; /* change of the same memory before, 0: none; changes are numbered from 1 */
     uint64_t version;
     uint32_t bytes;
-    uint32_t text; /* which text: another number is another content */
+    uint32_t text;        /* which text: another number is another content */
+    struct sketch sketch; /* of it */
+    const char *project;
     bool deleted;
     bool held;
 };
 
 struct world_memory {
     struct uuid id;
-    const char *project;
-    size_t last; /* change */
+    const char *project; /* that it was made in */
+    size_t last;         /* change */
 };
 
 struct world_alert {
@@ -73,6 +75,7 @@ struct world {
     size_t alert_count;
     uint64_t held; /* changes in all */
 
+    uint64_t seed;              /* of the texts */
     uint64_t births_and_deaths; /* since when the count below is stale */
     const char *counted_project;
     uint64_t counted_at;
@@ -99,7 +102,7 @@ static inline void world_init(struct world *world, const struct guard_options *o
     const struct guard_options defaults = GUARD_OPTIONS_DEFAULT;
     struct err err = ERR_INIT;
 
-    *world = (struct world){.change_count = 1};
+    *world = (struct world){.change_count = 1, .seed = 88172645463325252ULL};
     env_fake_init(&world->env.fake, WORLD_NOW_US, 7);
     world_env(world)->now_us = world_now_us;
     assert_ok(
@@ -161,7 +164,9 @@ static inline struct world_change shown(struct world *world, size_t memory)
 {
     const struct world_change *now = now_of(world, memory);
 
-    return now == NULL ? (struct world_change){.deleted = true} : *now;
+    return now == NULL
+               ? (struct world_change){.project = world->memories[memory].project, .deleted = true}
+               : *now;
 }
 
 static inline bool is_alive(struct world *world, size_t memory)
@@ -176,15 +181,21 @@ static inline uint64_t world_live(const struct judge_view *view, const char *pro
     struct world *world = view->ctx;
     uint64_t live = 0;
 
+    if (project_id == NULL) {
+        for (size_t i = 0; i < world->memory_count; i++) {
+            live += is_alive(world, i) ? 1 : 0;
+        }
+        return live;
+    }
     if (world->counted_project != NULL && strcmp(world->counted_project, project_id) == 0 &&
         world->counted_at == world->births_and_deaths) {
         return world->counted_live;
     }
     for (size_t i = 0; i < world->memory_count; i++) {
-        live += strcmp(world->memories[i].project, project_id) == 0 && is_alive(world, i) ? 1 : 0;
-        world->counted_project = strcmp(world->memories[i].project, project_id) == 0
-                                     ? world->memories[i].project
-                                     : world->counted_project;
+        const struct world_change *now = now_of(world, i);
+        bool is_of_it = now != NULL && strcmp(now->project, project_id) == 0;
+        live += is_of_it && !now->deleted ? 1 : 0;
+        world->counted_project = is_of_it ? now->project : world->counted_project;
     }
     world->counted_at = world->births_and_deaths;
     world->counted_live = live;
@@ -361,6 +372,30 @@ static inline struct world_change *add_change(struct world *world, size_t memory
     return change;
 }
 
+/* ---- texts ---- */
+
+static inline uint64_t world_chance(struct world *world, uint64_t below)
+{
+    world->seed ^= world->seed << 13;
+    world->seed ^= world->seed >> 7;
+    world->seed ^= world->seed << 17;
+    return (world->seed >> 11) % below;
+}
+
+/* Of a text of so many bytes; some percent of it are as in another one (the rest is by chance). */
+static inline struct sketch another_text(struct world *world, uint32_t bytes,
+                                         const struct sketch *before, unsigned kept_percent)
+{
+    struct sketch sketch = {.shingles = bytes < SKETCH_SHINGLE ? 1 : bytes - SKETCH_SHINGLE + 1};
+
+    for (size_t i = 0; i < SKETCH_BINS; i++) {
+        sketch.bins[i] = world_chance(world, 100) < kept_percent
+                             ? before->bins[i]
+                             : (uint8_t)(world_chance(world, UINT8_MAX) + 1);
+    }
+    return sketch;
+}
+
 /* A new memory of so many bytes: additive, the guard never hears of it. */
 static inline size_t add(struct world *world, const char *project, uint32_t bytes)
 {
@@ -374,6 +409,8 @@ static inline size_t add(struct world *world, const char *project, uint32_t byte
     struct world_change *change = add_change(world, number);
     change->version = 1;
     change->bytes = bytes;
+    change->sketch = another_text(world, bytes, NULL, 0);
+    change->project = project;
     world->births_and_deaths++;
     return number;
 }
@@ -406,18 +443,22 @@ static inline void tell(struct world *world, const struct world_change *before,
         world->effect_capacity = world->effect_capacity == 0 ? 256 : 2 * world->effect_capacity;
         world->effects = xrealloc(world->effects, world->effect_capacity * sizeof(*world->effects));
     }
+    bool changed = before->bytes != after->bytes || before->text != after->text;
     bool shrunk = before->bytes >= 20 && after->bytes * 10 < before->bytes;
     world->effects[world->effect_count++] = (struct effect){
         .kind = after->deleted ? EFFECT_DELETE : EFFECT_UPDATE,
         .origin = world->origin,
         .seq = (uint64_t)(after - world->changes),
         .memory = world->memories[after->memory].id,
-        .project_id = world->memories[after->memory].project,
+        .project_id = before->project,
+        .moved_to = strcmp(before->project, after->project) != 0 ? after->project : NULL,
         .source = actor,
-        .content_changed = before->bytes != after->bytes || before->text != after->text,
+        .content_changed = changed,
         .blanked = !after->deleted && (white || shrunk),
         .old_bytes = before->deleted ? 0 : before->bytes,
         .new_bytes = after->deleted ? 0 : after->bytes,
+        .old_text = changed ? before->sketch : (struct sketch){.shingles = 0},
+        .new_text = changed ? after->sketch : (struct sketch){.shingles = 0},
         .old_version = before->version,
         .new_version = after->version,
         .at_us = world_now_us(world_env(world)),
@@ -427,9 +468,11 @@ static inline void tell(struct world *world, const struct world_change *before,
 struct action {
     uint32_t bytes;
     bool other_text;
-    bool white; /* nothing but white space */
+    unsigned kept_percent; /* of the text before, in another one */
+    bool white;            /* nothing but white space */
     bool deletes;
-    uint64_t version; /* 0: the next */
+    const char *project; /* NULL: the same */
+    uint64_t version;    /* 0: the next */
 };
 
 static inline void act(struct world *world, size_t memory, const char *actor, struct action action)
@@ -446,8 +489,12 @@ static inline void act(struct world *world, size_t memory, const char *actor, st
     after->version = version;
     after->bytes = action.bytes;
     after->text = before.text + (action.other_text ? 1 : 0);
+    after->sketch = action.other_text || action.bytes != before.bytes
+                        ? another_text(world, action.bytes, &before.sketch, action.kept_percent)
+                        : before.sketch;
+    after->project = action.project != NULL ? action.project : before.project;
     after->deleted = action.deletes;
-    world->births_and_deaths += before.deleted != after->deleted ? 1 : 0;
+    world->births_and_deaths += before.deleted != after->deleted || action.project != NULL ? 1 : 0;
     if (was_there) {
         tell(world, &before, after, actor, action.white);
     }
@@ -465,7 +512,21 @@ static inline void del(struct world *world, size_t memory, const char *actor)
     }
 }
 
-/* Another content of so many bytes. */
+/* An edit: another content of so many bytes, which has nine tenths of what it was. */
+static inline void edit(struct world *world, size_t memory, const char *actor, uint32_t bytes)
+{
+    act(world, memory, actor,
+        (struct action){.bytes = bytes, .other_text = true, .kept_percent = 90});
+}
+
+/* To another project, as it is. */
+static inline void move(struct world *world, size_t memory, const char *actor, const char *project)
+{
+    act(world, memory, actor,
+        (struct action){.bytes = shown(world, memory).bytes, .project = project});
+}
+
+/* A text of so many bytes that has nothing of the one before. */
 static inline void put(struct world *world, size_t memory, const char *actor, uint32_t bytes)
 {
     act(world, memory, actor, (struct action){.bytes = bytes, .other_text = true});
