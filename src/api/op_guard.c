@@ -91,7 +91,9 @@ int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *e
 
 int op_pause_sync(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
-    if (engine_pause(call->engine, err) != 0) {
+    const struct op_caller *caller = call->caller;
+
+    if (engine_pause(call->engine, caller->source, caller->terminal, err) != 0) {
         return -(int)err->code;
     }
     reply->document = json_pack("{s:b}", "paused", 1);

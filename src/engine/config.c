@@ -53,6 +53,8 @@ const struct config_key config_keys[] = {
     KEY("guard", "loss_min", KEY_COUNT, guard.rules.loss_min, .min = 1, .max = 1e6),
     KEY("guard", "loss_window", KEY_DURATION, guard.rules.loss_window_ms, .min = 1000,
         .max = 3600000),
+    KEY("guard", "total_max", KEY_COUNT, guard.rules.total_max, .min = 1, .max = 1e6),
+    KEY("guard", "total_min", KEY_COUNT, guard.rules.total_min, .min = 1, .max = 1e6),
     KEY("guard", "version_jump_max", KEY_COUNT, guard.rules.version_jump_max, .min = 1,
         .max = 1e15),
     KEY("sync", "batch_size", KEY_COUNT, sync.batch_size, .min = 1, .max = VAULT_BATCH_MAX,

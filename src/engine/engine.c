@@ -8,37 +8,49 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
 #define FLAG_PAUSED "paused"
-#define FLAG_GUARD "guard.enabled"
+#define FLAG_GUARD "guard.enabled" /* "1", "0", or the settings that switch rules off */
 #define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
 
 /* ---- what other threads tell the engine ---- */
 
 /* Journal an alert that did not come from the writer: a vault emptied, the store gone, the guard
  * off. */
-static void raise_alert(struct engine *engine, const char *rule, const char *actor,
-                        const char *summary)
+static int journal_alert(struct engine *engine, const char *rule, const char *actor,
+                         const char *summary, struct err *err)
 {
     struct decision decision;
     struct written written = {0};
-    struct err err = ERR_INIT;
 
     guard_outside_alert(engine->env, rule, actor, summary, &decision);
     struct draft draft = {
         .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
-    if (ledger_write(engine->ledger, &draft, 1, true, &written, &err) != 0) {
-        log_error("alert.lost", "rule=%s: %s; the alert could not be journaled: %s", rule, summary,
-                  err.message);
-    }
+    int rc = ledger_write(engine->ledger, &draft, 1, true, &written, err);
     written_done(&written, 1);
     decision_done(&decision);
+    return rc;
+}
+
+/* The same where nobody waits for it; false: it is in the log only. */
+static bool raise_alert(struct engine *engine, const char *rule, const char *actor,
+                        const char *summary)
+{
+    struct err err = ERR_INIT;
+
+    if (journal_alert(engine, rule, actor, summary, &err) == 0) {
+        return true;
+    }
+    log_error("alert.lost", "rule=%s: %s; the alert could not be journaled: %s", rule, summary,
+              err.message);
+    return false;
 }
 
 static void on_damage(void *arg, const char *vault, const char *what)
 {
     AUTO(free_ptr) char *actor = xprintf("vault %s", vault);
 
-    raise_alert(arg, "vault_damaged", actor, what);
+    (void)raise_alert(arg, "vault_damaged", actor, what); /* or the log has it */
 }
 
 static void on_away(void *arg, const char *vault, const char *what)
@@ -63,7 +75,7 @@ static int went_back(struct engine *engine, const struct uuid *origin, uint64_t 
                              "acknowledged. Nothing is lost there; to bring it back: holdfast "
                              "recover",
                              vault);
-        raise_alert(engine, "ledger_went_back", "ledger", what);
+        (void)raise_alert(engine, "ledger_went_back", "ledger", what);
     }
     return 0;
 }
@@ -87,19 +99,26 @@ static void on_state(void *arg, const char *vault, const char *trouble)
     }
 }
 
+struct open_alerts {
+    uint64_t count;
+    uint64_t of_pause; /* of these */
+};
+
 static int count_alert(void *arg, const struct alert *alert, struct err *err)
 {
-    (void)alert;
+    struct open_alerts *open = arg;
+
     (void)err;
-    ++*(uint64_t *)arg;
+    open->count++;
+    open->of_pause += strcmp(alert->rule, RULE_SYNC_PAUSED) == 0 ? 1 : 0;
     return 0;
 }
 
-static int open_alerts(struct engine *engine, uint64_t *ret, struct err *err)
+static int open_alerts(struct engine *engine, struct open_alerts *ret, struct err *err)
 {
     struct reader *reader = NULL;
 
-    *ret = 0;
+    *ret = (struct open_alerts){.count = 0};
     if (read_begin(engine->ledger, &reader, err) != 0) {
         return -(int)err->code;
     }
@@ -111,14 +130,14 @@ static int open_alerts(struct engine *engine, uint64_t *ret, struct err *err)
 void engine_alerts_changed(struct engine *engine)
 {
     struct err err = ERR_INIT;
-    uint64_t open = 0;
+    struct open_alerts open;
 
     pthread_mutex_lock(&engine->alert_lock);
     if (open_alerts(engine, &open, &err) != 0) {
         log_error("alerts.unknown", "can't count the open alerts: %s; writing stays as it is",
                   err.message);
     } else {
-        engine->writes_stopped = engine->config.guard.on_alert == ON_ALERT_PAUSE && open > 0;
+        engine->writes_stopped = engine->config.guard.on_alert == ON_ALERT_PAUSE && open.count > 0;
     }
     for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_pause(engine->replicators[i], engine->paused || engine->writes_stopped);
@@ -144,8 +163,30 @@ int engine_may_write(struct engine *engine, struct err *err)
 
 /* ---- pause and resume ---- */
 
-int engine_pause(struct engine *engine, struct err *err)
+/* Raise the alert of a pause that no person asked for, unless it is open already. */
+static int tell_paused(struct engine *engine, const char *actor, struct err *err)
 {
+    struct open_alerts open;
+
+    if (open_alerts(engine, &open, err) != 0) {
+        return -(int)err->code;
+    }
+    if (open.of_pause > 0) {
+        return 0;
+    }
+    AUTO(free_ptr)
+    char *what = xprintf("Sending to the vaults was paused by %s, and no person asked for it at a "
+                         "terminal: what is remembered since is in this ledger only. To go on: "
+                         "holdfast resume",
+                         actor);
+    return journal_alert(engine, RULE_SYNC_PAUSED, actor, what, err);
+}
+
+int engine_pause(struct engine *engine, const char *actor, bool is_person, struct err *err)
+{
+    if (!is_person && !engine->paused && tell_paused(engine, actor, err) != 0) {
+        return err_context(err, "it is not paused, because the alert of it can't be written");
+    }
     if (sync_flag_set(engine->log, FLAG_PAUSED, "1", err) != 0) {
         return -(int)err->code;
     }
@@ -158,17 +199,18 @@ int engine_pause(struct engine *engine, struct err *err)
 
 int engine_resume(struct engine *engine, bool person_confirmed, struct err *err)
 {
-    uint64_t open = 0;
+    struct open_alerts open;
 
     if (open_alerts(engine, &open, err) != 0) {
         return -(int)err->code;
     }
-    if (open && !person_confirmed) {
+    uint64_t others = open.count - open.of_pause; /* what resuming ends is no reason not to */
+    if (others > 0 && !person_confirmed) {
         return err_set(err, ERR_REFUSED,
                        "%llu alert%s open; a person resolves %s first (holdfast alerts), or runs "
                        "at a terminal: holdfast resume",
-                       (unsigned long long)open, open == 1 ? " is" : "s are",
-                       open == 1 ? "it" : "them");
+                       (unsigned long long)others, others == 1 ? " is" : "s are",
+                       others == 1 ? "it" : "them");
     }
     if (sync_flag_set(engine->log, FLAG_PAUSED, NULL, err) != 0) {
         return -(int)err->code;
@@ -210,23 +252,50 @@ static int start_vaults(struct engine *engine, struct err *err)
     return 0;
 }
 
-/* The guard was on at the last start and is off now: somebody switched it off, which a person must
- * see. */
-static void note_guard_switch(struct engine *engine)
+/* What of the guard is off by the configuration: as FLAG_GUARD keeps it over restarts. Heap. */
+static char *guard_switch(const struct guard_options *options)
 {
-    struct err err = ERR_INIT;
-    char *before = NULL;
-    bool was_on =
-        sync_flag_get(engine->log, FLAG_GUARD, &before, &err) != 0 || strcmp(before, "1") == 0;
+    char *blind = guard_blind(options);
 
-    if (was_on && !engine->config.guard.rules.enabled) {
-        raise_alert(
+    if (!options->enabled || blind == NULL) {
+        free(blind);
+        return xstrdup(options->enabled ? "1" : "0");
+    }
+    return blind;
+}
+
+static bool tell_guard_off(struct engine *engine, const char *now)
+{
+    if (strcmp(now, "0") == 0) {
+        return raise_alert(
             engine, "guard_off", "configuration",
             "The guard was switched off in the configuration: destruction is no longer held back.");
     }
-    free(before);
-    if (sync_flag_set(engine->log, FLAG_GUARD, engine->config.guard.rules.enabled ? "1" : "0",
-                      &err) != 0) {
+    AUTO(free_ptr)
+    char *what = xprintf("The configuration sets thresholds at which rules of the guard never trip: %s. "
+                         "Destruction that they would see is no longer held back.",
+                         now);
+    return raise_alert(engine, "guard_off", "configuration", what);
+}
+
+/*
+ * The guard, or a rule of it, is off that was not at the last start: somebody switched it off, which
+ * a person must see. Told once for each configuration: the alert stays open over restarts until
+ * somebody resolves it. What could not be told now is told at the next start.
+ */
+static void note_guard_switch(struct engine *engine)
+{
+    AUTO(free_ptr) char *now = guard_switch(&engine->config.guard.rules);
+    AUTO(free_ptr) char *before = NULL;
+    struct err err = ERR_INIT;
+    bool changed =
+        sync_flag_get(engine->log, FLAG_GUARD, &before, &err) != 0 || strcmp(before, now) != 0;
+
+    if (!changed || (strcmp(now, "1") != 0 && !tell_guard_off(engine, now))) {
+        return;
+    }
+    err.code = ERR_NONE;
+    if (sync_flag_set(engine->log, FLAG_GUARD, now, &err) != 0) {
         log_warn("flag.lost", "%s; the next start may repeat an alert", err.message);
     }
 }
@@ -320,7 +389,7 @@ static void tell_vanished(struct engine *engine, const struct vanished *vanished
                          "acknowledged %llu changes that are not here. Nothing is lost there; to "
                          "bring it back: holdfast recover",
                          vanished->vault, (unsigned long long)vanished->changes);
-    raise_alert(engine, "store_vanished", "ledger", what);
+    (void)raise_alert(engine, "store_vanished", "ledger", what);
     err.code = ERR_NONE;
     if (sync_flag_set(engine->log, FLAG_VANISHED, text, &err) != 0) {
         log_warn("flag.lost", "%s; the next start may repeat an alert", err.message);

@@ -57,9 +57,13 @@ int engine_run(struct engine *engine, struct wake *wake, struct err *err) MUST_C
  */
 void engine_note_call(struct engine *engine);
 
-/* Pause and resume sync (kept over restarts). Resume is ERR_REFUSED while an alert is open, unless
- * person_confirmed. */
-int engine_pause(struct engine *engine, struct err *err) MUST_CHECK;
+/*
+ * Pause and resume sync (kept over restarts). A pause that no person asked for raises an alert,
+ * and does not happen when that can't be written. Resume is ERR_REFUSED while another alert is
+ * open, unless person_confirmed.
+ */
+int engine_pause(struct engine *engine, const char *actor, bool is_person,
+                 struct err *err) MUST_CHECK;
 int engine_resume(struct engine *engine, bool person_confirmed, struct err *err) MUST_CHECK;
 
 /* Alerts were opened or resolved: look again whether writing is stopped. */

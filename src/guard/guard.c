@@ -40,6 +40,68 @@ static int check_options(const struct guard_options *options, struct err *err)
     return 0;
 }
 
+/* ---- thresholds that never trip ---- */
+
+static void name_blind(char **text, const char *name, const char *value, const char *limit)
+{
+    char *longer = xprintf("%s%sguard.%s is %s (%s)", *text == NULL ? "" : *text,
+                           *text == NULL ? "" : ", ", name, value, limit);
+
+    free(*text);
+    *text = longer;
+}
+
+static void check_blind_count(char **text, const char *name, uint64_t count, uint64_t most)
+{
+    if (count > most) {
+        AUTO(free_ptr) char *value = xprintf("%llu", (unsigned long long)count);
+        AUTO(free_ptr) char *limit = xprintf("%llu at most", (unsigned long long)most);
+        name_blind(text, name, value, limit);
+    }
+}
+
+static void check_blind_share(char **text, const char *name, double share)
+{
+    if (share >= 1.0) {
+        AUTO(free_ptr) char *value = xprintf("%g", share);
+        name_blind(text, name, value, "less than 1");
+    }
+}
+
+static void check_blind_window(char **text, const char *name, int64_t window_ms, int64_t least_ms)
+{
+    if (window_ms < least_ms) {
+        AUTO(free_ptr) char *value = xprintf("%g s", (double)window_ms / 1000);
+        AUTO(free_ptr) char *limit = xprintf("%g s at least", (double)least_ms / 1000);
+        name_blind(text, name, value, limit);
+    }
+}
+
+char *guard_blind(const struct guard_options *options)
+{
+    char *text = NULL;
+
+    check_blind_count(&text, "delete_max", options->delete_max, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "share_min", options->share_min, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "update_min", options->update_min, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "loss_min", options->loss_min, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "total_max", options->total_max, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "total_min", options->total_min, GUARD_COUNT_BLIND);
+    check_blind_count(&text, "version_jump_max", options->version_jump_max,
+                      GUARD_VERSION_JUMP_BLIND);
+    check_blind_share(&text, "share_max", options->share_max);
+    check_blind_share(&text, "update_max", options->update_max);
+    check_blind_share(&text, "loss_max", options->loss_max);
+    check_blind_window(&text, "delete_window", options->delete_window_ms, GUARD_WINDOW_BLIND_MS);
+    check_blind_window(&text, "share_window", options->share_window_ms, GUARD_WINDOW_BLIND_MS);
+    check_blind_window(&text, "update_window", options->update_window_ms, GUARD_WINDOW_BLIND_MS);
+    check_blind_window(&text, "loss_window", options->loss_window_ms, GUARD_WINDOW_BLIND_MS);
+    check_blind_window(&text, "drip_window", options->drip_window_ms, GUARD_DRIP_WINDOW_BLIND_MS);
+    return text;
+}
+
+/* ---- opening ---- */
+
 int guard_open(const struct guard_options *options, struct env *env, struct guard **ret,
                struct err *err)
 {

@@ -73,6 +73,21 @@ struct guard_options {
 /* A day: what is read again at a start, and kept in memory, is bounded. */
 #define GUARD_WINDOW_MAX_MS (24 * 3600 * 1000LL)
 
+/*
+ * A threshold at which its rule lets anything through is as good as switching it off: a share of
+ * all (1), a number above GUARD_COUNT_BLIND, windows so short that what an agent does one by one
+ * never meets in them. Such a configuration is allowed, and is itself an alert.
+ */
+#define GUARD_COUNT_BLIND 1000 /* memories: a project or home that a person would miss */
+#define GUARD_VERSION_JUMP_BLIND 1000000 /* versions: no memory has so many */
+#define GUARD_WINDOW_BLIND_MS 10000      /* shorter: ten calls of an agent, one after the other */
+#define GUARD_DRIP_WINDOW_BLIND_MS (10 * 60 * 1000) /* shorter: hardly slower than the others */
+
+/* The settings that switch a rule off, as the configuration names them, and what would not:
+ * "guard.share_max is 1 (less than 1)", several joined by ", ". Heap; NULL: all rules are in force.
+ */
+char *guard_blind(const struct guard_options *options);
+
 /* ERR_CONFIG: a share outside of 0..1, a window outside of 1 ms..a day. */
 int guard_open(const struct guard_options *options, struct env *env, struct guard **ret,
                struct err *err) MUST_CHECK;

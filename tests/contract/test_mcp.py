@@ -11,6 +11,7 @@ import time
 import pytest
 
 from support.home import binary, eventually
+from support.terminal import at_terminal
 
 TOOLS = [
     "remember", "recall", "get_memory", "forget", "list_sessions", "start_session", "end_session", "sync_now", "get_sync_status",
@@ -86,7 +87,7 @@ def test_an_agent_cannot_wave_its_own_destruction_through(home):
     for id in home.remember_many([f"fact {i}" for i in range(30)]):
         home.call("forget", id)
     [alert] = home.alerts()
-    home.call("pause")
+    assert at_terminal(home, ["pause"])[0] == 0
 
     async def use(client):
         accept = await client.call_tool("acknowledge_destruction_alert", {"id": alert["id"], "action": "accept"})

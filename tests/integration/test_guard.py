@@ -6,7 +6,9 @@ import pathlib
 import pty
 import subprocess
 import sys
+import time
 
+from support.door import Door
 from support.home import contents, eventually
 from support.terminal import at_terminal
 
@@ -177,7 +179,8 @@ def test_resume_with_an_open_alert_is_refused_without_a_person(home):
     for id in home.remember_many([f"fact {i}" for i in range(20)]):
         home.call("forget", id)
     home.call("pause")
-    assert home.call("resume", check=False).status == 3
+    refused = home.call("resume", check=False)
+    assert refused.status == 3 and "1 alert is open" in refused.err, "the pause itself is no reason to go on pausing"
     status, _ = at_terminal(home, ["resume"], "yes")
     assert status == 0 and not home.json("status")["paused"]
 
@@ -187,6 +190,118 @@ def test_switching_the_guard_off_is_itself_an_alert(home):
     home.call("stop")
     home.write_config("guard:\n  enabled: false\n")
     eventually(lambda: [a for a in home.alerts() if a["rule"] == "guard_off"])
+
+
+def test_thresholds_that_never_trip_are_an_alert_once(homes):
+    home = homes()
+    home.call("remember", "x")
+    home.call("stop")
+    home.write_config("guard:\n  delete_max: 1000000\n  share_max: 1\n")
+    [alert] = eventually(home.alerts)
+    assert alert["rule"] == "guard_off" and "guard.delete_max is 1000000 (1000 at most), guard.share_max is 1 (less than 1)" in alert["summary"]
+    home.call("stop")
+    assert home.alerts() == [alert], "neither told again nor forgotten"
+    status, text = at_terminal(home, ["resolve", alert["id"], "--accept"], alert["id"])
+    assert status == 0, text
+    home.call("stop")
+    assert home.alerts() == [], "a person knows of it"
+    home.call("stop")
+    home.write_config("guard:\n  delete_max: 1000000\n  share_max: 1\n  loss_max: 1\n")
+    [another] = eventually(home.alerts)
+    assert another["rule"] == "guard_off" and "guard.loss_max" in another["summary"]
+
+
+def test_thresholds_at_their_limit_raise_nothing(homes):
+    home = homes(config="guard:\n  delete_max: 1000\n  share_max: 0.99\n  total_max: 1000\n  drip_window: 10m\n  delete_window: 10s\n")
+    home.call("remember", "x")
+    assert home.alerts() == []
+
+
+def test_a_pause_that_no_person_asked_for_is_an_alert(home):
+    home.call("remember", "x")
+    home.call("pause")
+    [alert] = home.alerts()
+    assert alert["rule"] == "sync_paused" and alert["source"] == "cli" and "holdfast resume" in alert["summary"]
+    home.call("pause")
+    home.call("stop")
+    home.call("pause")
+    assert home.alerts() == [alert], "one pause is one alert"
+    home.call("resume")
+    assert not home.json("status")["paused"] and home.alerts() == [alert], "a person still sees that it was"
+    status, text = at_terminal(home, ["resolve", alert["id"], "--accept"], alert["id"])
+    assert status == 0, text
+    home.call("pause")
+    assert len(home.alerts()) == 1 and home.alerts() != [alert], "another pause is another alert"
+
+
+def test_a_persons_pause_is_no_alert(home):
+    home.call("remember", "x")
+    status, text = at_terminal(home, ["pause"])
+    assert status == 0 and "Sync is paused" in text
+    home.call("pause")
+    assert home.json("status")["paused"] and home.alerts() == []
+    home.call("resume")
+    assert not home.json("status")["paused"]
+
+
+PROSE = "the guard keeps every version of what an agent has once written down so that nothing is lost by mistake number"
+
+
+def rewrite(home, memories: dict[str, str], project: str = "test"):
+    lines = [json.dumps({"id": id, "content": content, "project_id": project}) for id, content in memories.items()]
+    home.json("import", "-", input="\n".join(lines) + "\n")
+
+
+def test_a_long_note_that_is_touched_hides_no_loss(home):
+    long = "a diary of a long year " * 1500
+    ids = home.remember_many([f"{PROSE} {i}" for i in range(60)] + [long])
+    before = contents(home.export())
+    rewrite(home, {ids[-1]: long + "."} | {id: "the guard keeps" for id in ids[:6]})
+    [alert] = home.alerts()
+    assert alert["rule"] == "content_loss" and alert["memories_affected"] == 6
+    assert contents(home.export()) == before | {ids[-1]: long + "."}
+
+
+def test_many_small_projects_under_changing_names_are_held(home):
+    ids = {home.json("remember", f"fact {p} {i}", "--project", f"p{p}")["id"]: p for p in range(10) for i in range(4)}
+    before = home.export()
+    for i, id in enumerate(ids):
+        door = Door(home, agent=f"agent-{i}")
+        door.forget(id)
+        door.close()
+    [alert] = home.alerts()
+    assert alert["rule"] == "total_loss" and alert["memories_affected"] >= 20
+    assert len(home.export()) == len(before), "held from the first on"
+
+
+def test_what_is_moved_away_and_deleted_there_is_held(home):
+    ids = home.remember_many([f"{PROSE} {i}" for i in range(40)])
+    home.remember_many([f"junk {i}" for i in range(300)], project="junk")
+    rewrite(home, {id: f"{PROSE} {i}" for i, id in enumerate(ids)}, project="junk")
+    assert home.alerts() == [], "nothing is lost by a move"
+    for i, id in enumerate(ids):
+        door = Door(home, agent=f"agent-{i}")
+        door.forget(id)
+        door.close()
+    [alert] = home.alerts()
+    assert alert["rule"] == "share" and "of project test" in alert["summary"] and alert["memories_affected"] == 40
+    assert set(ids) <= set(home.export())
+
+
+def test_texts_replaced_half_a_project_at_a_time_are_held_across_restarts(homes):
+    """The minute's window is set short, so that the hour's is what sees it."""
+    home = homes(config="guard:\n  update_window: 1s\n  allow_yes: true\n")
+    ids = home.remember_many([f"{PROSE} {i}" for i in range(20)])
+    [told] = home.alerts()
+    home.json("resolve", told["id"], "--accept", "--yes")  # of the window
+    before = contents(home.export())
+    for half in (ids[::2], ids[1::2]):
+        rewrite(home, {id: "".join(chr(97 + (i * 7 + k * k * 31) % 26) for k in range(110)) for i, id in enumerate(half)})
+        home.call("stop")
+        time.sleep(1.1)  # the minute's window passes
+    [alert] = home.alerts()
+    assert alert["rule"] == "bulk_update" and alert["memories_affected"] == 20
+    assert contents(home.export()) == before
 
 
 def test_ordinary_work_raises_nothing(home):

@@ -10,21 +10,30 @@ import termios
 from support.home import binary
 
 
-def at_terminal(home, args: list[str], answer: str) -> tuple[int, str]:
-    """Run a command with a terminal and type one line."""
+def output(leader: int) -> bytes:
+    """What comes next; nothing when the command has ended."""
+    try:
+        return os.read(leader, 4096)
+    except OSError:  # nobody has the other end open any more
+        return b""
+
+
+def at_terminal(home, args: list[str], answer: str = "") -> tuple[int, str]:
+    """Run a command with a terminal and type one line at its prompt, if it has one."""
     leader, follower = pty.openpty()
     process = subprocess.Popen([binary(), "--home", str(home.path), *args], stdin=follower, stdout=follower, stderr=follower, env=home.env, cwd=home.work, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(follower, termios.TIOCSCTTY, 0))
     os.close(follower)
     seen = b""
     while b"> " not in seen and select.select([leader], [], [], 30)[0]:
-        seen += os.read(leader, 4096)
-    os.write(leader, answer.encode() + b"\n")
+        chunk = output(leader)
+        if not chunk:
+            break
+        seen += chunk
+    if b"> " in seen:
+        os.write(leader, answer.encode() + b"\n")
     status = process.wait(30)
     while select.select([leader], [], [], 0)[0]:
-        try:
-            chunk = os.read(leader, 4096)
-        except OSError:
-            break
+        chunk = output(leader)
         if not chunk:
             break
         seen += chunk
