@@ -10,7 +10,7 @@
 
 #define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
 #define FLAG_PAUSED "paused"
-#define FLAG_GUARD "guard.enabled" /* "1", "0", or the settings that switch rules off */
+#define FLAG_GUARD "guard.enabled"     /* "1", "0", or the settings that switch rules off */
 #define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
 
 /* ---- what other threads tell the engine ---- */
@@ -272,16 +272,17 @@ static bool tell_guard_off(struct engine *engine, const char *now)
             "The guard was switched off in the configuration: destruction is no longer held back.");
     }
     AUTO(free_ptr)
-    char *what = xprintf("The configuration sets thresholds at which rules of the guard never trip: %s. "
-                         "Destruction that they would see is no longer held back.",
-                         now);
+    char *what =
+        xprintf("The configuration sets thresholds at which rules of the guard never trip: %s. "
+                "Destruction that they would see is no longer held back.",
+                now);
     return raise_alert(engine, "guard_off", "configuration", what);
 }
 
 /*
- * The guard, or a rule of it, is off that was not at the last start: somebody switched it off, which
- * a person must see. Told once for each configuration: the alert stays open over restarts until
- * somebody resolves it. What could not be told now is told at the next start.
+ * The guard, or a rule of it, is off that was not at the last start: somebody switched it off,
+ * which a person must see. Told once for each configuration: the alert stays open over restarts
+ * until somebody resolves it. What could not be told now is told at the next start.
  */
 static void note_guard_switch(struct engine *engine)
 {

@@ -62,8 +62,8 @@ void engine_note_call(struct engine *engine);
  * and does not happen when that can't be written. Resume is ERR_REFUSED while another alert is
  * open, unless person_confirmed.
  */
-int engine_pause(struct engine *engine, const char *actor, bool is_person,
-                 struct err *err) MUST_CHECK;
+int engine_pause(struct engine *engine, const char *actor, bool is_person, struct err *err)
+    MUST_CHECK;
 int engine_resume(struct engine *engine, bool person_confirmed, struct err *err) MUST_CHECK;
 
 /* Alerts were opened or resolved: look again whether writing is stopped. */

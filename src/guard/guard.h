@@ -78,7 +78,7 @@ struct guard_options {
  * all (1), a number above GUARD_COUNT_BLIND, windows so short that what an agent does one by one
  * never meets in them. Such a configuration is allowed, and is itself an alert.
  */
-#define GUARD_COUNT_BLIND 1000 /* memories: a project or home that a person would miss */
+#define GUARD_COUNT_BLIND 200            /* memories: what many a project or home has in all */
 #define GUARD_VERSION_JUMP_BLIND 1000000 /* versions: no memory has so many */
 #define GUARD_WINDOW_BLIND_MS 10000      /* shorter: ten calls of an agent, one after the other */
 #define GUARD_DRIP_WINDOW_BLIND_MS (10 * 60 * 1000) /* shorter: hardly slower than the others */

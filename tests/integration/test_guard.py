@@ -198,7 +198,7 @@ def test_thresholds_that_never_trip_are_an_alert_once(homes):
     home.call("stop")
     home.write_config("guard:\n  delete_max: 1000000\n  share_max: 1\n")
     [alert] = eventually(home.alerts)
-    assert alert["rule"] == "guard_off" and "guard.delete_max is 1000000 (1000 at most), guard.share_max is 1 (less than 1)" in alert["summary"]
+    assert alert["rule"] == "guard_off" and "guard.delete_max is 1000000 (200 at most), guard.share_max is 1 (less than 1)" in alert["summary"]
     home.call("stop")
     assert home.alerts() == [alert], "neither told again nor forgotten"
     status, text = at_terminal(home, ["resolve", alert["id"], "--accept"], alert["id"])
@@ -212,7 +212,7 @@ def test_thresholds_that_never_trip_are_an_alert_once(homes):
 
 
 def test_thresholds_at_their_limit_raise_nothing(homes):
-    home = homes(config="guard:\n  delete_max: 1000\n  share_max: 0.99\n  total_max: 1000\n  drip_window: 10m\n  delete_window: 10s\n")
+    home = homes(config="guard:\n  delete_max: 200\n  share_max: 0.99\n  total_max: 200\n  drip_window: 10m\n  delete_window: 10s\n")
     home.call("remember", "x")
     assert home.alerts() == []
 

@@ -429,6 +429,77 @@ static void an_alert_from_outside_names_no_changes(void **state)
     assert_false(uuid_is_nil(&decision.alert));
 }
 
+static void assert_blind(const struct guard_options *options, const char *expected)
+{
+    AUTO(free_ptr) char *blind = guard_blind(options);
+
+    if (expected == NULL) {
+        assert_null(blind);
+    } else {
+        assert_non_null(blind);
+        assert_string_equal(blind, expected);
+    }
+}
+
+static void thresholds_that_never_trip_are_named(void **state)
+{
+    struct guard_options options = GUARD_OPTIONS_DEFAULT;
+
+    (void)state;
+    assert_blind(&options, NULL);
+    options.delete_max = options.share_min = options.update_min = options.loss_min =
+        options.total_max = options.total_min = GUARD_COUNT_BLIND;
+    options.share_max = options.update_max = options.loss_max = 0.99;
+    options.delete_window_ms = options.share_window_ms = options.update_window_ms =
+        options.loss_window_ms = GUARD_WINDOW_BLIND_MS;
+    options.drip_window_ms = GUARD_DRIP_WINDOW_BLIND_MS;
+    options.version_jump_max = GUARD_VERSION_JUMP_BLIND;
+    assert_blind(&options, NULL);
+    options.share_max = 1.0;
+    assert_blind(&options, "guard.share_max is 1 (less than 1)");
+    options.share_max = 0.99;
+    options.drip_window_ms--;
+    assert_blind(&options, "guard.drip_window is 599.999 s (600 s at least)");
+    options.drip_window_ms++;
+    options.delete_max++;
+    options.loss_window_ms = 1000;
+    assert_blind(&options,
+                 "guard.delete_max is 201 (200 at most), guard.loss_window is 1 s (10 s at least)");
+}
+
+/* They all go into one alert's summary. */
+static void each_setting_is_named_and_all_of_them_fit_into_an_alert(void **state)
+{
+    static const char *const names[] = {
+        "delete_max",    "share_min",    "update_min",    "loss_min",    "total_max",
+        "total_min",     "share_max",    "update_max",    "loss_max",    "version_jump_max",
+        "delete_window", "share_window", "update_window", "loss_window", "drip_window"};
+    struct guard_options options = {.delete_max = 1000000,
+                                    .share_min = 1000000,
+                                    .update_min = 1000000,
+                                    .loss_min = 1000000,
+                                    .total_max = 1000000,
+                                    .total_min = 1000000,
+                                    .version_jump_max = 1000000000000000,
+                                    .share_max = 1,
+                                    .update_max = 1,
+                                    .loss_max = 1,
+                                    .delete_window_ms = 9999,
+                                    .share_window_ms = 9999,
+                                    .update_window_ms = 9999,
+                                    .loss_window_ms = 9999,
+                                    .drip_window_ms = 599999};
+    AUTO(free_ptr) char *blind = guard_blind(&options);
+
+    (void)state;
+    assert_non_null(blind);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        AUTO(free_ptr) char *name = xprintf("guard.%s is ", names[i]);
+        assert_non_null(strstr(blind, name));
+    }
+    assert_true(strlen(blind) + 200 <= DECISION_TEXT_MAX_BYTES);
+}
+
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -459,6 +530,8 @@ int main(void)
         cmocka_unit_test(options_without_sense_are_refused_by_name),
         cmocka_unit_test(the_limits_of_options_are_allowed),
         WORLD_TEST(an_alert_from_outside_names_no_changes),
+        cmocka_unit_test(thresholds_that_never_trip_are_named),
+        cmocka_unit_test(each_setting_is_named_and_all_of_them_fit_into_an_alert),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,7 +297,11 @@ static void act_by_chance(struct place *place, uint64_t *seed)
     if (content == NULL && chance(seed, 2) == 0) {
         memory.deleted_us = place->home.env.us;
     }
-    switch (content == NULL ? 5 : chance(seed, 6)) {
+    if (chance(seed, 6) == 0) {
+        free(memory.project_id);
+        memory.project_id = xstrdup("elsewhere");
+    }
+    switch (content == NULL ? 6 : chance(seed, 7)) {
     case 0:
         draft.op = OP_DELETE;
         break;
@@ -316,8 +320,13 @@ static void act_by_chance(struct place *place, uint64_t *seed)
             xprintf("%s and more of it, %llu", content, (unsigned long long)chance(seed, 1000));
         memory.content_len = strlen(memory.content);
         break;
+    case 4:
+        for (size_t i = 0; i < memory.content_len; i++) { /* another text */
+            memory.content[i] = (char)('a' + chance(seed, 26));
+        }
+        break;
     default:
-        break; /* its importance, or that it is deleted */
+        break; /* its importance, its project, or that it is deleted */
     }
     write_one(place, &draft);
 }
@@ -353,6 +362,8 @@ static void assert_same(struct guard *seen, struct guard *rebuilt)
             assert_memory_equal(&p->totals[k], &q->totals[k], sizeof(p->totals[k]));
         }
     }
+    assert_memory_equal(seen->windows.all.totals, rebuilt->windows.all.totals,
+                        sizeof(seen->windows.all.totals));
     for (const struct window_actor *a = seen->windows.actor_list; a != NULL; a = a->next) {
         const struct window_actor *b = windows_actor(&rebuilt->windows, a->name);
         assert_int_equal(a->deletes, b->deletes);

@@ -505,8 +505,10 @@ struct seen {
     size_t kept;
     size_t forgotten;
     uint64_t live;
+    uint64_t live_in_all;
     struct effect last;
     char project[32];
+    char moved_to[32];
     bool fail;
     bool hold;
 };
@@ -520,7 +522,10 @@ static int see(void *arg, const struct effect *effects, size_t count, const stru
     seen->effects += count;
     seen->last = effects[count - 1];
     (void)snprintf(seen->project, sizeof(seen->project), "%s", effects[0].project_id);
+    (void)snprintf(seen->moved_to, sizeof(seen->moved_to), "%s",
+                   effects[0].moved_to == NULL ? "" : effects[0].moved_to);
     seen->live = view->live(view, effects[0].project_id);
+    seen->live_in_all = view->live(view, NULL);
     if (seen->fail) {
         return err_set(err, ERR_PAUSED, "the guard says no");
     }
@@ -622,6 +627,32 @@ static void an_effect_says_what_happened(void **state)
     assert_int_equal(seen.live, 0);
 }
 
+static void an_effect_says_where_a_memory_went_and_what_is_left_of_its_text(void **state)
+{
+    AUTO(memory_done) struct memory memory = memory_of("a content of more than twenty bytes");
+
+    put(*state, id_of(2), "another");
+    memory.id = id_of(1);
+    put_memory(*state, &memory);
+    free(memory.project_id);
+    memory.project_id = xstrdup("elsewhere");
+    put_memory(*state, &memory);
+    assert_string_equal(seen.project, "p");
+    assert_string_equal(seen.moved_to, "elsewhere");
+    assert_false(seen.last.content_changed);
+    assert_int_equal(seen.last.old_text.shingles, 0);
+    assert_int_equal(seen.live, 1);
+    assert_int_equal(seen.live_in_all, 2);
+    change_content(&memory, "a content of more than twenty bytes, and more");
+    put_memory(*state, &memory);
+    assert_string_equal(seen.project, "elsewhere");
+    assert_string_equal(seen.moved_to, "");
+    assert_int_equal(seen.last.new_text.shingles, 0); /* an edit */
+    change_content(&memory, "something that has nothing to do with what was there");
+    put_memory(*state, &memory);
+    assert_true(sketch_keeps_less(&seen.last.old_text, &seen.last.new_text, 1));
+}
+
 static void what_the_judge_holds_never_shows(void **state)
 {
     put(*state, id_of(1), "precious");
@@ -719,6 +750,7 @@ int main(void)
         JUDGED(additive_changes_are_not_judged),
         JUDGED(bringing_back_what_was_deleted_is_told),
         JUDGED(an_effect_says_what_happened),
+        JUDGED(an_effect_says_where_a_memory_went_and_what_is_left_of_its_text),
         JUDGED(what_the_judge_holds_never_shows),
         JUDGED(when_the_judge_fails_the_request_fails_alone),
         JUDGED(a_judge_that_writes_is_told_off),
