@@ -409,7 +409,7 @@ static inline size_t add(struct world *world, const char *project, uint32_t byte
     struct world_change *change = add_change(world, number);
     change->version = 1;
     change->bytes = bytes;
-    change->sketch = another_text(world, bytes, NULL, 0);
+    change->sketch = another_text(world, bytes, &change->sketch, 0);
     change->project = project;
     world->births_and_deaths++;
     return number;
