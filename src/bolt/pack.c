@@ -6,6 +6,7 @@
 #define FIRST_CAPACITY 256 /* bytes; parameters of most queries */
 #define NANOSECONDS_MAX 999999999
 #define FLOAT_SIZE 9
+#define TINY_MAX 15 /* bytes or elements whose count stands in the marker */
 
 enum level_kind { LEVEL_ROOT, LEVEL_LIST, LEVEL_MAP, LEVEL_OPEN_LIST, LEVEL_OPEN_MAP };
 
@@ -159,7 +160,7 @@ static void put_number(struct bolt_packer *packer, unsigned char marker, uint64_
 static void put_count(struct bolt_packer *packer, unsigned char tiny, unsigned char marker,
                       size_t count)
 {
-    if (tiny != 0 && count < 16) {
+    if (tiny != 0 && count <= TINY_MAX) {
         put_byte(packer, (unsigned char)(tiny | count));
     } else if (count <= UINT8_MAX) {
         put_number(packer, marker, count, 1);
@@ -199,10 +200,16 @@ static void put_string(struct bolt_packer *packer, const char *text, size_t size
 {
     if (!value_text_ok(text, size)) {
         refuse(packer, BOLT_ERR_USAGE, "a text is not UTF-8");
-        return;
+    } else if (size <= TINY_MAX) { /* keys: head and text at once */
+        unsigned char *p = take(packer, 1 + size);
+        if (p != NULL) {
+            *p = (unsigned char)(0x80 | size);
+            memcpy(p + 1, size > 0 ? text : "", size);
+        }
+    } else {
+        put_count(packer, 0x80, 0xD0, size);
+        put(packer, text, size);
     }
-    put_count(packer, 0x80, 0xD0, size);
-    put(packer, text, size);
 }
 
 /* ---- places: what may stand where ---- */

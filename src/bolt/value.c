@@ -112,12 +112,28 @@ static inline double read_double(const unsigned char *p)
 
 /* ---- checking ---- */
 
+/* Most texts are, keys above all; NUL is one of it. */
+static bool is_ascii(const char *data, size_t size)
+{
+    uint64_t all = 0;
+    uint64_t word;
+
+    for (; size >= sizeof(word); size -= sizeof(word), data += sizeof(word)) {
+        memcpy(&word, data, sizeof(word));
+        all |= word;
+    }
+    for (; size > 0; size--, data++) {
+        all |= (unsigned char)*data;
+    }
+    return (all & 0x8080808080808080u) == 0;
+}
+
 bool value_text_ok(const char *data, size_t size)
 {
     struct err err;
     size_t points;
 
-    if (utf8_check((struct str){data, size}, &points, &err) == 0) {
+    if (is_ascii(data, size) || utf8_check((struct str){data, size}, &points, &err) == 0) {
         return true;
     }
     const char *nul = size > 0 ? memchr(data, 0, size) : NULL;

@@ -125,6 +125,24 @@ static void a_text_must_be_utf8(void **state)
     assert_not_read("A1 81 FF 01", "not UTF-8"); /* a key too */
 }
 
+/* Long enough for what is looked at eight bytes at a time, and what is left over. */
+static void a_text_is_checked_to_its_last_byte(void **state)
+{
+    (void)state;
+    unsigned char packed[1 + 15];
+
+    for (size_t at = 1; at < sizeof(packed); at++) {
+        struct bolt_value value;
+        struct bolt_error error;
+        memset(packed, 'a', sizeof(packed));
+        packed[0] = 0x80 | 15;
+        assert_int_equal(bolt_value_read(packed, sizeof(packed), &value, NULL, &error), 0);
+        packed[at] = 0xFF;
+        assert_int_equal(bolt_value_read(packed, sizeof(packed), &value, NULL, &error),
+                         -BOLT_ERR_PROTOCOL);
+    }
+}
+
 static void bytes_are_read_in_every_width(void **state)
 {
     (void)state;
@@ -416,6 +434,7 @@ int main(void)
         cmocka_unit_test(texts_are_read_in_every_width),
         cmocka_unit_test(a_text_may_hold_nuls),
         cmocka_unit_test(a_text_must_be_utf8),
+        cmocka_unit_test(a_text_is_checked_to_its_last_byte),
         cmocka_unit_test(bytes_are_read_in_every_width),
         cmocka_unit_test(lists_and_maps_are_read_in_every_width),
         cmocka_unit_test(a_walk_passes_over_what_is_nested),
