@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import functools
 import json
 import os
@@ -13,7 +11,7 @@ import subprocess
 import time
 import urllib.parse
 
-from kit import CACHE, Door, Figure, Home, Load, Text, binary, median, quantile, run, shell_s, timed, write_rows
+from kit import CACHE, Figure, Home, Load, Text, binary, lags, median, quantile, recovered_s, run, shell_s, timed, write_rows
 
 ROUNDS = 7  # of short measurements, ours and the peer's in turn
 
@@ -58,21 +56,11 @@ def clients(folder: pathlib.Path, load: Load):
 
 
 def lag(folder: pathlib.Path, load: Load):
-    """From the acknowledgement's arrival at the client to the end of the append that made it durable in the vault."""
     with Home(folder).start() as home:
         load.text("paced", home.path, 50, 100)
         home.sync()
-        acks = [line.split() for line in load.text("paced", home.path, 1500, 100).splitlines()]
-        home.sync()
-        with home.door() as door:
-            events = door.call("GET", "/api/sync/events?limit=5000")
-    durable: dict[int, float] = {}
-    for event in events:
-        if event["result"] == "ok" and event["count"]:
-            at = datetime.datetime.fromisoformat(event["at"]).timestamp()
-            durable.update((seq, at) for seq in range(event["from_seq"], event["to_seq"] + 1))
-    lags = [max(0.0, durable[int(seq)] - float(at)) for at, seq in acks]
-    p50, p99 = quantile(lags, 0.5), quantile(lags, 0.99)
+        took = lags(home, load, 15)
+    p50, p99 = quantile(took, 0.5), quantile(took, 0.99)
     yield Figure("lag to the file vault at 100/s, p50", ms(p50), target="<= 10 ms", reached=p50 <= 0.010)
     yield Figure("lag to the file vault at 100/s, p99", ms(p99), target="<= 50 ms", reached=p99 <= 0.050)
 
@@ -258,20 +246,6 @@ def recall(folder: pathlib.Path, load: Load):
         yield Figure(f"recall of three words at {count:,}, {share[:3]}", us(ours), us(peer), times(ratio), "<= 2 x", ratio <= 2)
 
 
-def _recovered(folder: pathlib.Path, vault: pathlib.Path, count: int) -> float:
-    """A lost home: a new one with the same vault. From the command to its answer: validated and active."""
-    with Home(folder, "again", vault).start() as home:
-        begun = time.perf_counter()
-        answer = home.json("recover")
-        took = time.perf_counter() - begun
-        if not answer["success"] or answer["recovered_count"] != count:
-            raise RuntimeError(f"recover: {answer}")
-        if home.json("status")["memories"] != count:
-            raise RuntimeError("recover: what it recovered is not there")
-    shutil.rmtree(folder / "again")
-    return took
-
-
 def _filled(folder: pathlib.Path, count: int) -> Home:
     home = Home(folder, f"home{count}").start()
     lines, table = write_rows(folder, count)
@@ -288,7 +262,7 @@ def recovery(count: int, limit_s: float, rounds: int, folder: pathlib.Path, _loa
     ours, peers = [], []
     for _ in range(rounds):
         peers.append(shell_s(f"rm -f restored.db; sqlite3 home{count}/live/ledger.db .dump | sqlite3 restored.db", folder))
-        ours.append(_recovered(folder, home.vault, count))
+        ours.append(recovered_s(Home(folder, "again", home.vault), count))
     ratio = median(peer / own for peer, own in zip(peers, ours, strict=True))
     yield Figure(f"recovery of {count:,}, validated and active", ms(median(ours)), target=f"<= {limit_s} s", reached=median(ours) <= limit_s)
     yield Figure(f"recovery of {count:,}; the peer dumps and restores the same rows", ms(median(ours)), ms(median(peers)), times(ratio), ">= 1 x", ratio >= 1)

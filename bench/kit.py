@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ HERE = pathlib.Path(__file__).parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "holdfast"
 STOP_TIMEOUT_S = 60
 ROW_BYTES = 300
+AT_END = contextlib.ExitStack()  # what outlives a figure: closed by run.py
 
 
 def binary() -> str:
@@ -90,15 +92,19 @@ class Load:
 
 
 class Home:
-    """A home in a temporary folder, its file vault beside it, and the daemon, which is ours."""
+    """A home in a temporary folder, a vault (a file vault beside it), and the daemon, which is ours."""
 
     def __init__(self, folder: pathlib.Path, name: str = "home", vault: pathlib.Path | None = None):
         self.path = folder / name
         self.vault = vault or folder / f"{name}.vault"
+        self.env: dict[str, str] = {}
         self.daemon: subprocess.Popen | None = None
         self.path.mkdir(mode=0o700, parents=True)
-        text = "daemon:\n  project: bench\nvaults:\n  - name: vault\n    kind: file\n"
-        (self.path / "holdfast.yaml").write_text(text + f"    path: {self.vault}\n")
+        lines = ["daemon:", "  project: bench", "vaults:", "  - name: vault", *(f"    {line}" for line in self.vault_lines())]
+        (self.path / "holdfast.yaml").write_text("\n".join(lines) + "\n")
+
+    def vault_lines(self) -> list[str]:
+        return ["kind: file", f"path: {self.vault}"]
 
     def __enter__(self) -> Home:
         return self
@@ -108,7 +114,8 @@ class Home:
 
     def start(self) -> Home:
         log = (self.path / "bench.log").open("w")
-        self.daemon = subprocess.Popen([binary(), "--home", str(self.path), "serve"], stdout=log, stderr=log)
+        command = [binary(), "--home", str(self.path), "serve"]
+        self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.env)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while True:
             with contextlib.suppress(OSError), self.door():
@@ -140,7 +147,7 @@ class Home:
         return Door(self.path, agent)
 
     def call(self, *args: str) -> str:
-        return run(binary(), "--home", str(self.path), *args, cwd=self.path)
+        return run(binary(), "--home", str(self.path), *args, cwd=self.path, env=os.environ | self.env)
 
     def json(self, *args: str):
         return json.loads(self.call("--json", *args))
@@ -194,6 +201,40 @@ class Door:
         if not chunk:
             raise RuntimeError("the daemon closed the connection")
         return chunk
+
+
+# ---- what is done with homes ----
+
+
+def lags(home: Home, load: Load, seconds: float) -> list[float]:
+    """Remember 100 a second; of each, from the acknowledgement's arrival at the client to the end of the append that made it
+    durable in the vault."""
+    acks = [line.split() for line in load.text("paced", home.path, int(seconds * 100), 100).splitlines()]
+    home.sync()
+    durable = {seq: at for event, at in appends(home) for seq in range(event["from_seq"], event["to_seq"] + 1)}
+    return [max(0.0, durable[int(seq)] - float(at)) for at, seq in acks]
+
+
+def appends(home: Home) -> list[tuple[dict, float]]:
+    """The events of what the vault acknowledged, and when, from the first on."""
+    with home.door() as door:
+        events = door.call("GET", "/api/sync/events?limit=100000")
+    found = [(event, datetime.datetime.fromisoformat(event["at"]).timestamp()) for event in events if event["result"] == "ok" and event["count"]]
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def recovered_s(home: Home, count: int) -> float:
+    """A new home with the vault of one that was lost: from the command to its answer, validated and active."""
+    with home.start():
+        begun = time.perf_counter()
+        answer = home.json("recover")
+        took = time.perf_counter() - begun
+        if not answer["success"] or answer["recovered_count"] != count:
+            raise RuntimeError(f"recover: {answer}")
+        if home.json("status")["memories"] != count:
+            raise RuntimeError("recover: what it recovered is not there")
+    shutil.rmtree(home.path)
+    return took
 
 
 @contextlib.contextmanager

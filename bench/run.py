@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare with peers on this machine: bench/run.py NAME...|all (./dev bench builds the release first).
+"""Compare with peers on this machine: bench/run.py NAME...|neo4j|all (./dev bench builds the release first).
 
 Each figure is measured in one run against its named peer, on the binary of HOLDFAST_BIN, in temporary homes whose daemons
 are stopped at the end. The table is printed, and kept in bench/results/<date>-<name>.txt with the machine's description.
@@ -11,11 +11,15 @@ from __future__ import annotations
 import datetime
 import os
 import pathlib
+import signal
 import sys
 
 import figures
 import kit
+import neo4j_figures
 
+FIGURES = figures.FIGURES | neo4j_figures.FIGURES
+GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES)}
 COLUMNS = ("what", "ours", "peer", "ratio", "target", "reached")
 
 
@@ -33,21 +37,23 @@ def table(found: list[kit.Figure]) -> list[str]:
 def measure(name: str) -> list[kit.Figure]:
     found = []
     with kit.workshop() as folder:
-        for figure in figures.FIGURES[name](folder, kit.Load(folder)):
+        for figure in FIGURES[name](folder, kit.Load(folder)):
             print("  ".join(cells(figure)), file=sys.stderr, flush=True)
             found.append(figure)
     return found
 
 
 def main(names: list[str]) -> int:
-    chosen = list(figures.FIGURES) if names == ["all"] else names
-    unknown = [name for name in chosen if name not in figures.FIGURES]
+    chosen = [figure for name in names for figure in GROUPS.get(name, [name])]
+    unknown = [name for name in chosen if name not in FIGURES]
     if not chosen or unknown or "HOLDFAST_BIN" not in os.environ:
-        print(f"usage: HOLDFAST_BIN=... bench/run.py all|{'|'.join(figures.FIGURES)}...", file=sys.stderr)
+        print(f"usage: HOLDFAST_BIN=... bench/run.py {'|'.join([*GROUPS, *FIGURES])}...", file=sys.stderr)
         return 2
     when = datetime.datetime.now(datetime.UTC)
     text = [f"holdfast bench {' '.join(names)}, {when:%Y-%m-%d %H:%M} UTC", "", *kit.machine(), ""]
-    text += table([figure for name in chosen for figure in measure(name)])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
+    with kit.AT_END:
+        text += table([figure for name in chosen for figure in measure(name)])
     result = pathlib.Path(kit.HERE) / "results" / f"{when:%Y-%m-%d}-{'-'.join(names)}.txt"
     result.parent.mkdir(exist_ok=True)
     result.write_text("\n".join(text) + "\n")
