@@ -616,6 +616,8 @@ BOLT_API bool bolt_summary_notice(const struct bolt_summary *summary, size_t at,
 
 BOLT_CHECK int bolt_begin(struct bolt_connection *connection, const struct bolt_tx_options *options,
                           int64_t deadline_ms, struct bolt_error *error);
+/* The end of a transaction. What is left of a query that bolt_run started is dropped; what
+ * bolt_send_* put in flight goes with it, and a failure of that is the call's. */
 BOLT_CHECK int bolt_commit(struct bolt_connection *connection, int64_t deadline_ms,
                            struct bolt_error *error);
 BOLT_CHECK int bolt_rollback(struct bolt_connection *connection, int64_t deadline_ms,

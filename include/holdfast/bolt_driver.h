@@ -32,6 +32,7 @@ extern "C" {
 #define BOLT_RESET_MS 5000            /* within which a RESET of the pool's must be answered */
 #define BOLT_RETRY_MS 30000           /* from its first failure a transaction is tried again */
 #define BOLT_RETRY_FIRST_MS 1000      /* the first pause; each is twice the one before */
+#define BOLT_RETRY_FIRST_MAX_MS 60000 /* a first pause that may be asked for */
 #define BOLT_RETRY_JITTER_PERCENT 20  /* more or less, at random */
 #define BOLT_ROUTE_TTL_MAX_S 86400    /* a routing table is not believed for longer */
 #define BOLT_ROUTE_ADDRESSES_MAX 64   /* of one role; a table with more is refused */
@@ -63,12 +64,13 @@ struct bolt_driver_options {
      * be set. */
     struct bolt_options connection;
 
-    size_t pool_max;       /* 0: BOLT_POOL_MAX */
-    int64_t connect_ms;    /* these: 0 for the default above */
-    int64_t acquire_ms;    /* or BOLT_NO_LIMIT: the call's deadline alone */
-    int64_t lifetime_ms;   /* or BOLT_NO_LIMIT */
-    int64_t idle_check_ms; /* or BOLT_NO_LIMIT: never */
-    int64_t retry_ms;      /* or BOLT_NO_LIMIT: the call's deadline alone */
+    size_t pool_max;        /* 0: BOLT_POOL_MAX */
+    int64_t connect_ms;     /* these: 0 for the default above */
+    int64_t acquire_ms;     /* or BOLT_NO_LIMIT: the call's deadline alone */
+    int64_t lifetime_ms;    /* or BOLT_NO_LIMIT */
+    int64_t idle_check_ms;  /* or BOLT_NO_LIMIT: never */
+    int64_t retry_ms;       /* or BOLT_NO_LIMIT: the call's deadline alone */
+    int64_t retry_first_ms; /* at most BOLT_RETRY_FIRST_MAX_MS */
 
     /* neo4j:// only: whom to ask for the first table, and when no router of the last one answers.
      * Writes at most max addresses and returns how many. NULL: the URI's host. Called without a
@@ -174,6 +176,10 @@ BOLT_API const char *const *bolt_session_bookmarks(const struct bolt_session *se
  * bolt_error_is_retryable says so. Positive: roll back, and hand that number to the caller. It may
  * be called many times, so it must keep nothing of a try that was not the last, and must not begin,
  * commit, roll back or release. deadline_ms: of the whole call, for the functions that wait.
+ *
+ * Round trips: BEGIN goes with the first request, and its failure is that request's. What work
+ * leaves in flight (bolt_send_*) goes with COMMIT, and its failure is the call's; so work that only
+ * sends, and reads nothing, is one round trip in all.
  */
 typedef int bolt_work(struct bolt_connection *connection, int64_t deadline_ms, void *arg,
                       struct bolt_error *error);
@@ -181,9 +187,9 @@ typedef int bolt_work(struct bolt_connection *connection, int64_t deadline_ms, v
 /*
  * Run work in a transaction on a server that reads, or writes; try again by the official drivers'
  * rules: what failed for a while (bolt_error_is_retryable, but not BOLT_TRAIT_SMALLER: that needs
- * other work) is tried for retry_ms from the first failure, after pauses of 1 s, 2 s, 4 s, … with
- * 20 % jitter. options (NULL: default) lends timeout, metadata and notifications; its mode,
- * database, impersonated user and bookmarks are the session's.
+ * other work) is tried for retry_ms from the first failure, after pauses of 1 s (retry_first_ms), 2
+ * s, 4 s, … with 20 % jitter. options (NULL: default) lends timeout, metadata and notifications;
+ * its mode, database, impersonated user and bookmarks are the session's.
  *
  * 0: committed, for certain. Positive: what work gave. Negative: nothing of it is committed, but
  * for BOLT_ERR_COMMIT_UNKNOWN: the reply to COMMIT was lost, which is never tried again; only

@@ -75,6 +75,7 @@ struct bolt_connection {
     size_t receive_max;
     int64_t fetch_size;
     uint64_t last_number;
+    uint64_t quiet; /* the last BEGIN whose success is told to nobody; 0: none */
 
     bool dead;
     bool mute;        /* nothing can be written any more, but there may be something to read */
@@ -162,6 +163,13 @@ int reply_receive(struct bolt_connection *c, int64_t deadline_ms, struct bolt_re
 /* Replies up to the one to request `number`, whose metadata is *ret (may be NULL). */
 int reply_await(struct bolt_connection *c, uint64_t number, int64_t deadline_ms,
                 struct bolt_value *ret, struct bolt_error *error) MUST_CHECK;
+
+/* ---- query.c ---- */
+
+/* BEGIN without a round trip of its own: it goes with what follows, its success is passed over, and
+ * its failure is that of the request that is awaited next. */
+int connection_begin(struct bolt_connection *c, const struct bolt_tx_options *options,
+                     struct bolt_error *error) MUST_CHECK;
 
 /* "COMMIT": static. */
 const char *request_name(enum bolt_request kind);

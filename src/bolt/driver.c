@@ -142,6 +142,13 @@ static int check_options(struct bolt_driver *driver, struct bolt_error *error)
             return rc;
         }
     }
+    if (options->retry_first_ms < 0 || options->retry_first_ms > BOLT_RETRY_FIRST_MAX_MS) {
+        return bolt_fail(error, BOLT_ERR_USAGE, "retry_first_ms is %lld; allowed: 0 to %d",
+                         (long long)options->retry_first_ms, BOLT_RETRY_FIRST_MAX_MS);
+    }
+    if (options->retry_first_ms == 0) {
+        options->retry_first_ms = BOLT_RETRY_FIRST_MS;
+    }
     options->pool_max = options->pool_max == 0 ? BOLT_POOL_MAX : options->pool_max;
     if (options->connection.uri == NULL || options->connection.host != NULL) {
         return bolt_fail(error, BOLT_ERR_USAGE,

@@ -3,7 +3,13 @@
 
 enum { TAG_RESET = 0x0F, TAG_LOGOFF = 0x6B };
 
-/* These calls wait for their own reply, which is the next one. */
+/* A BEGIN that nobody awaits is the first in flight, if it is. */
+static size_t awaited(const struct bolt_connection *c)
+{
+    return c->count > 0 && c->requests[c->first].number == c->quiet ? c->count - 1 : c->count;
+}
+
+/* These calls wait for their own reply, which is the next one but for a quiet BEGIN's. */
 static int check_idle(const struct bolt_connection *c, struct bolt_error *error)
 {
     if (c->dead) {
@@ -13,10 +19,10 @@ static int check_idle(const struct bolt_connection *c, struct bolt_error *error)
         return bolt_fail(error, BOLT_ERR_USAGE,
                          "a query is still running: read all its records, or bolt_consume");
     }
-    if (c->count > 0 && !c->failed) {
+    if (awaited(c) > 0 && !c->failed) {
         return bolt_fail(error, BOLT_ERR_USAGE,
                          "%zu requests await their replies: bolt_receive or bolt_settle reads them",
-                         c->count);
+                         awaited(c));
     }
     return 0;
 }
@@ -173,6 +179,21 @@ int bolt_begin(struct bolt_connection *connection, const struct bolt_tx_options 
     return rc < 0 ? rc : reply_await(connection, number, deadline_ms, NULL, error);
 }
 
+int connection_begin(struct bolt_connection *c, const struct bolt_tx_options *options,
+                     struct bolt_error *error)
+{
+    uint64_t number = 0;
+    int rc = check_idle(c, error);
+
+    if (rc == 0) {
+        rc = bolt_send_begin(c, options, &number, error);
+    }
+    if (rc == 0) {
+        c->quiet = number;
+    }
+    return rc;
+}
+
 /* What is left of a query is dropped: the transaction can't end before it. */
 static int end_stream(struct bolt_connection *c, int64_t deadline_ms, struct bolt_error *error)
 {
@@ -184,16 +205,15 @@ static int end_transaction(struct bolt_connection *c,
                                        struct bolt_error *error),
                            int64_t deadline_ms, struct bolt_error *error)
 {
-    uint64_t number = 0;
     int rc = end_stream(c, deadline_ms, error);
 
     if (rc == 0) {
-        rc = check_idle(c, error);
+        rc = connection_check_alive(c, error);
     }
     if (rc == 0) {
-        rc = send(c, &number, error);
+        rc = send(c, NULL, error);
     }
-    return rc < 0 ? rc : reply_await(c, number, deadline_ms, NULL, error);
+    return rc < 0 ? rc : bolt_settle(c, deadline_ms, error);
 }
 
 int bolt_commit(struct bolt_connection *connection, int64_t deadline_ms, struct bolt_error *error)

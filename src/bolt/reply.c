@@ -339,7 +339,11 @@ int reply_await(struct bolt_connection *c, uint64_t number, int64_t deadline_ms,
 int bolt_receive(struct bolt_connection *connection, struct bolt_reply *ret, int64_t deadline_ms,
                  struct bolt_error *error)
 {
-    return reply_receive(connection, deadline_ms, ret, error);
+    int rc = reply_receive(connection, deadline_ms, ret, error);
+
+    return rc == 0 && ret->number == connection->quiet
+               ? reply_receive(connection, deadline_ms, ret, error)
+               : rc;
 }
 
 /* The first failure matters; that the rest was ignored follows from it. */

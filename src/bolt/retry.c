@@ -4,7 +4,7 @@
 
 void bolt_retry_init(struct retry *retry, struct bolt_driver *driver)
 {
-    *retry = (struct retry){.driver = driver, .pause_ms = BOLT_RETRY_FIRST_MS};
+    *retry = (struct retry){.driver = driver, .pause_ms = driver->options.retry_first_ms};
 }
 
 int64_t bolt_retry_jitter(int64_t pause_ms, uint32_t random)

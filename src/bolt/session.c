@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bolt/connection.h"
 #include "bolt/driver_internal.h"
 
 struct bolt_session {
@@ -123,7 +124,7 @@ static int try_once(struct bolt_session *session, const struct bolt_tx_options *
         return rc;
     }
     struct pooled *pooled = bolt_pool_find(session->driver, connection);
-    rc = bolt_begin(connection, options, deadline_ms, error);
+    rc = connection_begin(connection, options, error);
     if (rc == 0) {
         rc = do_work(connection, work, arg, deadline_ms, error);
     }

@@ -252,7 +252,7 @@ def test_silence_costs_connect_ms_and_no_more(neo4j_server, tools, proxy, mode):
 def test_silence_under_way_ends_by_the_deadline(neo4j_server, tools, proxy, mode):
     tool = tools(neo4j_server, proxy, deadline_ms=500)
     assert tool.ask("verify").ok
-    proxy.set(mode)
+    proxy.set(mode, **({"message": "PULL"} if mode == "drop_reply" else {}))  # the last that is awaited before COMMIT
     assert tool.ask(f"write {CREATE}").kind == "timeout"
     assert proxy.fired >= 1
     proxy.set("pass")

@@ -58,6 +58,98 @@ static void a_transaction_goes_in_one_flight(void **state)
     peer_end(&peer);
 }
 
+static void send_query(struct bolt_connection *c)
+{
+    struct bolt_error error;
+
+    assert_bolt_ok(bolt_send_run(c, "Q", NULL, NULL, NULL, &error), &error);
+    assert_bolt_ok(bolt_send_discard(c, BOLT_ALL, BOLT_LAST_QUERY, NULL, &error), &error);
+}
+
+static void a_commit_takes_what_is_in_flight_along(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct bolt_error error;
+
+    peer_start(&peer,
+               PEER_HELLO TRANSACTION "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n"
+                                      "S: SUCCESS {\"bookmark\": \"bm\"}\n" TRANSACTION
+                                      "S: SUCCESS {}\n"
+                                      "S: FAILURE {\"code\": \"Neo.ClientError.X.Y\", "
+                                      "\"message\": \"bad\"}\n"
+                                      "S: IGNORED\nS: IGNORED\n" BYE,
+               false);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_bolt_ok(bolt_send_begin(c, NULL, NULL, &error), &error);
+        send_query(c);
+        if (i == 0) {
+            assert_bolt_ok(bolt_commit(c, soon(), &error), &error);
+            assert_string_equal(bolt_bookmark(c), "bm");
+        } else {
+            assert_bolt_refused(bolt_commit(c, soon(), &error), &error, BOLT_ERR_SERVER, "bad");
+        }
+        assert_int_equal(bolt_in_flight(c), 0);
+    }
+    bolt_close(c);
+    peer_end(&peer);
+}
+
+/* A BEGIN that nobody waits for: the requests behind it see nothing of it. */
+static void a_quiet_begin_goes_with_what_follows(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct bolt_error error;
+    struct bolt_reply reply;
+
+    peer_start(&peer,
+               PEER_HELLO "C: BEGIN {}\nC: RUN *\nC: DISCARD *\n"
+                          "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n"
+                          "C: COMMIT\nS: SUCCESS {}\n"
+                          "C: BEGIN {}\nC: RUN *\nC: DISCARD *\n"
+                          "S: SUCCESS {}\nS: SUCCESS {\"fields\": []}\nS: SUCCESS {}\n"
+                          "C: ROLLBACK\nS: SUCCESS {}\n"
+                          "C: BEGIN {}\nC: COMMIT\nS: SUCCESS {}\nS: SUCCESS {}\n" BYE,
+               true);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    assert_bolt_ok(connection_begin(c, NULL, &error), &error);
+    assert_bolt_ok(bolt_execute(c, "Q", NULL, NULL, NULL, soon(), &error), &error);
+    assert_bolt_ok(bolt_commit(c, soon(), &error), &error);
+    assert_bolt_ok(connection_begin(c, NULL, &error), &error);
+    send_query(c);
+    assert_bolt_ok(bolt_receive(c, &reply, soon(), &error), &error);
+    assert_int_equal(reply.request, BOLT_REQUEST_RUN);
+    assert_bolt_ok(bolt_settle(c, soon(), &error), &error);
+    assert_bolt_ok(bolt_rollback(c, soon(), &error), &error);
+    assert_bolt_ok(connection_begin(c, NULL, &error), &error);
+    assert_bolt_ok(bolt_commit(c, soon(), &error), &error); /* of nothing */
+    bolt_close(c);
+    peer_end(&peer);
+}
+
+static void a_quiet_begin_that_fails_fails_the_next_request(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct bolt_error error;
+
+    peer_start(&peer,
+               PEER_HELLO "C: BEGIN {}\nC: RUN *\nC: DISCARD *\n"
+                          "S: FAILURE {\"code\": \"Neo.ClientError.Database.DatabaseNotFound\", "
+                          "\"message\": \"nowhere\"}\n"
+                          "S: IGNORED\nS: IGNORED\nC: RESET\nS: SUCCESS {}\n" BYE,
+               true);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    assert_bolt_ok(connection_begin(c, NULL, &error), &error);
+    assert_bolt_refused(bolt_execute(c, "Q", NULL, NULL, NULL, soon(), &error), &error,
+                        BOLT_ERR_SERVER, "nowhere");
+    assert_bolt_ok(bolt_reset(c, soon(), &error), &error);
+    bolt_close(c);
+    peer_end(&peer);
+}
+
 static void what_is_behind_a_failure_is_ignored(void **state)
 {
     (void)state;
@@ -563,6 +655,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_transaction_goes_in_one_flight),
+        cmocka_unit_test(a_commit_takes_what_is_in_flight_along),
+        cmocka_unit_test(a_quiet_begin_goes_with_what_follows),
+        cmocka_unit_test(a_quiet_begin_that_fails_fails_the_next_request),
         cmocka_unit_test(what_is_behind_a_failure_is_ignored),
         cmocka_unit_test(the_queue_has_an_end),
         cmocka_unit_test(several_queries_may_be_open_in_a_transaction),

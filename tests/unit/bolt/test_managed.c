@@ -163,7 +163,7 @@ static void what_failed_for_a_while_is_tried_again_after_doubling_pauses(void **
         f->pause_count = 0;
         fault(f, WHERE[i], 3, TRANSIENT);
         assert_int_equal(write_once(f, &job, BOLT_NEVER), 0);
-        assert_int_equal(job.calls, i == 0 ? 1 : 4);
+        assert_int_equal(job.calls, 4); /* BEGIN fails when work asks */
         assert_pauses(f, 3, (const int64_t[]){1000, 2000, 4000});
     }
     assert_int_equal(commits(f), 3 + 3);
@@ -195,6 +195,35 @@ static void the_time_of_retries_counts_from_the_first_failure(void **state)
     f->now_ms += 3600000;
     assert_int_equal(write_once(f, &job, BOLT_NEVER), -BOLT_ERR_SERVER);
     assert_int_equal(job.calls, 2); /* at 0 s and at 1 s, which is the end */
+}
+
+static void the_first_pause_may_be_shorter(void **state)
+{
+    struct fixture *f = *state;
+    struct job job = {.gives = 0};
+
+    bolt_driver_close(f->driver);
+    f->options.retry_first_ms = 10;
+    fixture_open(f);
+    fault(f, BOLT_REQUEST_RUN, 3, TRANSIENT);
+    assert_int_equal(write_once(f, &job, BOLT_NEVER), 0);
+    assert_pauses(f, 3, (const int64_t[]){10, 20, 40});
+}
+
+static void the_first_pause_has_its_bounds(void **state)
+{
+    static const int64_t REFUSED[] = {BOLT_NO_LIMIT, BOLT_RETRY_FIRST_MAX_MS + 1};
+    struct fixture *f = *state;
+    struct bolt_driver *driver;
+
+    for (size_t i = 0; i < 2; i++) {
+        f->options.retry_first_ms = REFUSED[i];
+        assert_int_equal(bolt_driver_open(&f->options, &driver, &f->error), -BOLT_ERR_USAGE);
+        assert_non_null(strstr(f->error.message, "retry_first_ms"));
+    }
+    f->options.retry_first_ms = BOLT_RETRY_FIRST_MAX_MS;
+    assert_int_equal(bolt_driver_open(&f->options, &driver, &f->error), 0);
+    bolt_driver_close(driver);
 }
 
 static void pauses_vary_by_a_fifth(void **state)
@@ -403,6 +432,8 @@ int main(void)
         TEST(what_failed_for_a_while_is_tried_again_after_doubling_pauses),
         TEST(it_is_given_up_half_a_minute_after_the_first_failure),
         TEST(the_time_of_retries_counts_from_the_first_failure),
+        TEST(the_first_pause_may_be_shorter),
+        TEST(the_first_pause_has_its_bounds),
         TEST(pauses_vary_by_a_fifth),
         TEST(no_pause_goes_past_the_deadline),
         TEST(only_what_may_succeed_is_tried_again),
