@@ -24,7 +24,7 @@ static void neo4j_close(struct vault *base)
     if (vault == NULL) {
         return;
     }
-    neo4j_disconnect(vault);
+    neo4j_link_close(vault);
     free(vault->uri);
     free(vault->database);
     free(vault->user);
@@ -36,6 +36,7 @@ static void neo4j_close(struct vault *base)
 static int neo4j_open(const struct vault_options *options, struct vault **ret, struct err *err)
 {
     struct neo4j_vault *vault = xcalloc(1, sizeof(*vault));
+    struct deadline deadline = deadline_in(NEO4J_OPEN_MS);
 
     vault->base.ops = &vault_neo4j_ops;
     vault->identity = options->expect_vault;
@@ -46,7 +47,8 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     vault->tx_changes = NEO4J_TX_CHANGES_MAX;
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
     rc = rc == 0 ? neo4j_credentials(vault, err) : rc;
-    rc = rc == 0 ? neo4j_prepare(vault, deadline_in(NEO4J_OPEN_MS), err) : rc;
+    rc = rc == 0 ? neo4j_link_open(vault, deadline, err) : rc;
+    rc = rc == 0 ? neo4j_prepare(vault, deadline, err) : rc;
     if (rc < 0) {
         neo4j_close(&vault->base);
         return rc;

@@ -2,15 +2,12 @@
  * Appending: the batch in transactions, one after the other. Each locks the origin, looks at what
  * is there, and adds what is not: to send it again after a lost reply is to read it back.
  */
-#include <poll.h>
 #include <stdlib.h>
 
 #include "base/fault.h"
 #include "vault/neo4j_vault.h"
 
 #define PARAMETERS_MAX 4096 /* bytes, of the statements that look */
-#define WAIT_FIRST_MS 5     /* after a deadlock; doubled each time, and half of it by chance */
-#define WAIT_SLICE_MS 20    /* between looks at the cancellation */
 
 /* One transaction: which items, and what is there of them. */
 struct piece {
@@ -26,7 +23,6 @@ struct piece {
         bool change; /* else a gap, or nothing */
         bool any;
     } * there; /* of each item */
-    struct deadline deadline;
 };
 
 /* ---- looking ---- */
@@ -76,12 +72,10 @@ static int take_there(void *arg, const struct bolt_record *record, struct err *e
     return 0;
 }
 
-/* Begin a transaction, hold the Origin, and ask what is there of the copy that we believe in use.
- */
-static int send_looks(const struct piece *piece, bool begin, struct bolt_error *error)
+/* Hold the Origin, and ask what is there of the copy that we believe in use. */
+static int send_looks(struct neo4j_tx *tx, const struct piece *piece, bool lock)
 {
-    struct neo4j_vault *vault = piece->vault;
-    struct bolt_tx_options options = {.mode = BOLT_WRITE, .database = vault->database};
+    static const enum neo4j_statement looks[] = {NEO4J_HEAD, NEO4J_HASHES, NEO4J_HOLDS_OVER};
     AUTO(bolt_packer_done) struct bolt_packer packer;
 
     bolt_packer_init(&packer, PARAMETERS_MAX);
@@ -91,48 +85,34 @@ static int send_looks(const struct piece *piece, bool begin, struct bolt_error *
     bolt_pack_integer(&packer, (int64_t)piece->items[0].seq);
     bolt_pack_key(&packer, "to");
     bolt_pack_integer(&packer, (int64_t)piece->items[piece->count - 1].seq);
-    int rc = begin ? bolt_send_begin(vault->connection, &options, NULL, error) : 0;
-    if (rc == 0 && begin) {
-        rc = neo4j_send(vault, NEO4J_ORIGIN_LOCK, &packer, true, piece->deadline, error);
-    }
-    if (rc == 0) {
-        rc = neo4j_send(vault, NEO4J_HEAD, &packer, true, piece->deadline, error);
-    }
-    if (rc == 0) {
-        rc = neo4j_send(vault, NEO4J_HASHES, &packer, true, piece->deadline, error);
-    }
-    if (rc == 0) {
-        rc = neo4j_send(vault, NEO4J_HOLDS_OVER, &packer, true, piece->deadline, error);
+    int rc = lock ? neo4j_send(tx, NEO4J_ORIGIN_LOCK, &packer, true) : 0;
+    for (size_t i = 0; rc == 0 && i < sizeof(looks) / sizeof(looks[0]); i++) {
+        rc = neo4j_send(tx, looks[i], &packer, true);
     }
     return rc;
 }
 
-static int read_looks(struct piece *piece, struct bolt_error *error, struct err *err)
+static int read_looks(struct neo4j_tx *tx, struct piece *piece)
 {
     piece->head = (struct vault_head){.origin = piece->chain->origin};
     memset(piece->there, 0, piece->count * sizeof(*piece->there));
-    int rc = neo4j_records(piece->vault, take_head, piece, piece->deadline, error, err);
-    rc = rc == 0 ? neo4j_records(piece->vault, take_there, piece, piece->deadline, error, err) : rc;
-    return rc == 0 ? neo4j_records(piece->vault, take_holds, piece, piece->deadline, error, err)
-                   : rc;
+    int rc = neo4j_records(tx, take_head, piece);
+    rc = rc == 0 ? neo4j_records(tx, take_there, piece) : rc;
+    return rc == 0 ? neo4j_records(tx, take_holds, piece) : rc;
 }
 
-static int look(struct piece *piece, struct bolt_error *error, struct err *err)
+static int look(struct neo4j_tx *tx, struct piece *piece)
 {
-    if (send_looks(piece, true, error) < 0) {
-        return neo4j_failed(piece->vault, error, err);
-    }
-    int rc = neo4j_records(piece->vault, take_copy, piece, piece->deadline, error, err);
-    rc = rc == 0 ? read_looks(piece, error, err) : rc;
+    int rc = send_looks(tx, piece, true);
+    rc = rc == 0 ? neo4j_records(tx, take_copy, piece) : rc;
+    rc = rc == 0 ? read_looks(tx, piece) : rc;
     if (rc < 0 || (int64_t)piece->copy == piece->chain->copy) {
         return rc;
     }
     *piece->chain =
         (struct neo4j_chain){.origin = piece->chain->origin, .copy = (int64_t)piece->copy};
-    if (send_looks(piece, false, error) < 0) {
-        return neo4j_failed(piece->vault, error, err);
-    }
-    return read_looks(piece, error, err);
+    rc = send_looks(tx, piece, false);
+    return rc == 0 ? read_looks(tx, piece) : rc;
 }
 
 /* ---- comparing ---- */
@@ -211,120 +191,57 @@ static int choose_rows(const struct piece *piece, struct neo4j_row *rows, size_t
 
 /* ---- writing ---- */
 
-/* On 0 the piece is there. What Bolt said is in *error (kind set) when it is at fault. */
-static int write_rows(struct piece *piece, struct neo4j_row *rows, struct bolt_error *error,
-                      struct err *err)
+/* 1: all of it is there, nothing is to be committed. */
+static int write_rows(struct neo4j_tx *tx, struct piece *piece, struct neo4j_row *rows)
 {
-    struct bolt_connection *connection = piece->vault->connection;
     size_t count = 0;
 
-    int rc = choose_rows(piece, rows, &count, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (count == 0) { /* all of it is there: nothing is to be committed */
-        rc = bolt_rollback(connection, piece->deadline.at_ms, error);
-        return rc < 0 ? neo4j_failed(piece->vault, error, err) : 0;
+    int rc = choose_rows(piece, rows, &count, tx->err);
+    if (rc < 0 || count == 0) {
+        return rc < 0 ? rc : 1;
     }
     struct range range = {piece->chain->origin, piece->items[0].seq,
                           piece->items[piece->count - 1].seq};
-    rc =
-        neo4j_send_rows(piece->vault, piece->chain, rows, count, true, piece->deadline, error, err);
+    rc = neo4j_send_rows(tx, piece->chain, rows, count, true);
     if (rc == 0) {
-        rc = neo4j_apply_holds(piece->vault, piece->chain, rows, count,
-                               piece->holds > 0 ? &range : NULL, piece->deadline, error, err);
+        rc = neo4j_apply_holds(tx, piece->chain, rows, count, piece->holds > 0 ? &range : NULL);
     }
     if (rc == 0) {
         CRASH_POINT("vault.neo4j.before_commit");
-        rc = bolt_send_commit(connection, NULL, error);
     }
-    if (rc == 0) {
-        rc = bolt_settle(connection, piece->deadline.at_ms, error);
-    }
-    return rc < 0 && error->kind != BOLT_OK ? neo4j_failed(piece->vault, error, err) : rc;
+    return rc;
 }
 
-/* A transaction that failed must not go on holding the Origin. */
-static void end_transaction(struct neo4j_vault *vault)
+static int append_work(struct neo4j_tx *tx, void *arg)
 {
-    struct bolt_error ignored = BOLT_ERROR_INIT;
-
-    if (vault->connection != NULL &&
-        bolt_reset(vault->connection, bolt_deadline_in(NEO4J_IDLE_MS), &ignored) < 0) {
-        neo4j_disconnect(vault);
-    }
-}
-
-static int try_piece(struct piece *piece, struct bolt_error *error, struct err *err)
-{
-    *error = (struct bolt_error)BOLT_ERROR_INIT;
-    int rc = neo4j_connect(piece->vault, piece->deadline, err);
-    if (rc < 0) {
-        return rc;
-    }
+    struct piece *piece = arg;
     struct neo4j_row *rows = xcalloc(piece->count, sizeof(*rows));
+
     piece->there = xcalloc(piece->count, sizeof(*piece->there));
-    rc = look(piece, error, err);
-    if (rc == 0) {
-        rc = write_rows(piece, rows, error, err);
-    }
+    int rc = look(tx, piece);
+    rc = rc == 0 ? write_rows(tx, piece, rows) : rc;
     free(piece->there);
     free(rows);
     return rc;
 }
 
-/* ---- again ---- */
-
-/* Deadlocks and the like; and what may have been committed, which the next try reads back. */
-static bool may_try_again(const struct bolt_error *error)
-{
-    return error->kind == BOLT_ERR_COMMIT_UNKNOWN || error->kind == BOLT_ERR_LOST ||
-           (error->kind == BOLT_ERR_SERVER && bolt_error_is_retryable(error));
-}
-
-static int wait_a_little(struct neo4j_vault *vault, int attempt, struct deadline deadline,
-                         struct err *err)
-{
-    uint8_t chance = 0;
-    int rc = 0;
-
-    vault->env->random(vault->env, &chance, sizeof(chance));
-    int64_t left_ms = ((int64_t)WAIT_FIRST_MS << attempt) * (256 + chance) / 256;
-    while (rc == 0 && left_ms > 0) {
-        int slice = left_ms < WAIT_SLICE_MS ? (int)left_ms : WAIT_SLICE_MS;
-        (void)poll(NULL, 0, slice);
-        left_ms -= slice;
-        rc = neo4j_go_on(vault, deadline, err);
-    }
-    return rc;
-}
-
-/* *ret_smaller: the server has not the memory for so much at once. */
-static int append_piece(struct piece *piece, bool *ret_smaller, struct err *err)
+/* What may have been committed the next try reads back. *ret_smaller: the server has not the memory
+ * for so much at once. */
+static int append_piece(struct piece *piece, struct deadline deadline, bool *ret_smaller,
+                        struct err *err)
 {
     struct bolt_error error;
     int rc = 0;
 
-    *ret_smaller = false;
     for (int attempt = 0; attempt < NEO4J_TRIES; attempt++) {
-        rc = try_piece(piece, &error, err);
-        if (rc == 0) {
-            return 0;
-        }
-        end_transaction(piece->vault);
-        if (error.kind == BOLT_ERR_SERVER && (bolt_error_traits(&error) & BOLT_TRAIT_SMALLER)) {
-            *ret_smaller = piece->count > 1;
-            return rc;
-        }
-        if (!may_try_again(&error)) {
-            return rc;
-        }
-        struct err why = ERR_INIT;
-        if (wait_a_little(piece->vault, attempt, piece->deadline, &why) < 0) {
-            return err_copy(err, &why);
+        rc = neo4j_transact(piece->vault, BOLT_WRITE, append_work, piece, deadline, &error, err);
+        if (error.kind != BOLT_ERR_COMMIT_UNKNOWN) {
+            break;
         }
     }
-    return rc;
+    bool large = rc < 0 && (bolt_error_traits(&error) & BOLT_TRAIT_SMALLER) != 0;
+    *ret_smaller = large && piece->count > 1;
+    return rc < 0 ? rc : 0;
 }
 
 static size_t piece_size(const struct neo4j_vault *vault, const struct vault_item *items,
@@ -350,11 +267,10 @@ int neo4j_append(struct neo4j_vault *vault, const struct vault_batch *batch,
         return err_copy(err, &chain->damage);
     }
     while (done < batch->count) {
-        struct piece piece = {
-            .vault = vault, .chain = chain, .items = batch->items + done, .deadline = deadline};
+        struct piece piece = {.vault = vault, .chain = chain, .items = batch->items + done};
         bool smaller = false;
         piece.count = piece_size(vault, piece.items, batch->count - done);
-        int rc = append_piece(&piece, &smaller, err);
+        int rc = append_piece(&piece, deadline, &smaller, err);
         if (rc < 0 && smaller) {
             vault->tx_changes = piece.count / 2;
         } else if (rc < 0) {

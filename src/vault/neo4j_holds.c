@@ -5,10 +5,8 @@
 #include "vault/neo4j_vault.h"
 
 struct holds {
-    struct neo4j_vault *vault;
+    struct neo4j_tx *tx;
     const struct neo4j_chain *chain;
-    struct deadline deadline;
-    struct bolt_error *error;
     struct bolt_packer decisions; /* parameters of ADD_HOLD */
     struct bolt_packer ranges;    /* parameters of CANDIDATES */
     bool any;
@@ -128,23 +126,17 @@ static int take_candidate(void *arg, const struct bolt_record *record, struct er
     return change_read_record((struct str){best->record, text.len}, &best->change, err);
 }
 
-static int send(struct holds *holds, enum neo4j_statement statement, struct bolt_packer *packer,
-                bool records)
-{
-    return neo4j_send(holds->vault, statement, packer, records, holds->deadline, holds->error);
-}
-
 /* Read what is in flight, so that the candidates are next. */
-static int ask_candidates(struct holds *holds, struct err *err)
+static int ask_candidates(struct holds *holds)
 {
+    struct neo4j_tx *tx = holds->tx;
+
     bolt_pack_end(&holds->decisions);
     bolt_pack_end(&holds->ranges);
-    int rc = send(holds, NEO4J_ADD_HOLD, &holds->decisions, false);
-    rc = rc == 0 ? bolt_settle(holds->vault->connection, holds->deadline.at_ms, holds->error) : rc;
-    rc = rc == 0 ? send(holds, NEO4J_CANDIDATES, &holds->ranges, true) : rc;
-    return rc == 0 ? neo4j_records(holds->vault, take_candidate, holds, holds->deadline,
-                                   holds->error, err)
-                   : rc;
+    int rc = neo4j_send(tx, NEO4J_ADD_HOLD, &holds->decisions, false);
+    rc = rc == 0 ? bolt_settle(tx->connection, tx->deadline.at_ms, tx->error) : rc;
+    rc = rc == 0 ? neo4j_send(tx, NEO4J_CANDIDATES, &holds->ranges, true) : rc;
+    return rc == 0 ? neo4j_records(tx, take_candidate, holds) : rc;
 }
 
 /* ---- showing anew ---- */
@@ -175,28 +167,26 @@ static size_t rows_of(struct holds *holds, struct neo4j_row *rows)
     return count;
 }
 
-static int show_anew(struct holds *holds, struct err *err)
+static int show_anew(struct holds *holds)
 {
     AUTO(bolt_packer_done) struct bolt_packer ids;
     struct neo4j_row *rows = xcalloc(holds->count, sizeof(*rows));
     size_t count = rows_of(holds, rows);
 
     pack_ids(&ids, holds);
-    int rc = send(holds, NEO4J_CLEAR_MEMORY, &ids, false);
+    int rc = neo4j_send(holds->tx, NEO4J_CLEAR_MEMORY, &ids, false);
     if (rc == 0 && count > 0) {
-        rc = neo4j_send_rows(holds->vault, holds->chain, rows, count, false, holds->deadline,
-                             holds->error, err);
+        rc = neo4j_send_rows(holds->tx, holds->chain, rows, count, false);
     }
-    rc = rc == 0 ? send(holds, NEO4J_COUNT_SESSIONS, &ids, false) : rc;
+    rc = rc == 0 ? neo4j_send(holds->tx, NEO4J_COUNT_SESSIONS, &ids, false) : rc;
     free(rows);
     return rc;
 }
 
-int neo4j_apply_holds(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                      const struct neo4j_row *rows, size_t count, const struct range *expected,
-                      struct deadline deadline, struct bolt_error *error, struct err *err)
+int neo4j_apply_holds(struct neo4j_tx *tx, const struct neo4j_chain *chain,
+                      const struct neo4j_row *rows, size_t count, const struct range *expected)
 {
-    struct holds holds = {.vault = vault, .chain = chain, .deadline = deadline, .error = error};
+    struct holds holds = {.tx = tx, .chain = chain};
     int rc = 0;
 
     begin_rows(&holds.decisions);
@@ -206,8 +196,8 @@ int neo4j_apply_holds(struct neo4j_vault *vault, const struct neo4j_chain *chain
         add_range(&holds, expected);
     }
     if (holds.any) {
-        rc = ask_candidates(&holds, err);
-        rc = rc == 0 && holds.count > 0 ? show_anew(&holds, err) : rc;
+        rc = ask_candidates(&holds);
+        rc = rc == 0 && holds.count > 0 ? show_anew(&holds) : rc;
     }
     for (size_t i = 0; i < holds.count; i++) {
         free(holds.best[i].record);

@@ -1,4 +1,4 @@
-/* The graph vault's connection, and Bolt's errors as ours. */
+/* The graph vault's driver, its transactions, and Bolt's errors as ours. */
 #include "vault/neo4j_vault.h"
 
 /* ---- errors ---- */
@@ -55,11 +55,8 @@ static enum err_code our_code(const struct bolt_error *error)
     }
 }
 
-int neo4j_failed(struct neo4j_vault *vault, const struct bolt_error *error, struct err *err)
+int neo4j_failed(const struct neo4j_vault *vault, const struct bolt_error *error, struct err *err)
 {
-    if (error->kind != BOLT_ERR_SERVER && error->kind != BOLT_ERR_IGNORED) {
-        neo4j_disconnect(vault);
-    }
     return err_set(err, our_code(error), "%s: %s", vault->uri, error->message);
 }
 
@@ -74,102 +71,234 @@ int neo4j_go_on(const struct neo4j_vault *vault, struct deadline deadline, struc
     return 0;
 }
 
-/* ---- the connection ---- */
+/* ---- the driver ---- */
 
-void neo4j_disconnect(struct neo4j_vault *vault)
+void neo4j_link_close(struct neo4j_vault *vault)
 {
-    bolt_close(vault->connection);
-    vault->connection = NULL;
+    bolt_session_close(vault->session);
+    vault->session = NULL;
+    bolt_driver_close(vault->driver);
+    vault->driver = NULL;
 }
 
-static int open_connection(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+static int open_session(struct neo4j_vault *vault, struct bolt_error *error)
 {
-    struct bolt_error error = BOLT_ERROR_INIT;
-    struct bolt_options options = {
-        .uri = vault->uri,
-        .auth = {.scheme = "basic", .principal = vault->user, .credentials = vault->password},
-        .user_agent = "holdfast/" HOLDFAST_VERSION,
-        .cancel = vault->can_cancel ? &vault->cancel : NULL,
-    };
+    const struct bolt_session_options options = {.database = vault->database};
 
-    if (bolt_open(&options, deadline.at_ms, &vault->connection, &error) < 0) {
-        vault->connection = NULL;
-        return neo4j_failed(vault, &error, err);
+    bolt_session_close(vault->session);
+    vault->session = NULL;
+    return bolt_session_open(vault->driver, &options, &vault->session, error);
+}
+
+/* Is there a server for this, and does it let us in? Once, without waiting for one to come. */
+static int reach(struct neo4j_vault *vault, enum bolt_mode mode, struct deadline deadline,
+                 struct bolt_error *error)
+{
+    const struct bolt_purpose purpose = {.mode = mode, .database = vault->database};
+    struct bolt_connection *connection;
+    int rc = bolt_driver_acquire(vault->driver, &purpose, deadline.at_ms, &connection, error);
+
+    if (rc == 0) {
+        bolt_driver_release(vault->driver, connection, NULL);
     }
-    return 0;
+    return rc;
 }
 
-/* A connection that was silent may be gone without our knowing; one that failed must be reset. */
-static bool needs_trial(const struct neo4j_vault *vault)
+int neo4j_link_open(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
 {
-    return bolt_needs_reset(vault->connection) || bolt_in_flight(vault->connection) > 0 ||
-           bolt_last_used_ms(vault->connection) + NEO4J_IDLE_MS < bolt_deadline_in(0);
-}
-
-int neo4j_connect(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
-{
+    const struct bolt_driver_options options = {
+        .connection = {.uri = vault->uri,
+                       .auth = {.scheme = "basic",
+                                .principal = vault->user,
+                                .credentials = vault->password},
+                       .user_agent = "holdfast/" HOLDFAST_VERSION,
+                       .cancel = vault->can_cancel ? &vault->cancel : NULL},
+        .idle_check_ms = NEO4J_IDLE_MS,
+        .retry_ms = NEO4J_RETRY_MS,
+        .retry_first_ms = NEO4J_RETRY_FIRST_MS,
+    };
     struct bolt_error error = BOLT_ERROR_INIT;
 
+    vault->read_mode = BOLT_WRITE;
     int rc = neo4j_go_on(vault, deadline, err);
     if (rc < 0) {
         return rc;
     }
-    if (vault->connection != NULL && !bolt_is_alive(vault->connection)) {
-        neo4j_disconnect(vault);
+    rc = bolt_driver_open(&options, &vault->driver, &error);
+    rc = rc == 0 ? open_session(vault, &error) : rc;
+    rc = rc == 0 ? reach(vault, BOLT_WRITE, deadline, &error) : rc;
+    if (rc == -(int)BOLT_ERR_CONNECT && vault->read_only) {
+        vault->read_mode = BOLT_READ;
+        rc = reach(vault, BOLT_READ, deadline, &error);
     }
-    if (vault->connection != NULL && needs_trial(vault) &&
-        bolt_reset(vault->connection, deadline.at_ms, &error) < 0) {
-        neo4j_disconnect(vault);
+    return rc < 0 ? neo4j_failed(vault, &error, err) : 0;
+}
+
+/* ---- transactions ---- */
+
+struct transaction {
+    struct neo4j_tx tx;
+    neo4j_work *work;
+    void *arg;
+    int rc;        /* what work gave */
+    bool set_back; /* the server did not get to what we wrote before, in all the time it had */
+};
+
+/*
+ * A server that we were not connected to may be a moment behind what we wrote, and is waited for:
+ * it answers BEGIN when it has our bookmark. One whose data were replaced by older ones never does.
+ */
+static int catch_up(struct transaction *transaction)
+{
+    struct neo4j_tx *tx = &transaction->tx;
+    int64_t opened_ms = bolt_info(tx->connection)->opened_ms;
+    struct deadline end = deadline_in(NEO4J_CATCH_UP_MS);
+
+    if (opened_ms == tx->vault->caught_up) {
+        return 0;
     }
-    return vault->connection == NULL ? open_connection(vault, deadline, err) : 0;
+    bool bounded = end.at_ms < tx->deadline.at_ms;
+    int rc = bolt_settle(tx->connection, bounded ? end.at_ms : tx->deadline.at_ms, tx->error);
+    if (rc == 0) {
+        tx->vault->caught_up = opened_ms;
+    }
+    transaction->set_back = bounded && rc == -(int)BOLT_ERR_TIMEOUT;
+    return rc;
+}
+
+/* For the session: what Bolt said is its matter, what is wrong otherwise is ours. */
+static int do_work(struct bolt_connection *connection, int64_t deadline_ms, void *arg,
+                   struct bolt_error *error)
+{
+    struct transaction *transaction = arg;
+    struct neo4j_tx *tx = &transaction->tx;
+
+    (void)deadline_ms; /* it is tx->deadline */
+    tx->connection = connection;
+    tx->error = error;
+    int rc = catch_up(transaction);
+    transaction->rc = rc == 0 ? transaction->work(tx, transaction->arg) : rc;
+    if (transaction->rc == 0) {
+        return 0;
+    }
+    return error->kind != BOLT_OK ? -(int)error->kind : 1;
+}
+
+static int run(struct neo4j_vault *vault, enum bolt_mode mode, struct transaction *transaction,
+               struct bolt_error *error)
+{
+    int64_t at_ms = transaction->tx.deadline.at_ms;
+
+    return mode == BOLT_READ
+               ? bolt_session_read(vault->session, NULL, do_work, transaction, at_ms, error)
+               : bolt_session_write(vault->session, NULL, do_work, transaction, at_ms, error);
+}
+
+int neo4j_transact(struct neo4j_vault *vault, enum bolt_mode mode, neo4j_work *work, void *arg,
+                   struct deadline deadline, struct bolt_error *ret_error, struct err *err)
+{
+    struct transaction transaction = {
+        .tx = {.vault = vault, .deadline = deadline, .err = err}, .work = work, .arg = arg};
+    enum bolt_mode to = mode == BOLT_READ ? vault->read_mode : BOLT_WRITE;
+
+    *ret_error = (struct bolt_error)BOLT_ERROR_INIT;
+    int rc = neo4j_go_on(vault, deadline, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = run(vault, to, &transaction, ret_error);
+    if (transaction.set_back) {
+        transaction.set_back = false;
+        rc = open_session(vault, ret_error);
+        rc = rc == 0 ? run(vault, to, &transaction, ret_error) : rc;
+    }
+    if (rc < 0) {
+        return neo4j_failed(vault, ret_error, err);
+    }
+    *ret_error = (struct bolt_error)BOLT_ERROR_INIT; /* whatever a try before the last met */
+    return rc == 0 ? 0 : transaction.rc;
 }
 
 /* ---- statements ---- */
 
 /* Too much is queued: have it written first. */
-static bool made_room(struct neo4j_vault *vault, struct deadline deadline, struct bolt_error *error)
+static bool made_room(struct neo4j_tx *tx)
 {
-    return error->kind == BOLT_ERR_BUSY &&
-           bolt_flush(vault->connection, deadline.at_ms, error) == 0;
+    if (tx->error->kind != BOLT_ERR_BUSY ||
+        bolt_flush(tx->connection, tx->deadline.at_ms, tx->error) < 0) {
+        return false;
+    }
+    tx->error->kind = BOLT_OK;
+    return true;
 }
 
-int neo4j_send(struct neo4j_vault *vault, enum neo4j_statement statement,
-               const struct bolt_packer *parameters, bool records, struct deadline deadline,
-               struct bolt_error *error)
+int neo4j_send(struct neo4j_tx *tx, enum neo4j_statement statement,
+               const struct bolt_packer *parameters, bool records)
 {
-    struct bolt_connection *connection = vault->connection;
     const char *text = neo4j_statement_text(statement);
     int rc = 0;
 
     do {
-        rc = bolt_send_run(connection, text, parameters, NULL, NULL, error);
-    } while (rc < 0 && made_room(vault, deadline, error));
+        rc = bolt_send_run(tx->connection, text, parameters, NULL, NULL, tx->error);
+    } while (rc < 0 && made_room(tx));
     if (rc < 0) {
         return rc;
     }
     do {
-        rc = records ? bolt_send_pull(connection, BOLT_ALL, BOLT_LAST_QUERY, NULL, error)
-                     : bolt_send_discard(connection, BOLT_ALL, BOLT_LAST_QUERY, NULL, error);
-    } while (rc < 0 && made_room(vault, deadline, error));
+        rc = records
+                 ? bolt_send_pull(tx->connection, BOLT_ALL, BOLT_LAST_QUERY, NULL, tx->error)
+                 : bolt_send_discard(tx->connection, BOLT_ALL, BOLT_LAST_QUERY, NULL, tx->error);
+    } while (rc < 0 && made_room(tx));
     return rc;
 }
 
-int neo4j_records(struct neo4j_vault *vault, neo4j_record_fn *each, void *arg,
-                  struct deadline deadline, struct bolt_error *error, struct err *err)
+int neo4j_records(struct neo4j_tx *tx, neo4j_record_fn *each, void *arg)
 {
     struct bolt_reply reply;
     int rc = 0;
 
     do {
-        if (bolt_receive(vault->connection, &reply, deadline.at_ms, error) < 0) {
-            return neo4j_failed(vault, error, err);
+        rc = bolt_receive(tx->connection, &reply, tx->deadline.at_ms, tx->error);
+        if (rc == 0 && reply.is_record && each != NULL) {
+            rc = neo4j_go_on(tx->vault, tx->deadline, tx->err);
+            rc = rc == 0 ? each(arg, &reply.record, tx->err) : rc;
         }
-        if (reply.is_record && each != NULL) {
-            rc = neo4j_go_on(vault, deadline, err);
-            rc = rc == 0 ? each(arg, &reply.record, err) : rc;
-        }
-    } while (rc == 0 && (reply.is_record || reply.request == BOLT_REQUEST_RUN ||
-                         reply.request == BOLT_REQUEST_BEGIN));
+    } while (rc == 0 && (reply.is_record || reply.request == BOLT_REQUEST_RUN));
+    return rc;
+}
+
+/* ---- one statement alone ---- */
+
+struct query {
+    enum neo4j_statement statement;
+    const struct bolt_packer *parameters;
+    neo4j_record_fn *each;
+    void *arg;
+    bool given; /* a record; so it can't be asked again from the beginning */
+};
+
+static int give_record(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct query *query = arg;
+
+    query->given = true;
+    return query->each == NULL ? 0 : query->each(query->arg, record, err);
+}
+
+static int query_work(struct neo4j_tx *tx, void *arg)
+{
+    struct query *query = arg;
+
+    if (query->given) {
+        return err_set(tx->err, ERR_UNAVAILABLE, "%s: the end of an answer was lost",
+                       tx->vault->uri);
+    }
+    int rc = neo4j_send(tx, query->statement, query->parameters, true);
+    rc = rc == 0 ? neo4j_records(tx, give_record, query) : rc;
+    if (rc < 0 && query->given && tx->error->kind != BOLT_OK) {
+        rc = neo4j_failed(tx->vault, tx->error, tx->err);
+        tx->error->kind = BOLT_OK;
+    }
     return rc;
 }
 
@@ -177,19 +306,11 @@ int neo4j_query(struct neo4j_vault *vault, enum bolt_mode mode, enum neo4j_state
                 const struct bolt_packer *parameters, neo4j_record_fn *each, void *arg,
                 struct deadline deadline, struct err *err)
 {
-    struct bolt_tx_options options = {.mode = mode, .database = vault->database};
-    struct bolt_error error = BOLT_ERROR_INIT;
+    struct query query = {
+        .statement = statement, .parameters = parameters, .each = each, .arg = arg};
+    struct bolt_error error;
 
-    int rc = neo4j_connect(vault, deadline, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (bolt_send_run(vault->connection, neo4j_statement_text(statement), parameters, &options,
-                      NULL, &error) < 0 ||
-        bolt_send_pull(vault->connection, BOLT_ALL, BOLT_LAST_QUERY, NULL, &error) < 0) {
-        return neo4j_failed(vault, &error, err);
-    }
-    return neo4j_records(vault, each, arg, deadline, &error, err);
+    return neo4j_transact(vault, mode, query_work, &query, deadline, &error, err);
 }
 
 /* ---- fields ---- */

@@ -29,15 +29,13 @@ struct shown {
 
 /* One call of neo4j_send_rows. */
 struct sending {
-    struct neo4j_vault *vault;
+    struct neo4j_tx *tx;
     const struct neo4j_chain *chain;
     struct neo4j_row *rows;
     size_t count;
     struct shown *shown;
     size_t shown_count;
     struct bolt_packer packer;
-    struct deadline deadline;
-    struct bolt_error *error;
 };
 
 /* ---- parts of rows ---- */
@@ -341,8 +339,7 @@ static void begin_rows(struct sending *sending, const char *kind)
 static int send_rows(struct sending *sending, enum neo4j_statement statement)
 {
     bolt_pack_end(&sending->packer);
-    return neo4j_send(sending->vault, statement, &sending->packer, false, sending->deadline,
-                      sending->error);
+    return neo4j_send(sending->tx, statement, &sending->packer, false);
 }
 
 static void pack_added(struct bolt_packer *packer, const struct neo4j_row *row)
@@ -506,15 +503,16 @@ static bool read_body(struct shown *shown)
     }
 }
 
-static int add_shown(struct sending *sending, const struct neo4j_row *row, struct err *err)
+static int add_shown(struct sending *sending, const struct neo4j_row *row)
 {
+    struct err *err = sending->tx->err;
     struct shown *shown = &sending->shown[sending->shown_count];
 
     *shown = (struct shown){.row = row};
     if (row->change.kind == KIND_EMBEDDING) {
         sending->shown_count++;
         return row->change.op == OP_PUT
-                   ? read_vector(sending->vault, &row->change, &shown->as.vector, err)
+                   ? read_vector(sending->tx->vault, &row->change, &shown->as.vector, err)
                    : refuse_vector(&row->change, "can't be deleted", err);
     }
     sending->shown_count += read_body(shown) ? 1 : 0;
@@ -545,7 +543,7 @@ static int compare_rows(const void *a, const void *b)
 }
 
 /* The last writer of each thing among the rows, which are sorted. */
-static int choose_shown(struct sending *sending, struct err *err)
+static int choose_shown(struct sending *sending)
 {
     int rc = 0;
 
@@ -553,16 +551,16 @@ static int choose_shown(struct sending *sending, struct err *err)
         bool last =
             i + 1 == sending->count || !same_thing(&sending->rows[i], &sending->rows[i + 1]);
         if (!is_gap(&sending->rows[i]) && last) {
-            rc = add_shown(sending, &sending->rows[i], err);
+            rc = add_shown(sending, &sending->rows[i]);
         }
     }
     return rc;
 }
 
-static int send_all(struct sending *sending, bool history, struct err *err)
+static int send_all(struct sending *sending, bool history)
 {
     qsort(sending->rows, sending->count, sizeof(*sending->rows), compare_rows);
-    int rc = choose_shown(sending, err);
+    int rc = choose_shown(sending);
     rc = rc == 0 && history ? send_gaps(sending) : rc;
     for (int kind = 0; rc == 0 && history && kind < CHANGE_KINDS; kind++) {
         rc = send_added(sending, (enum change_kind)kind);
@@ -573,20 +571,17 @@ static int send_all(struct sending *sending, bool history, struct err *err)
     return rc;
 }
 
-int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                    struct neo4j_row *rows, size_t count, bool history, struct deadline deadline,
-                    struct bolt_error *error, struct err *err)
+int neo4j_send_rows(struct neo4j_tx *tx, const struct neo4j_chain *chain, struct neo4j_row *rows,
+                    size_t count, bool history)
 {
-    struct sending sending = {.vault = vault,
+    struct sending sending = {.tx = tx,
                               .chain = chain,
                               .rows = rows,
                               .count = count,
-                              .shown = xcalloc(count, sizeof(struct shown)),
-                              .deadline = deadline,
-                              .error = error};
+                              .shown = xcalloc(count, sizeof(struct shown))};
 
     bolt_packer_init(&sending.packer, 0);
-    int rc = send_all(&sending, history, err);
+    int rc = send_all(&sending, history);
     bolt_packer_done(&sending.packer);
     for (size_t i = 0; i < sending.shown_count; i++) {
         shown_done(&sending.shown[i]);

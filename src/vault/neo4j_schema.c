@@ -231,23 +231,24 @@ static int take_component(void *arg, const struct bolt_record *record, struct er
 }
 
 /* A write that is taken back at once: refused by a database that is read-only, or a user who may
- * not. */
+ * not. Once: what a moment cures is as good as a refusal here. */
 static int try_to_write(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
 {
-    struct bolt_tx_options options = {.database = vault->database};
+    const struct bolt_purpose purpose = {.mode = BOLT_WRITE, .database = vault->database};
+    const struct bolt_tx_options options = {.database = vault->database};
     struct bolt_error error = BOLT_ERROR_INIT;
+    struct bolt_connection *connection;
 
-    int rc = neo4j_connect(vault, deadline, err);
-    if (rc < 0) {
-        return rc;
+    int rc = bolt_driver_acquire(vault->driver, &purpose, deadline.at_ms, &connection, &error);
+    if (rc == 0) {
+        rc = bolt_begin(connection, &options, deadline.at_ms, &error);
+        if (rc == 0) {
+            rc = bolt_execute(connection, neo4j_statement_text(NEO4J_WRITE_PROBE), NULL, NULL, NULL,
+                              deadline.at_ms, &error);
+        }
+        bolt_driver_release(vault->driver, connection, rc < 0 ? &error : NULL); /* rolls back */
     }
-    if (bolt_send_begin(vault->connection, &options, NULL, &error) < 0 ||
-        neo4j_send(vault, NEO4J_WRITE_PROBE, NULL, false, deadline, &error) < 0 ||
-        bolt_send_rollback(vault->connection, NULL, &error) < 0 ||
-        bolt_settle(vault->connection, deadline.at_ms, &error) < 0) {
-        return neo4j_failed(vault, &error, err);
-    }
-    return 0;
+    return rc < 0 ? neo4j_failed(vault, &error, err) : 0;
 }
 
 static void add(struct vault_health *health, const char *format, ...) PRINTF(2, 3);
@@ -299,11 +300,9 @@ int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct dead
     struct indexes indexes;
 
     *ret = (struct vault_health){.can_write = false};
-    int rc = neo4j_connect(vault, deadline, err);
     int64_t begin_us = vault->env->now_us(vault->env);
-    rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COMPONENTS, NULL, take_component, &health,
-                               deadline, err)
-                 : rc;
+    int rc = neo4j_query(vault, BOLT_READ, NEO4J_COMPONENTS, NULL, take_component, &health,
+                         deadline, err);
     int64_t latency_us = vault->env->now_us(vault->env) - begin_us;
     rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_CHANGES, NULL, neo4j_take_uint,
                                &health.changes, deadline, err)

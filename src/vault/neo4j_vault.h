@@ -7,7 +7,7 @@
 #ifndef HOLDFAST_VAULT_NEO4J_VAULT_H
 #define HOLDFAST_VAULT_NEO4J_VAULT_H
 
-#include <holdfast/bolt.h>
+#include <holdfast/bolt_driver.h>
 
 #include "bolt/net.h"
 #include "model/range.h"
@@ -19,7 +19,10 @@
 #define NEO4J_OPEN_MS 20000          /* connecting, and making the schema */
 #define NEO4J_TX_CHANGES_MAX 1000    /* of one transaction, at first; halved when it is too much */
 #define NEO4J_TX_BYTES_MAX (4 << 20) /* of the records of one transaction, or one change */
-#define NEO4J_TRIES 8                /* of one transaction: deadlocks, lost replies */
+#define NEO4J_TRIES 8                /* of one transaction whose COMMIT was not answered */
+#define NEO4J_RETRY_MS 5000          /* a transaction is tried again: deadlocks, a new leader */
+#define NEO4J_RETRY_FIRST_MS 10      /* the first pause: a deadlock is over in a moment */
+#define NEO4J_CATCH_UP_MS 10000      /* for a server to get to what we wrote before */
 #define NEO4J_PAGE 1000              /* changes asked for at once */
 #define NEO4J_VERIFY_CHANGES 10000   /* proved anew by each head(): all, for vaults that small */
 #define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
@@ -50,9 +53,12 @@ struct neo4j_vault {
     struct bolt_cancel cancel;
     bool can_cancel;
     bool read_only;
-    size_t tx_changes;                  /* NEO4J_TX_CHANGES_MAX or less */
-    struct bolt_connection *connection; /* NULL: none */
-    struct neo4j_chain *chains;         /* by origin */
+    size_t tx_changes; /* NEO4J_TX_CHANGES_MAX or less */
+    struct bolt_driver *driver;
+    struct bolt_session *session;
+    enum bolt_mode read_mode; /* where what only reads is sent: see neo4j_link_open */
+    int64_t caught_up; /* opened_ms of the connection whose server has what we wrote; 0: none */
+    struct neo4j_chain *chains; /* by origin */
     size_t chain_count;
 };
 
@@ -68,30 +74,57 @@ int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err
  */
 int neo4j_credentials(struct neo4j_vault *vault, struct err *err) MUST_CHECK;
 
-/* ---- neo4j_link.c: the connection ---- */
+/* ---- neo4j_link.c: the driver, and transactions ---- */
 
-/* Have a connection that is known to work. */
-int neo4j_connect(struct neo4j_vault *vault, struct deadline deadline, struct err *err) MUST_CHECK;
-void neo4j_disconnect(struct neo4j_vault *vault);
-/* The driver's edge: Bolt's error as ours. The connection is dropped when it is of no more use. */
-int neo4j_failed(struct neo4j_vault *vault, const struct bolt_error *error, struct err *err);
+/*
+ * Have a driver, and reach a server with it. With neo4j:// that is the leader, also for what only
+ * reads: a follower may be behind, and what it has not yet would look lost. Only a vault that is
+ * opened for reading takes another server when there is no leader. Errors as neo4j_failed.
+ */
+int neo4j_link_open(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+    MUST_CHECK;
+void neo4j_link_close(struct neo4j_vault *vault);
+/* The driver's edge: Bolt's error as ours. */
+int neo4j_failed(const struct neo4j_vault *vault, const struct bolt_error *error, struct err *err);
 /* ERR_TIMEOUT or ERR_CANCELLED when a call must end. */
 int neo4j_go_on(const struct neo4j_vault *vault, struct deadline deadline, struct err *err)
     MUST_CHECK;
 
-/* Put a statement behind what is in flight, within a transaction; its records will come or not. */
-int neo4j_send(struct neo4j_vault *vault, enum neo4j_statement statement,
-               const struct bolt_packer *parameters, bool records, struct deadline deadline,
-               struct bolt_error *error) MUST_CHECK;
+/* A transaction under way. What a function that takes it gives: 0, or negative; then *error says
+ * what Bolt said, or, when its kind is BOLT_OK, *err what is wrong otherwise. */
+struct neo4j_tx {
+    struct neo4j_vault *vault;
+    struct bolt_connection *connection;
+    struct deadline deadline;
+    struct bolt_error *error;
+    struct err *err;
+};
+
+/* 0: commit; what was sent and not read goes along. It may be called again, and must then begin
+ * from the beginning. A failure that is ours, or a positive number, rolls back and is returned. */
+typedef int neo4j_work(struct neo4j_tx *tx, void *arg);
+
+/*
+ * A managed transaction (bolt_driver.h has the rules): what failed for a while is tried again.
+ * *ret_error is what Bolt said last when that is at fault; a lost reply to COMMIT is
+ * BOLT_ERR_COMMIT_UNKNOWN, and the caller's to clear up.
+ */
+int neo4j_transact(struct neo4j_vault *vault, enum bolt_mode mode, neo4j_work *work, void *arg,
+                   struct deadline deadline, struct bolt_error *ret_error, struct err *err)
+    MUST_CHECK;
+
+/* Put a statement behind what is in flight; its records will come or not. */
+int neo4j_send(struct neo4j_tx *tx, enum neo4j_statement statement,
+               const struct bolt_packer *parameters, bool records) MUST_CHECK;
 
 /* One record; borrowed. A non-zero return ends the query and is returned. */
 typedef int neo4j_record_fn(void *arg, const struct bolt_record *record, struct err *err);
 
 /* Read the replies of one statement sent with records. */
-int neo4j_records(struct neo4j_vault *vault, neo4j_record_fn *each, void *arg,
-                  struct deadline deadline, struct bolt_error *error, struct err *err) MUST_CHECK;
+int neo4j_records(struct neo4j_tx *tx, neo4j_record_fn *each, void *arg) MUST_CHECK;
 
-/* One statement alone, in a transaction of its own. each may be NULL. */
+/* One statement alone, in a transaction of its own. each may be NULL; it is given each record once,
+ * so that a query is not asked again when the first has come. */
 int neo4j_query(struct neo4j_vault *vault, enum bolt_mode mode, enum neo4j_statement statement,
                 const struct bolt_packer *parameters, neo4j_record_fn *each, void *arg,
                 struct deadline deadline, struct err *err) MUST_CHECK;
@@ -179,23 +212,21 @@ struct neo4j_row {
 
 /*
  * Put all statements behind what is in flight that add these rows, and what they say of the
- * present; rows are reordered. A failure is Bolt's, in *error (its kind set), or ours, in *err:
- * ERR_INVALID for an embedding that the index would pass over.
+ * present; rows are reordered. Ours is ERR_INVALID, for an embedding that the index would pass
+ * over.
  */
-int neo4j_send_rows(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                    struct neo4j_row *rows, size_t count, bool history, struct deadline deadline,
-                    struct bolt_error *error, struct err *err) MUST_CHECK;
+int neo4j_send_rows(struct neo4j_tx *tx, const struct neo4j_chain *chain, struct neo4j_row *rows,
+                    size_t count, bool history) MUST_CHECK;
 
 /* ---- neo4j_holds.c: what the guard's decisions keep out of the present ---- */
 
 /*
  * Within the transaction that added these rows: keep the decisions among them, and show anew the
  * memories that they speak of; so, too, those of the changes first..last of the chain when these
- * were held before they came (`expected`). Errors as of neo4j_send_rows.
+ * were held before they came (`expected`).
  */
-int neo4j_apply_holds(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                      const struct neo4j_row *rows, size_t count, const struct range *expected,
-                      struct deadline deadline, struct bolt_error *error, struct err *err)
+int neo4j_apply_holds(struct neo4j_tx *tx, const struct neo4j_chain *chain,
+                      const struct neo4j_row *rows, size_t count, const struct range *expected)
     MUST_CHECK;
 
 #endif

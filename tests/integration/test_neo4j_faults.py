@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from neo4j.exceptions import TransientError
-from support.graph import access, changes_of, rows, until
+from support.graph import access, everything_arrived, rows, until
 from support.home import is_holdfast
 
 REQUESTS = ["BEGIN", "RUN", "COMMIT"]
@@ -21,11 +21,6 @@ def distant_home(homes, neo4j_server, fault_proxies):
     home = homes()
     home.env |= access(neo4j_server, proxy.port) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
     return home, proxy
-
-
-def everything_arrived(home, graph) -> bool:
-    found = rows(graph, "MATCH (c:Change) RETURN count(c) AS n, count(DISTINCT c.seq) AS seqs, max(c.seq) AS last")[0]
-    return found["n"] == found["seqs"] == found["last"] == changes_of(home)
 
 
 @pytest.mark.parametrize("message", REQUESTS)

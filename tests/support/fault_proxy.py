@@ -684,7 +684,11 @@ class FaultProxy:
 
     def set(self, name: str, **parameters) -> None:
         """Switch to a mode, a new one of its kind: what its parameters count starts at 0."""
-        self._call(self._switch(MODES[name](**parameters)))
+        self.use(MODES[name](**parameters))
+
+    def use(self, mode: Mode) -> None:
+        """Switch to a mode that a test made itself."""
+        self._call(self._switch(mode))
 
     def cut(self) -> None:
         """Reset all living connections."""

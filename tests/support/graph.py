@@ -33,3 +33,9 @@ def until(what, found):
 
 def changes_of(home) -> int:
     return next(v for v in home.json("status")["vaults"] if v["name"] == "neo4j")["head_seq"]
+
+
+def everything_arrived(home, graph) -> bool:
+    """Every change of the journal is there, once."""
+    found = rows(graph, "MATCH (c:Change) RETURN count(c) AS n, count(DISTINCT c.seq) AS seqs, max(c.seq) AS last")[0]
+    return found["n"] == found["seqs"] == found["last"] == changes_of(home)

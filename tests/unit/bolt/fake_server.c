@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -339,11 +340,14 @@ static void *listen_on(void *arg)
     struct fake_server *server = arg;
     struct pollfd fds[2] = {{.fd = server->listener, .events = POLLIN},
                             {.fd = server->stop[0], .events = POLLIN}};
+    const int on = 1;
 
     while (poll(fds, 2, -1) > 0 && fds[1].revents == 0) {
         int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         struct link *link = calloc(1, sizeof(*link));
-        must(fd >= 0 && link != NULL, "accept");
+        must(fd >= 0 && link != NULL &&
+                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0,
+             "accept");
         pthread_mutex_lock(&server->mutex);
         must(server->link_count < LINKS_MAX, "too many connections");
         *link = (struct link){.server = server, .fd = fd};
