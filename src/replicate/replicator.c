@@ -193,13 +193,24 @@ static void keep_identity(struct replicator *r, const struct uuid *expected)
     remember_flag(r, SYNC_FLAG_AWAY, NULL);
 }
 
+/* The vault shows what two installations made of one memory. */
+static void note_conflict(void *arg, const struct vault_conflict *conflict)
+{
+    struct replicator *r = arg;
+    const struct cursor of = {.origin = conflict->origin};
+
+    replicator_note(r, "conflict", &of, conflict->seq, 1, r->env->now_us(r->env), conflict->what);
+}
+
 static enum replicator_state step_connect(struct replicator *r)
 {
     struct vault_options options = {.name = r->name,
                                     .target = r->target,
                                     .installation = r->origin,
                                     .env = r->env,
-                                    .cancel = &r->wake};
+                                    .cancel = &r->wake,
+                                    .on_conflict = note_conflict,
+                                    .arg = r};
     struct err err = ERR_INIT;
     int64_t begin_us = r->env->now_us(r->env);
 

@@ -44,6 +44,8 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     vault->can_cancel = options->cancel != NULL;
     bolt_cancel_wrap(&vault->cancel, options->cancel);
     vault->read_only = options->read_only;
+    vault->on_conflict = options->on_conflict;
+    vault->arg = options->arg;
     vault->tx_changes = NEO4J_TX_CHANGES_MAX;
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
     rc = rc == 0 ? neo4j_credentials(vault, err) : rc;

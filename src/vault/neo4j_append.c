@@ -23,6 +23,8 @@ struct piece {
         bool change; /* else a gap, or nothing */
         bool any;
     } * there; /* of each item */
+    struct neo4j_conflicts
+        conflicts; /* of the try that wrote last: another may only read it back */
 };
 
 /* ---- looking ---- */
@@ -202,7 +204,8 @@ static int write_rows(struct neo4j_tx *tx, struct piece *piece, struct neo4j_row
     }
     struct range range = {piece->chain->origin, piece->items[0].seq,
                           piece->items[piece->count - 1].seq};
-    rc = neo4j_send_rows(tx, piece->chain, rows, count, true);
+    rc = neo4j_find_conflicts(tx, piece->chain, rows, count, &piece->conflicts);
+    rc = rc == 0 ? neo4j_send_rows(tx, piece->chain, rows, count, true) : rc;
     if (rc == 0) {
         rc = neo4j_apply_holds(tx, piece->chain, rows, count, piece->holds > 0 ? &range : NULL);
     }
@@ -223,6 +226,15 @@ static int append_work(struct neo4j_tx *tx, void *arg)
     free(piece->there);
     free(rows);
     return rc;
+}
+
+static void tell_conflicts(const struct piece *piece)
+{
+    for (size_t i = 0; piece->vault->on_conflict != NULL && i < piece->conflicts.count; i++) {
+        const struct vault_conflict conflict = {piece->chain->origin, piece->conflicts.items[i].seq,
+                                                piece->conflicts.items[i].what};
+        piece->vault->on_conflict(piece->vault->arg, &conflict);
+    }
 }
 
 /* What may have been committed the next try reads back. *ret_smaller: the server has not the memory
@@ -271,6 +283,10 @@ int neo4j_append(struct neo4j_vault *vault, const struct vault_batch *batch,
         bool smaller = false;
         piece.count = piece_size(vault, piece.items, batch->count - done);
         int rc = append_piece(&piece, deadline, &smaller, err);
+        if (rc == 0) {
+            tell_conflicts(&piece);
+        }
+        neo4j_conflicts_done(&piece.conflicts);
         if (rc < 0 && smaller) {
             vault->tx_changes = piece.count / 2;
         } else if (rc < 0) {

@@ -53,6 +53,8 @@ struct neo4j_vault {
     struct bolt_cancel cancel;
     bool can_cancel;
     bool read_only;
+    void (*on_conflict)(void *arg, const struct vault_conflict *conflict); /* may be NULL */
+    void *arg;
     size_t tx_changes; /* NEO4J_TX_CHANGES_MAX or less */
     struct bolt_driver *driver;
     struct bolt_session *session;
@@ -217,6 +219,28 @@ struct neo4j_row {
  */
 int neo4j_send_rows(struct neo4j_tx *tx, const struct neo4j_chain *chain, struct neo4j_row *rows,
                     size_t count, bool history) MUST_CHECK;
+
+/* ---- neo4j_conflicts.c: what two installations made of one memory ---- */
+
+struct neo4j_conflicts {
+    struct neo4j_conflict {
+        uint64_t seq;
+        char *what;
+    } * items;
+    size_t count;
+};
+
+void neo4j_conflicts_done(struct neo4j_conflicts *conflicts); /* empties it, too */
+
+/*
+ * Before these rows are added: which of them are a second or later version of a memory of which
+ * another installation made the same version, and something else? (The first version is made
+ * by one, and taken over by the others.) *conflicts, which may hold those of an earlier try, then
+ * holds these. Costs a round trip only when there are such versions.
+ */
+int neo4j_find_conflicts(struct neo4j_tx *tx, const struct neo4j_chain *chain,
+                         const struct neo4j_row *rows, size_t count,
+                         struct neo4j_conflicts *conflicts) MUST_CHECK;
 
 /* ---- neo4j_holds.c: what the guard's decisions keep out of the present ---- */
 

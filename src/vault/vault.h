@@ -100,6 +100,13 @@ struct vault_health {
     char detail[256]; /* one line for `doctor`: what it is, how much it holds */
 };
 
+/* Two installations made the same version of one memory, each something else. */
+struct vault_conflict {
+    struct uuid origin; /* whose change was appended just now */
+    uint64_t seq;
+    const char *what; /* one sentence with both versions, and which of them shows */
+};
+
 struct vault_options {
     const char *name;         /* as in the configuration */
     const char *target;       /* what follows "kind:" in a vault's spec: a path, a URL */
@@ -112,6 +119,9 @@ struct vault_options {
     struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
     bool read_only;      /* never make or write anything: for recovery from a vault of another
                             installation */
+    /* Told by an append, when it is durable, by drivers that show the present. May be NULL. */
+    void (*on_conflict)(void *arg, const struct vault_conflict *conflict);
+    void *arg;
 };
 
 struct vault_ops {

@@ -180,6 +180,22 @@ def test_what_the_guard_holds_does_not_show(graph_home, graph):
     assert rows(graph, living)[0]["n"] == len(graph_home.export()) == len(ids)
 
 
+def test_a_memory_that_two_installations_changed_is_a_conflict_event_with_both_versions(homes, neo4j_server, graph):
+    here, there = homes("here"), homes("there")
+    for home in (here, there):
+        home.env |= access(neo4j_server)
+    memory_id = here.json("remember", "the words that both know")["id"]
+    here.call("sync")
+    there.json("recover", "--from", "neo4j")
+    for home, words in ((here, "words from here"), (there, "words from there")):
+        home.call("remember", "--jsonl", "-", input=json.dumps({"id": memory_id, "content": words}) + "\n")
+        home.call("sync")
+    until("both versions", lambda: rows(graph, "MATCH (c:Change {id: $id, version: 2}) RETURN count(c) AS n", id=memory_id)[0]["n"] == 2)
+    [conflict] = until("an event", lambda: [e for e in there.lines("sync", "events") if e["result"] == "conflict"])
+    assert memory_id in conflict["error"] and "words from here" in conflict["error"] and "words from there" in conflict["error"]
+    assert [e for e in here.lines("sync", "events") if e["result"] == "conflict"] == []
+
+
 # ---- what comes back ----
 
 

@@ -20,12 +20,28 @@ struct fixture {
     struct vault *vault;
     struct chain a; /* its origin is less than b's */
     struct chain b;
+    struct vault_conflict conflict; /* the last that was told; what is heap */
+    unsigned conflicts;
 };
+
+static void note_conflict(void *arg, const struct vault_conflict *conflict)
+{
+    struct fixture *f = arg;
+
+    free((void *)(uintptr_t)f->conflict.what);
+    f->conflict = *conflict;
+    f->conflict.what = xstrdup(conflict->what);
+    f->conflicts++;
+}
 
 static void open_vault(struct fixture *f, const char *options)
 {
     AUTO(free_ptr) char *target = xprintf("%s%s", live_needed("NEO4J_URI"), options);
-    struct vault_options how = {.name = "view", .target = target, .env = env_system()};
+    struct vault_options how = {.name = "view",
+                                .target = target,
+                                .env = env_system(),
+                                .on_conflict = note_conflict,
+                                .arg = f};
     struct err err = ERR_INIT;
 
     assert_ok(vault_neo4j_ops.open(&how, &f->vault, &err), &err);
@@ -51,6 +67,7 @@ static int tear_down(void **state)
     vault_neo4j_ops.close(f->vault);
     chain_done(&f->a);
     chain_done(&f->b);
+    free((void *)(uintptr_t)f->conflict.what);
     free(f);
     return 0;
 }
@@ -164,6 +181,28 @@ static void the_last_of_a_batch_shows(void **state)
     struct vault_batch batch = chain_batch(&f->a, 1, 3);
     assert_ok(vault_neo4j_ops.append(f->vault, &batch, deadline_in(LIVE_MS), &err), &err);
     shows("three");
+}
+
+static void what_two_made_of_one_memory_is_told_with_both_versions(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, &f->a, 1, AT, "the first words");
+    put(f, &f->a, 2, AT + 1, "a's words");
+    put(f, &f->b, 1, AT, "the first words");
+    assert_int_equal(f->conflicts, 0);
+    put(f, &f->b, 2, AT + 1, "a's words"); /* the same: nobody lost anything */
+    assert_int_equal(f->conflicts, 0);
+    put(f, &f->a, 3, AT + 3, "a's later words");
+    put(f, &f->b, 3, AT + 2, "b's words");
+    assert_int_equal(f->conflicts, 1);
+    assert_true(uuid_eq(&f->conflict.origin, &f->b.origin));
+    assert_int_equal(f->conflict.seq, 3);
+    assert_non_null(strstr(f->conflict.what, "version 3 of the memory " ID));
+    const char *winner = strstr(f->conflict.what, "a's later words");
+    const char *loser = strstr(f->conflict.what, "b's words");
+    assert_true(winner != NULL && loser != NULL && winner < loser);
+    shows("a's later words");
 }
 
 static void what_holds_no_more_is_ended_and_stays(void **state)
@@ -481,6 +520,7 @@ int main(void)
     const struct CMUnitTest neo4j_view[] = {
         VIEW(the_last_writer_shows_whoever_comes_first),
         VIEW(the_last_of_a_batch_shows),
+        VIEW(what_two_made_of_one_memory_is_told_with_both_versions),
         VIEW(what_holds_no_more_is_ended_and_stays),
         VIEW(an_embedding_is_found_by_the_index),
         VIEW(a_vector_that_the_index_would_pass_over_is_refused),
