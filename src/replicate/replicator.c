@@ -243,6 +243,7 @@ static enum replicator_state step_check(struct replicator *r)
         return replicator_failed(r, &err);
     }
     r->check_due_ms = now_ms(r) + r->check_ms;
+    r->proving = r->ops->prove != NULL;
     (void)pthread_mutex_lock(&r->mutex);
     r->pokes_met = pokes;
     (void)pthread_mutex_unlock(&r->mutex);
@@ -281,6 +282,21 @@ static void let_gather(struct replicator *r)
     }
 }
 
+/* A slice of the vault's proof; what waits to be sent goes before the next. */
+static enum replicator_state prove(struct replicator *r)
+{
+    enum vault_proof proof = VAULT_PROOF_DONE;
+    struct err err = ERR_INIT;
+    int64_t begin_us = r->env->now_us(r->env);
+
+    if (r->ops->prove(r->vault, &proof, replicator_deadline(), &err) < 0) {
+        replicator_note(r, "retry", NULL, 0, 0, begin_us, err.message);
+        return replicator_failed(r, &err);
+    }
+    r->proving = proof == VAULT_PROOF_MORE;
+    return proof == VAULT_PROOF_DAMAGED ? STATE_CHECK : STATE_IDLE;
+}
+
 static enum replicator_state step_idle(struct replicator *r)
 {
     struct err err = ERR_INIT;
@@ -297,6 +313,9 @@ static enum replicator_state step_idle(struct replicator *r)
     }
     if (replay_wanted(r)) {
         return replicator_do_replay(r, &err) < 0 ? replicator_failed(r, &err) : STATE_IDLE;
+    }
+    if (r->proving) {
+        return prove(r);
     }
     wait_until(r, r->check_due_ms);
     return STATE_IDLE;

@@ -92,6 +92,7 @@ struct replicator {
     struct deadline gather; /* of the real clock: when the next send may begin */
     bool told_trouble; /* on_state was told of the vault's trouble, and not yet that it is well */
     bool told_log;     /* the same of sync.db's */
+    bool proving;      /* the vault is being read through */
     bool new_origins;  /* the journal has origins whose heads were not compared yet */
     struct err told_damage; /* of the vault as a whole, so that it is told once */
 

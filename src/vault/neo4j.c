@@ -96,6 +96,12 @@ static int neo4j_hash_at(struct vault *base, const struct uuid *origin, uint64_t
     return neo4j_hash(of(base), origin, seq, ret, deadline, err);
 }
 
+static int neo4j_prove_some(struct vault *base, enum vault_proof *ret, struct deadline deadline,
+                            struct err *err)
+{
+    return neo4j_prove(of(base), ret, deadline, err);
+}
+
 static int neo4j_scan_all(struct vault *base, const struct vault_filter *filter,
                           vault_scan_fn *each, void *arg, struct deadline deadline, struct err *err)
 {
@@ -149,6 +155,7 @@ const struct vault_ops vault_neo4j_ops = {
     .head = neo4j_head,
     .hash_at = neo4j_hash_at,
     .scan = neo4j_scan_all,
+    .prove = neo4j_prove_some,
     .set_aside = neo4j_set_aside,
     .check = neo4j_check_health,
     .search = neo4j_search_all,

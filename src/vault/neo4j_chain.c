@@ -141,26 +141,13 @@ static int read_head(struct neo4j_vault *vault, const struct neo4j_chain *chain,
     return neo4j_query(vault, BOLT_READ, NEO4J_HEAD, &packer, neo4j_take_head, ret, deadline, err);
 }
 
-/* Prove the next part of a chain, in rounds, so that an altered change is found even where nobody
- * reads it. */
-static int prove_some(struct neo4j_vault *vault, struct neo4j_chain *chain,
-                      const struct vault_head *head, struct deadline deadline, struct err *err)
+static void begin_round(struct neo4j_vault *vault)
 {
-    struct err why = ERR_INIT;
-
-    if (chain->verified >= head->seq) {
-        chain->verified = 0;
-        chain->verified_hash = (struct sha256){{0}};
+    for (size_t i = 0; i < vault->chain_count; i++) {
+        vault->chains[i].verified = 0;
+        vault->chains[i].verified_hash = (struct sha256){{0}};
     }
-    int rc = neo4j_walk(vault, chain, &chain->verified, &chain->verified_hash, NEO4J_VERIFY_CHANGES,
-                        NULL, NULL, deadline, &why);
-    if (rc == -ERR_CORRUPT) {
-        chain->damage = why;
-        chain->verified = 0;
-        chain->verified_hash = (struct sha256){{0}};
-        return 0;
-    }
-    return rc < 0 ? err_copy(err, &why) : 0;
+    vault->round_done = false;
 }
 
 int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
@@ -174,12 +161,13 @@ int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t
     }
     struct vault_head *heads = xcalloc(list.count, sizeof(*heads));
     size_t count = 0;
+    if (vault->round_done) {
+        begin_round(vault);
+    }
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
         struct neo4j_chain *chain = neo4j_chain_know(vault, &list.origins[i]);
         rc = read_head(vault, chain, &heads[count], deadline, err);
-        if (rc == 0 && heads[count].seq > 0 && chain->damage.code == ERR_NONE) {
-            rc = prove_some(vault, chain, &heads[count], deadline, err);
-        }
+        chain->head = heads[count].seq;
         if (chain->damage.code != ERR_NONE) {
             heads[count] = (struct vault_head){.origin = chain->origin};
             count++;
@@ -374,6 +362,48 @@ int neo4j_walk(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint6
     *hash = walk.hash;
     free(walk.gaps);
     return rc;
+}
+
+/* ---- proving, in rounds ---- */
+
+/*
+ * Only up to the head that was found before: what another installation commits just now may be seen
+ * in part, and would look as if something were missing.
+ */
+static int prove_slice(struct neo4j_vault *vault, struct neo4j_chain *chain,
+                       struct deadline deadline, struct err *err)
+{
+    uint64_t left = chain->head - chain->verified;
+    uint64_t before = chain->verified;
+    struct err why = ERR_INIT;
+
+    int rc = neo4j_walk(vault, chain, &chain->verified, &chain->verified_hash,
+                        left < NEO4J_PROVE_CHANGES ? left : NEO4J_PROVE_CHANGES, NULL, NULL,
+                        deadline, &why);
+    if (rc == -ERR_CORRUPT) {
+        chain->damage = why;
+        return 0;
+    }
+    if (rc == 0 && chain->verified == before) {
+        chain->verified = chain->head; /* its end was taken away: the next head shows it */
+    }
+    return rc < 0 ? err_copy(err, &why) : 0;
+}
+
+int neo4j_prove(struct neo4j_vault *vault, enum vault_proof *ret, struct deadline deadline,
+                struct err *err)
+{
+    for (size_t i = 0; i < vault->chain_count; i++) {
+        struct neo4j_chain *chain = &vault->chains[i];
+        if (chain->damage.code == ERR_NONE && chain->verified < chain->head) {
+            int rc = prove_slice(vault, chain, deadline, err);
+            *ret = chain->damage.code == ERR_NONE ? VAULT_PROOF_MORE : VAULT_PROOF_DAMAGED;
+            return rc;
+        }
+    }
+    vault->round_done = true;
+    *ret = VAULT_PROOF_DONE;
+    return 0;
 }
 
 /* ---- one hash ---- */

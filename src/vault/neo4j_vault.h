@@ -24,7 +24,7 @@
 #define NEO4J_RETRY_FIRST_MS 10      /* the first pause: a deadlock is over in a moment */
 #define NEO4J_CATCH_UP_MS 10000      /* for a server to get to what we wrote before */
 #define NEO4J_PAGE 1000              /* changes asked for at once */
-#define NEO4J_VERIFY_CHANGES 10000   /* proved anew by each head(): all, for vaults that small */
+#define NEO4J_PROVE_CHANGES 2000     /* read and proved by one call: sends wait for it meanwhile */
 #define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
 #define NEO4J_SECRET_MAX 1024        /* bytes of a user's name or a password */
 #define NEO4J_RANKED_MIN 100         /* memories of a ranking that are looked at, at least */
@@ -35,6 +35,7 @@
 struct neo4j_chain {
     struct uuid origin;
     int64_t copy;      /* the one in use; a copy put aside keeps its number */
+    uint64_t head;     /* what the last look at the heads found */
     uint64_t verified; /* proved up to here in this round */
     struct sha256 verified_hash;
     struct err damage; /* found by proving; ERR_NONE: none */
@@ -61,6 +62,7 @@ struct neo4j_vault {
     enum bolt_mode read_mode; /* where what only reads is sent: see neo4j_link_open */
     int64_t caught_up; /* opened_ms of the connection whose server has what we wrote; 0: none */
     struct neo4j_chain *chains; /* by origin */
+    bool round_done;            /* all chains are proved up to their heads */
     size_t chain_count;
 };
 
@@ -179,6 +181,9 @@ int neo4j_get_change(const struct bolt_record *record, size_t at, struct change 
 int neo4j_take_head(void *arg, const struct bolt_record *record, struct err *err);
 int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t *ret_count,
                 struct deadline deadline, struct err *err) MUST_CHECK;
+/* One slice of a round: see vault.h. */
+int neo4j_prove(struct neo4j_vault *vault, enum vault_proof *ret, struct deadline deadline,
+                struct err *err) MUST_CHECK;
 int neo4j_hash(struct neo4j_vault *vault, const struct uuid *origin, uint64_t seq,
                struct sha256 *ret, struct deadline deadline, struct err *err) MUST_CHECK;
 

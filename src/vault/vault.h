@@ -94,6 +94,13 @@ struct vault_hit {
 };
 void vault_hits_free(struct vault_hit *hits, size_t count); /* a heap array; NULL is fine */
 
+/* How far the reading through of a vault has got. */
+enum vault_proof {
+    VAULT_PROOF_MORE,    /* there is more to read */
+    VAULT_PROOF_DONE,    /* all that the last head() listed was read, and proves itself */
+    VAULT_PROOF_DAMAGED, /* it does not: head() says which origin */
+};
+
 struct vault_health {
     bool can_write;
     int64_t latency_us;
@@ -152,6 +159,13 @@ struct vault_ops {
      * the scan and is returned. ERR_CORRUPT names the place of the damage. */
     int (*scan)(struct vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
                 void *arg, struct deadline deadline, struct err *err);
+    /*
+     * Read on through what it holds, for some tens of milliseconds, so that what was altered is
+     * found even where nobody reads it. A new round begins with the head() behind the end of the
+     * last. NULL: the driver has nothing to read through.
+     */
+    int (*prove)(struct vault *vault, enum vault_proof *ret, struct deadline deadline,
+                 struct err *err);
     /*
      * For a recovery from a damaged copy: read all of it, and list what does not prove itself
      * (*ret_items: vault_damages_free). From now on this connection's head, hash_at and scan pass

@@ -44,6 +44,11 @@ struct fake_place {
     bool always_corrupt;        /* every append finds damage */
     size_t opens;
     size_t heads;
+    size_t proofs_of_a_round; /* slices that reading it through takes; 0: nothing to read */
+    size_t proofs_left;
+    size_t proofs;    /* slices that were read */
+    bool prove_finds; /* damage, in the next slice */
+    enum err_code prove_fails;
     size_t appends;
     size_t asides;
     size_t taken;                 /* changes that were new */
@@ -235,6 +240,7 @@ static inline int fake_head(struct vault *vault, struct vault_head **ret_heads, 
 
     fake_lock();
     fake_place.heads++;
+    fake_place.proofs_left = fake_place.proofs_of_a_round;
     enum err_code fails = fake_place.head_fails;
     for (size_t i = 0; i < fake_place.chain_count; i++) {
         const struct fake_chain *chain = &fake_place.chains[i];
@@ -293,6 +299,23 @@ static inline int fake_set_aside(struct vault *vault, const struct uuid *origin,
     return 0;
 }
 
+static inline int fake_prove(struct vault *vault, enum vault_proof *ret, struct deadline deadline,
+                             struct err *err)
+{
+    (void)vault;
+    (void)deadline;
+    fake_lock();
+    enum err_code fails = fake_place.prove_fails;
+    bool damaged = fake_place.prove_finds;
+    bool more = fake_place.proofs_left > 0;
+    fake_place.proofs += more ? 1 : 0;
+    fake_place.proofs_left -= more ? 1 : 0;
+    fake_place.prove_finds = false;
+    fake_unlock();
+    *ret = damaged ? VAULT_PROOF_DAMAGED : more ? VAULT_PROOF_MORE : VAULT_PROOF_DONE;
+    return fails == ERR_NONE ? 0 : fake_fail(fails, err);
+}
+
 static inline int fake_check(struct vault *vault, struct vault_health *ret,
                              struct deadline deadline, struct err *err)
 {
@@ -328,6 +351,7 @@ const struct vault_ops fake_ops = {
     .head = fake_head,
     .hash_at = fake_hash_at,
     .scan = fake_scan,
+    .prove = fake_prove,
     .set_aside = fake_set_aside,
     .check = fake_check,
     .close = fake_close,

@@ -34,6 +34,64 @@ static void it_is_noticed_by_the_clock_alone(void **state)
     assert_same(rig);
 }
 
+static size_t looked_at(const size_t *number)
+{
+    fake_lock();
+    size_t seen = *number;
+    fake_unlock();
+    return seen;
+}
+
+static void a_vault_is_read_through_behind_each_check(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 20);
+    fake_lock();
+    fake_place.proofs_of_a_round = 3;
+    fake_unlock();
+    rig_drain(rig);
+    rig_until(looked_at(&fake_place.proofs) == 3);
+    rig_remember(rig, "sends come between");
+    rig_drain(rig);
+    rig_until(looked_at(&fake_place.proofs) == 6);
+    assert_int_equal(rig_damages(rig), 0);
+}
+
+/* The driver knows which origin; the check asks it. */
+static void what_reading_through_finds_is_looked_at_at_once(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 20);
+    rig_drain(rig);
+    size_t heads = looked_at(&fake_place.heads);
+    fake_lock();
+    fake_place.prove_finds = true;
+    fake_place.proofs_of_a_round = 1;
+    fake_unlock();
+    rig_drain(rig);
+    rig_until(looked_at(&fake_place.heads) >= heads + 2);
+}
+
+static void a_vault_that_is_lost_while_it_is_read_through_is_an_outage(void **state)
+{
+    struct rig *rig = *state;
+
+    filled_with(rig, 20);
+    fake_lock();
+    fake_place.prove_fails = ERR_UNAVAILABLE;
+    fake_place.proofs_of_a_round = 1;
+    fake_unlock();
+    rig_drain(rig);
+    rig_until(rig_events(rig, "retry").count == 1);
+    fake_lock();
+    fake_place.prove_fails = ERR_NONE;
+    fake_unlock();
+    rig_drain(rig);
+    assert_same(rig);
+}
+
 static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
 {
     struct rig *rig = *state;
@@ -280,6 +338,9 @@ int main(void)
     const struct CMUnitTest replicator_damage[] = {
         FAKE_TEST(an_emptied_vault_is_told_and_filled_again),
         FAKE_TEST(it_is_noticed_by_the_clock_alone),
+        FAKE_TEST(a_vault_is_read_through_behind_each_check),
+        FAKE_TEST(what_reading_through_finds_is_looked_at_at_once),
+        FAKE_TEST(a_vault_that_is_lost_while_it_is_read_through_is_an_outage),
         FAKE_TEST(a_vault_rolled_back_is_told_and_filled_from_there),
         FAKE_TEST(an_append_finds_the_vault_rolled_back),
         FAKE_TEST(an_altered_vault_is_put_aside_and_filled_again),
