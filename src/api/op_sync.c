@@ -347,8 +347,10 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     }
     AUTO(free_ptr)
     char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
-    rc = doctor_line(spool, what, health.can_write, detail,
-                     health.can_write ? "" : "give this user the right to write there", err);
+    const char *advice = health.advice[0] == '\0' && !health.can_write
+                             ? "give this user the right to write there"
+                             : health.advice;
+    rc = doctor_line(spool, what, advice[0] == '\0', detail, advice, err);
     return rc == 0 ? doctor_elsewhere(v->name, &found, spool, err) : rc;
 }
 

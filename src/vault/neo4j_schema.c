@@ -202,6 +202,9 @@ struct health {
     char version[32];
     char edition[32];
     uint64_t clock_ms;
+    int64_t skew_ms; /* its clock against ours */
+    int64_t latency_us;
+    unsigned bolt_major, bolt_minor;
     uint64_t changes;
     uint64_t memories;
 };
@@ -230,66 +233,99 @@ static int take_component(void *arg, const struct bolt_record *record, struct er
     return rc == 0 ? neo4j_get_uint(record, 3, &health->clock_ms, err) : rc;
 }
 
-/* A write that is taken back at once: refused by a database that is read-only, or a user who may
- * not. Once: what a moment cures is as good as a refusal here. */
-static int try_to_write(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+/* A round trip, timed; and a write that is taken back at once: refused by a database that is
+ * read-only, or a user who may not (*write_trouble). Once: what a moment cures is as good as a
+ * refusal here. */
+static int probe(struct neo4j_vault *vault, struct health *health, struct err *write_trouble,
+                 struct deadline deadline, struct err *err)
 {
     const struct bolt_purpose purpose = {.mode = BOLT_WRITE, .database = vault->database};
     const struct bolt_tx_options options = {.database = vault->database};
     struct bolt_error error = BOLT_ERROR_INIT;
     struct bolt_connection *connection;
 
-    int rc = bolt_driver_acquire(vault->driver, &purpose, deadline.at_ms, &connection, &error);
-    if (rc == 0) {
-        rc = bolt_begin(connection, &options, deadline.at_ms, &error);
-        if (rc == 0) {
-            rc = bolt_execute(connection, neo4j_statement_text(NEO4J_WRITE_PROBE), NULL, NULL, NULL,
-                              deadline.at_ms, &error);
-        }
-        bolt_driver_release(vault->driver, connection, rc < 0 ? &error : NULL); /* rolls back */
+    if (bolt_driver_acquire(vault->driver, &purpose, deadline.at_ms, &connection, &error) < 0) {
+        return neo4j_failed(vault, &error, err);
     }
-    return rc < 0 ? neo4j_failed(vault, &error, err) : 0;
+    health->bolt_major = bolt_info(connection)->major;
+    health->bolt_minor = bolt_info(connection)->minor;
+    int64_t begin_us = vault->env->now_us(vault->env);
+    int rc = bolt_reset(connection, deadline.at_ms, &error);
+    health->latency_us = vault->env->now_us(vault->env) - begin_us;
+    rc = rc == 0 ? bolt_begin(connection, &options, deadline.at_ms, &error) : rc;
+    rc = rc == 0 ? bolt_execute(connection, neo4j_statement_text(NEO4J_WRITE_PROBE), NULL, NULL,
+                                NULL, deadline.at_ms, &error)
+                 : rc;
+    bolt_driver_release(vault->driver, connection, rc < 0 ? &error : NULL); /* rolls back */
+    if (rc < 0 && neo4j_failed(vault, &error, write_trouble) != -ERR_FORBIDDEN) {
+        return err_copy(err, write_trouble);
+    }
+    return 0;
 }
 
-static void add(struct vault_health *health, const char *format, ...) PRINTF(2, 3);
-static void add(struct vault_health *health, const char *format, ...)
+static void add(char *text, size_t size, const char *format, ...) PRINTF(3, 4);
+static void add(char *text, size_t size, const char *format, ...)
 {
-    size_t len = strlen(health->detail);
+    size_t len = strlen(text);
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(health->detail + len, sizeof(health->detail) - len, format, args);
+    (void)vsnprintf(text + len, size - len, format, args);
     va_end(args);
 }
 
 /* What is wrong comes first: the line may be cut. */
-static void tell(const struct neo4j_vault *vault, const struct health *health,
-                 const struct indexes *indexes, const struct err *write_trouble,
-                 struct vault_health *ret)
+static void tell(const struct health *health, const struct indexes *indexes,
+                 const struct err *write_trouble, struct vault_health *ret)
 {
-    int64_t skew_ms = (int64_t)health->clock_ms - vault->env->now_us(vault->env) / 1000;
+    size_t size = sizeof(ret->detail);
 
     if (write_trouble->code != ERR_NONE) {
-        add(ret, "can't be written: %.100s; ", write_trouble->message);
+        add(ret->detail, size, "can't be written: %.100s; ", write_trouble->message);
+    }
+    add(ret->detail, size,
+        "Neo4j %s %s, Bolt %u.%u, %zu of %zu indexes ONLINE, vectors of %" PRIu64
+        ", its clock %" PRId64 " ms %s, %s, %" PRIu64 " changes, %" PRIu64 " memories",
+        health->version, health->edition, health->bolt_major, health->bolt_minor,
+        INDEXES - indexes->missing - indexes->not_online, INDEXES, indexes->dimensions,
+        health->skew_ms < 0 ? -health->skew_ms : health->skew_ms,
+        health->skew_ms < 0 ? "behind" : "ahead",
+        write_trouble->code == ERR_NONE ? "may be written" : "only read", health->changes,
+        health->memories);
+}
+
+static void advise(const struct neo4j_vault *vault, const struct health *health,
+                   const struct indexes *indexes, const struct err *write_trouble,
+                   struct vault_health *ret)
+{
+    size_t size = sizeof(ret->advice);
+
+    if (write_trouble->code != ERR_NONE) {
+        add(ret->advice, size,
+            "give this user the right to write there, or make the database writable; ");
     }
     if (indexes->missing > 0) {
-        add(ret, "%zu indexes are missing, they are made when it is next connected to; ",
+        add(ret->advice, size, "%zu indexes are missing: holdfast sync makes them; ",
             indexes->missing);
     }
     if (indexes->not_online > 0) {
-        add(ret, "%zu indexes are not ONLINE; ", indexes->not_online);
+        add(ret->advice, size,
+            "%zu indexes are not ONLINE: wait until they are, or see SHOW INDEXES; ",
+            indexes->not_online);
     }
     if (vault->wanted != 0 && indexes->dimensions != 0 && vault->wanted != indexes->dimensions) {
-        add(ret,
+        add(ret->advice, size,
             "the index memory_embedding has %" PRIu64
             " dimensions, the configuration says %zu: drop it, or change that; ",
             indexes->dimensions, vault->wanted);
     }
-    if (skew_ms > CLOCK_SKEW_MS || skew_ms < -CLOCK_SKEW_MS) {
-        add(ret, "its clock differs by %" PRId64 " ms; ", skew_ms);
+    if (health->skew_ms > CLOCK_SKEW_MS || health->skew_ms < -CLOCK_SKEW_MS) {
+        add(ret->advice, size, "set the clocks right: which version wins goes by them; ");
     }
-    add(ret, "Neo4j %s %s, %" PRIu64 " changes, %" PRIu64 " memories, vectors of %" PRIu64,
-        health->version, health->edition, health->changes, health->memories, indexes->dimensions);
+    size_t len = strlen(ret->advice);
+    if (len >= 2 && ret->advice[len - 2] == ';') {
+        ret->advice[len - 2] = '\0';
+    }
 }
 
 int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct deadline deadline,
@@ -300,10 +336,9 @@ int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct dead
     struct indexes indexes;
 
     *ret = (struct vault_health){.can_write = false};
-    int64_t begin_us = vault->env->now_us(vault->env);
     int rc = neo4j_query(vault, BOLT_READ, NEO4J_COMPONENTS, NULL, take_component, &health,
                          deadline, err);
-    int64_t latency_us = vault->env->now_us(vault->env) - begin_us;
+    health.skew_ms = (int64_t)health.clock_ms - vault->env->now_us(vault->env) / 1000;
     rc = rc == 0 ? neo4j_query(vault, BOLT_READ, NEO4J_COUNT_CHANGES, NULL, neo4j_take_uint,
                                &health.changes, deadline, err)
                  : rc;
@@ -311,14 +346,13 @@ int neo4j_check(struct neo4j_vault *vault, struct vault_health *ret, struct dead
                                &health.memories, deadline, err)
                  : rc;
     rc = rc == 0 ? read_indexes(vault, &indexes, deadline, err) : rc;
-    if (rc == 0 && try_to_write(vault, deadline, &trouble) < 0 && trouble.code != ERR_FORBIDDEN) {
-        rc = err_copy(err, &trouble);
-    }
+    rc = rc == 0 ? probe(vault, &health, &trouble, deadline, err) : rc;
     if (rc < 0) {
         return rc;
     }
     ret->can_write = trouble.code == ERR_NONE && !vault->read_only;
-    ret->latency_us = latency_us < 0 ? 0 : latency_us;
-    tell(vault, &health, &indexes, &trouble, ret);
+    ret->latency_us = health.latency_us < 0 ? 0 : health.latency_us;
+    tell(&health, &indexes, &trouble, ret);
+    advise(vault, &health, &indexes, &trouble, ret);
     return 0;
 }

@@ -104,7 +104,8 @@ enum vault_proof {
 struct vault_health {
     bool can_write;
     int64_t latency_us;
-    char detail[256]; /* one line for `doctor`: what it is, how much it holds */
+    char detail[384]; /* one line for `doctor`: what it is, how much it holds */
+    char advice[384]; /* what to do about what is wrong; "" when nothing is */
 };
 
 /* Two installations made the same version of one memory, each something else. */

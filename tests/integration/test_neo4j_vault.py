@@ -261,12 +261,27 @@ def test_doctor_says_what_the_vault_is_and_nobody_sees_the_password(graph_home, 
     graph_home.call("sync")
     lines = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
     assert len(lines) == 1 and lines[0]["ok"], lines
-    assert "Neo4j 5.26" in lines[0]["detail"] and "community" in lines[0]["detail"]
+    said = lines[0]["detail"]
+    for part in ("Neo4j 5.26", "community", "Bolt 5.8", "19 of 19 indexes ONLINE", "vectors of 768", "its clock", "may be written", "answered in"):
+        assert part in said, (part, said)
+    assert lines[0]["advice"] == ""
     password = neo4j_server.password
     for path in [*graph_home.path.rglob("*"), *graph_home.vault.rglob("*")]:
         if path.is_file():
             assert password.encode() not in path.read_bytes(), path
     assert password.encode() not in Path(f"/proc/{graph_home.daemon_pid()}/cmdline").read_bytes()
+
+
+def test_doctor_says_what_to_do(graph_home, graph):
+    graph_home.call("remember", "one")
+    graph_home.call("sync")
+    graph_home.call("stop")
+    graph_home.env["NEO4J_URI"] += "#dimensions=384"
+    before = rows(graph, "MATCH (v:Vault) RETURN properties(v) AS p ORDER BY v.key")
+    [line] = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"]
+    assert "768 dimensions" in line["advice"] and "384" in line["advice"], line
+    assert rows(graph, "MATCH (v:Vault) RETURN properties(v) AS p ORDER BY v.key") == before  # the probe leaves nothing
 
 
 def test_a_wrong_password_is_told_without_it(graph_home):

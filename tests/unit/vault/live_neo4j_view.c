@@ -305,7 +305,7 @@ static void an_index_of_other_dimensions_is_told(void **state)
     vault_neo4j_ops.close(f->vault);
     open_vault(f, "#dimensions=768");
     assert_ok(vault_neo4j_ops.check(f->vault, &health, deadline_in(LIVE_MS), &err), &err);
-    assert_non_null(strstr(health.detail, "has 4 dimensions, the configuration says 768"));
+    assert_non_null(strstr(health.advice, "has 4 dimensions, the configuration says 768"));
 }
 
 /* ---- what the guard holds ---- */
