@@ -13,6 +13,7 @@ from support import neo4j as neo4j_support  # noqa: E402
 from support.certificates import Certificates  # noqa: E402
 from support.fault_proxy import FaultProxy  # noqa: E402
 from support.home import Home  # noqa: E402
+from support.tls_peer import TlsPeer  # noqa: E402
 
 
 def pytest_configure(config):
@@ -90,3 +91,17 @@ def fault_proxies():
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def tls_peers():
+    """Make TLS servers: tls_peers(certificate)."""
+    made: list[TlsPeer] = []
+
+    def make(certificate) -> TlsPeer:
+        made.append(TlsPeer(certificate))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.close()

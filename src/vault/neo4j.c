@@ -27,6 +27,7 @@ static void neo4j_close(struct vault *base)
     neo4j_link_close(vault);
     free(vault->uri);
     free(vault->database);
+    free(vault->ca_file);
     free(vault->user);
     free_secret(vault->password);
     free(vault->chains);

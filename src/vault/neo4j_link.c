@@ -111,6 +111,7 @@ int neo4j_link_open(struct neo4j_vault *vault, struct deadline deadline, struct 
                        .auth = {.scheme = "basic",
                                 .principal = vault->user,
                                 .credentials = vault->password},
+                       .ca_file = vault->ca_file,
                        .user_agent = "holdfast/" HOLDFAST_VERSION,
                        .cancel = vault->can_cancel ? &vault->cancel : NULL},
         .idle_check_ms = NEO4J_IDLE_MS,

@@ -25,9 +25,14 @@ static int set_option(struct neo4j_vault *vault, struct str key, struct str valu
         vault->database = xstrndup(value.ptr, value.len);
         return 0;
     }
+    if (str_eq_c(key, "ca_file") && value.len > 0) {
+        free(vault->ca_file);
+        vault->ca_file = xstrndup(value.ptr, value.len);
+        return 0;
+    }
     return err_set(err, ERR_CONFIG,
-                   "\"" STR_FMT "\" is no option of a Neo4j vault; there are dimensions=NUMBER and "
-                   "database=NAME",
+                   "\"" STR_FMT "\" is no option of a Neo4j vault; there are dimensions=NUMBER, "
+                   "database=NAME and ca_file=PATH",
                    STR_ARG(key));
 }
 

@@ -45,6 +45,7 @@ struct neo4j_vault {
     struct vault base;
     char *uri;
     char *database; /* NULL: the user's home */
+    char *ca_file;  /* of the only authorities that are trusted; NULL: the system's */
     char *user;
     char *password;
     size_t dimensions; /* of the vector index */
@@ -68,8 +69,8 @@ struct neo4j_vault {
 
 /* ---- neo4j_target.c: where, and who we are ---- */
 
-/* "bolt://HOST:PORT", then perhaps "#" and "dimensions=384", "database=NAME", with "," between.
- * ERR_CONFIG. */
+/* "bolt://HOST:PORT", then perhaps "#" and "dimensions=384", "database=NAME", "ca_file=PATH", with
+ * "," between. ERR_CONFIG. */
 int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err *err) MUST_CHECK;
 /*
  * User and password, each from the first place that has it: NEO4J_USER (else "neo4j") and

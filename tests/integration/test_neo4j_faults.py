@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
 from neo4j.exceptions import TransientError
+from support.disk import SmallDisk
 from support.graph import access, everything_arrived, rows, until
 from support.home import is_holdfast
 
@@ -148,3 +150,125 @@ def test_a_server_with_little_memory_gets_smaller_transactions(homes, neo4j_serv
     home.call("sync")
     with server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))
+
+
+# ---- outages ----
+
+
+def waiting(home) -> int:
+    [vault] = [v for v in home.json("status")["vaults"] if v["name"] == "neo4j"]
+    assert vault["dead"] == 0
+    return vault["queue"]
+
+
+def test_a_server_that_is_down_at_the_start_gets_everything_when_it_comes(distant_home, graph):
+    home, proxy = distant_home
+    proxy.set("refuse")
+    home.remember_many([f"note {i}" for i in range(20)])
+    assert home.call("sync", "--timeout", "2", check=False).status == 4
+    proxy.set("pass")
+    until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert home.alerts() == []
+
+
+def test_ten_thousand_changes_wait_through_an_outage_and_are_drained(distant_home, graph):
+    home, proxy = distant_home
+    home.call("remember", "before")
+    home.call("sync")
+    proxy.set("refuse")
+    proxy.cut()
+    home.remember_many([f"meanwhile {i}" for i in range(10_000)])
+    until("all of them to wait", lambda: waiting(home) >= 10_000)
+    proxy.set("pass")
+    home.call("sync")
+    assert everything_arrived(home, graph)
+    assert rows(graph, "MATCH (m:Memory) WHERE m.content IS NOT NULL RETURN count(m) AS n")[0]["n"] == 10_001
+    assert home.alerts() == []
+
+
+# ---- disks and folders ----
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = SmallDisk(tmp_path / "disk", 192 << 20)
+    yield disk
+    disk.close()
+
+
+def test_a_full_disk_loses_nothing(small_disk, homes, neo4j_servers):
+    server = neo4j_servers(small_disk.root / "server")
+    server.start()
+    home = homes()
+    home.env |= access(server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    home.remember_many([f"before {i}" for i in range(20)])
+    home.call("sync")
+    small_disk.fill()
+    for i in range(20):  # some go into what the server has allocated already
+        home.remember_many([f"meanwhile {i} {j} " + "x" * 5_000 for j in range(20)])
+        if home.call("sync", "--timeout", "3", check=False).status != 0:
+            break
+    else:
+        pytest.fail("the server took everything on a full disk")
+    [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"], line
+    small_disk.free()
+    server.kill9()  # what Neo4j itself asks for, without its last writes on a disk that it holds to be broken
+    server.start()
+    home.call("sync")
+    with server.driver() as graph:
+        until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert home.json("verify", "neo4j")["ok"]
+    server.kill9()
+
+
+def test_an_older_copy_in_place_of_the_data_raises_an_alert_and_is_filled_up(homes, neo4j_server, tmp_path):
+    home = homes()
+    home.env |= access(neo4j_server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    home.remember_many([f"before {i}" for i in range(20)])
+    home.call("sync")
+    data = neo4j_server.home / "data"
+    neo4j_server.stop()
+    shutil.copytree(data, tmp_path / "older")
+    neo4j_server.start()
+    home.remember_many([f"afterwards {i}" for i in range(30)])
+    home.call("sync")
+    assert home.alerts() == []
+    neo4j_server.stop()
+    shutil.rmtree(data)
+    shutil.move(tmp_path / "older", data)
+    neo4j_server.start()
+    [alert] = until("an alert, by the clock alone", home.alerts)
+    assert alert["rule"] == "vault_damaged" and "rolled back" in alert["summary"]
+    with neo4j_server.driver() as graph:
+        until("all changes, once each", lambda: everything_arrived(home, graph))
+        assert rows(graph, "MATCH (m:Memory) WHERE m.content IS NOT NULL RETURN count(m) AS n")[0]["n"] == 50
+    assert home.json("verify", "neo4j")["ok"]
+
+
+# ---- certificates ----
+
+
+@pytest.mark.parametrize("name", ["expired", "wrong_host", "self_signed"])
+@pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
+def test_a_bad_certificate_is_refused_before_a_byte_of_payload(homes, tls_peers, certificates, name, scheme):
+    peer = tls_peers(getattr(certificates, name))
+    home = homes()
+    home.env |= {
+        "NEO4J_URI": f"{scheme}://localhost:{peer.port}#ca_file={certificates.ca.crt}",
+        "NEO4J_PASSWORD": "the-password",
+    }
+    home.call("remember", "one")
+    assert home.call("sync", "--timeout", "5", check=False).status != 0
+    [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
+    assert not line["ok"] and "certificate" in line["detail"], line
+    assert peer.payload == b"" and peer.plain == b""
+
+
+def test_a_certificate_of_the_authority_that_was_named_is_let_in(homes, neo4j_server, graph):
+    home = homes()
+    trusted = neo4j_server.home / "certificates" / "server.crt"
+    home.env |= access(neo4j_server) | {"NEO4J_URI": f"bolt+s://localhost:{neo4j_server.bolt_port}#ca_file={trusted}"}
+    home.call("remember", "one")
+    home.call("sync")
+    assert everything_arrived(home, graph)

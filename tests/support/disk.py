@@ -15,10 +15,10 @@ FILLER = "filler"
 class SmallDisk:
     """A small file system in memory: mounted by root, or else in a user namespace that a sleeping process holds."""
 
-    def __init__(self, at: pathlib.Path):
+    def __init__(self, at: pathlib.Path, size: int = DISK_BYTES):
         self.at, self.holder, self.enter = at, None, []
         at.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(at)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(at)]
         if os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0:
             self.root = at
             return
