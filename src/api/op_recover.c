@@ -86,11 +86,15 @@ static char *quoted(const char *text)
     return word;
 }
 
+static bool is_undo(const struct op_call *call)
+{
+    return strcmp(call->op->name, "recover_undo") == 0;
+}
+
 /* The command that a person runs for this call; heap. */
 static char *command_of(const struct op_call *call)
 {
-    bool is_undo = strcmp(call->op->name, "recover_undo") == 0;
-    char *command = xstrdup(is_undo ? "holdfast recover --undo" : "holdfast recover");
+    char *command = xstrdup(is_undo(call) ? "holdfast recover --undo" : "holdfast recover");
 
     for (const struct op_param *param = call->op->params; param->name; param++) {
         const char *value = json_string_value(json_object_get(call->params, param->name));
@@ -106,32 +110,57 @@ static char *command_of(const struct op_call *call)
     return command;
 }
 
-/* More than the guard would let pass unseen? The largest such project; NULL: none. */
-static const struct recover_project *harmed_too_much(const struct engine *engine,
-                                                     const struct recover_report *report)
+/*
+ * More than the guard would let pass unseen? The project where it is the most; NULL: none. Small
+ * recoveries add up; what an undo takes back was counted when it was brought.
+ */
+static const struct recover_project *harmed_too_much(const struct op_call *call,
+                                                     const struct recover_report *report,
+                                                     uint64_t *ret_most)
 {
+    struct engine *engine = call->engine;
     const struct guard_options *rules = &engine->config.guard.rules;
     const struct recover_project *worst = NULL;
-    uint64_t most = 0;
+    int64_t since_ms = engine->env->mono_ms(engine->env) - rules->drip_window_ms;
 
+    *ret_most = 0;
     for (size_t i = 0; i < report->project_count; i++) {
         const struct recover_project *p = &report->projects[i];
         uint64_t harmed = p->taken_away + p->overwritten;
+        if (harmed > 0 && !is_undo(call)) {
+            harmed += toll_since(&engine->toll, p->project_id, since_ms);
+        }
         if (harmed >= rules->share_min && (double)harmed > rules->share_max * (double)p->before &&
-            harmed > most) {
+            harmed > *ret_most) {
             worst = p;
-            most = harmed;
+            *ret_most = harmed;
         }
     }
     return worst;
 }
 
+/* It goes on without a person: what it harms counts for those to come. */
+static void count_harm(struct engine *engine, const struct recover_report *report)
+{
+    for (size_t i = 0; i < report->project_count; i++) {
+        const struct recover_project *p = &report->projects[i];
+        if (p->taken_away + p->overwritten > 0) {
+            toll_add(&engine->toll, p->project_id, p->taken_away + p->overwritten,
+                     engine->env->mono_ms(engine->env));
+        }
+    }
+}
+
 static int ask_person(void *arg, const struct recover_report *report, struct err *err)
 {
     const struct op_call *call = arg;
-    const struct recover_project *worst = harmed_too_much(call->engine, report);
+    uint64_t most;
+    const struct recover_project *worst = harmed_too_much(call, report, &most);
 
     if (!worst) {
+        if (!is_undo(call)) {
+            count_harm(call->engine, report);
+        }
         return 0;
     }
     AUTO(free_ptr) char *command = command_of(call);
@@ -143,10 +172,11 @@ static int ask_person(void *arg, const struct recover_report *report, struct err
     }
     return err_context(err,
                        "it would bring back %" PRIu64 " memories, take away %" PRIu64
-                       " and overwrite %" PRIu64 " (%" PRIu64 " of %" PRIu64 " of project %s), "
+                       " and overwrite %" PRIu64 " (%" PRIu64 " of %" PRIu64
+                       " of project %s, with the recoveries within guard.drip_window), "
                        "which is more than guard.share_max; nothing was changed",
                        report->recovered_count, report->taken_away_count, report->overwritten_count,
-                       worst->taken_away + worst->overwritten, worst->before, worst->project_id);
+                       most, worst->before, worst->project_id);
 }
 
 int op_recover(const struct op_call *call, struct op_reply *reply, struct err *err)

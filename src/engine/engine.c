@@ -502,6 +502,7 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
 
     engine->env = options->env ? options->env : env_system();
     pthread_mutex_init(&engine->alert_lock, NULL);
+    toll_init(&engine->toll);
     if (options->home) {
         engine->home = xstrdup(options->home);
     } else if (config_default_home(&engine->home, err) != 0) {
@@ -533,6 +534,7 @@ void engine_close(struct engine *engine)
     sync_log_close(engine->log);
     config_done(&engine->config);
     pthread_mutex_destroy(&engine->alert_lock);
+    toll_done(&engine->toll);
     free(engine->home);
     free(engine);
 }

@@ -11,6 +11,7 @@
 
 #include "engine/config.h"
 #include "engine/notify.h"
+#include "engine/toll.h"
 #include "recover/recover.h"
 #include "search/index.h"
 #include "session/tracker.h"
@@ -33,6 +34,7 @@ struct engine {
     _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */
     _Atomic uint64_t calls;      /* operations served */
     _Atomic bool stirred;        /* some since memory was given back */
+    struct toll toll;            /* what recoveries harmed without a person's word */
     struct wake *_Atomic housekeeper; /* of engine_run; NULL: it does not run yet */
 };
 

@@ -245,6 +245,20 @@ def test_a_recovery_takes_little_away_without_a_person(homes):
     assert contents(a.export()) == before
 
 
+def test_older_texts_memory_by_memory_need_a_person_too(home):
+    ids = fill(home, 8)  # fewer than the guard takes for a burst of changes
+    time.sleep(0.002)  # the moment lies between two changes
+    moment = home.json("show", home.json("remember", "marks the moment")["id"])["updated_at"]
+    for id in ids:
+        home.call("remember", f"{home.json('show', id)['content']} and more", "--id", id)
+    for id in ids[:4]:
+        done = home.json("recover", "--memory", id, "--at", moment)
+        assert (done["taken_away_count"], done["overwritten_count"]) == (0, 1), done
+    refused = home.call("recover", "--memory", ids[4], "--at", moment, check=False)
+    assert refused.status == 3 and "5 of 9 of project test" in refused.err, refused.err
+    assert sum(content.endswith("and more") for content in contents(home.export()).values()) == 4
+
+
 def test_a_person_at_a_terminal_has_it_taken_away_and_no_other_door_does(home):
     fill(home, 15)
     wipe(home)
