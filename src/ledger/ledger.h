@@ -110,6 +110,8 @@ struct draft {
     const struct memory
         *memory;    /* memory put: the whole new state. id nil: new; version 0: the next one; times
                        TIME_NONE: now (created_at of an existing memory is kept) */
+    bool over_held; /* memory put: what shows is said again although a later change is held; so it
+                       is journaled, and stays when that change is accepted */
     struct uuid id; /* memory delete */
     const struct session *session;   /* session put */
     const struct project *project;   /* project put */

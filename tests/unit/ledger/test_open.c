@@ -140,7 +140,8 @@ static void a_file_that_is_no_database_is_refused(void **state)
 
 /* A later version adds a step; a crash within it leaves the file as it was. */
 static const char *const later_steps[] = {
-    NULL, NULL, /* the real ones */
+    NULL,
+    NULL, /* the real ones */
     "CREATE TABLE later(a INTEGER) STRICT; INSERT INTO later VALUES(1);",
     "ALTER TABLE later ADD COLUMN b INTEGER;",
     "this is not SQL",

@@ -201,6 +201,32 @@ static void the_last_change_is_told_though_it_is_held(void **state)
     assert_int_equal(seen.held, 1);
 }
 
+/* A row that came back after its deletion was held: it is news, though it shows all the time. */
+static void what_shows_is_journaled_again_over_a_held_change(void **state)
+{
+    struct home *home = *state;
+    AUTO(memory_done) struct memory memory = memory_of("kept");
+    struct draft drafts[2] = {
+        {.kind = KIND_MEMORY, .op = OP_DELETE, .id = id_of(1), .source = "app"},
+        {.kind = KIND_MEMORY, .memory = &memory, .source = "app"}};
+    struct written written;
+    struct err err = ERR_INIT;
+
+    put(home, id_of(1), "kept");
+    assert_ok(write_draft(home, &drafts[0], &written, &err), &err);
+    hold(home, &written.origin, written.seq);
+    memory.id = id_of(1);
+    assert_ok(write_draft(home, &drafts[1], &written, &err), &err);
+    assert_true(written.unchanged);
+    drafts[1].over_held = true;
+    assert_ok(write_draft(home, &drafts[1], &written, &err), &err);
+    assert_false(written.unchanged);
+    assert_int_equal(written.version, 3);
+    assert_ok(write_draft(home, &drafts[1], &written, &err), &err);
+    assert_true(written.unchanged); /* once */
+    assert_content(home, id_of(1), "kept");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, home_setup, home_teardown)
 
 int main(void)
@@ -214,6 +240,7 @@ int main(void)
         TEST(a_refused_draft_does_not_hold_the_position_back),
         TEST(a_long_write_moves_the_position_with_its_last_draft),
         TEST(the_last_change_is_told_though_it_is_held),
+        TEST(what_shows_is_journaled_again_over_a_held_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
