@@ -10,7 +10,6 @@ void intake_init(struct intake *intake, struct ledger *ledger, const char *sourc
     intake->drafts = xcalloc(INTAKE_BATCH, sizeof(*intake->drafts));
     intake->written = xcalloc(INTAKE_BATCH, sizeof(*intake->written));
     intake->actors = xcalloc(INTAKE_BATCH, sizeof(*intake->actors));
-    buf_init(&intake->scratch, CHANGE_RECORD_MAX);
     intake_actor(intake, NULL);
 }
 
@@ -33,7 +32,6 @@ void intake_done(struct intake *intake)
     free(intake->drafts);
     free(intake->written);
     free(intake->actors);
-    buf_done(&intake->scratch);
     intake->memories = NULL;
 }
 
@@ -74,8 +72,9 @@ static int take_answers(struct intake *intake, struct err *err)
     for (size_t i = 0; i < intake->count; i++) {
         const struct written *written = &intake->written[i];
         if (written->code == ERR_NONE) {
-            intake->counts.changed += !written->unchanged;
-        } else if (is_rows_fault(written->code)) {
+            continue;
+        }
+        if (is_rows_fault(written->code)) {
             note_refused(intake, written->message == NULL ? "refused" : written->message);
         } else if (written->code != ERR_NOT_FOUND) { /* a row that was never known is deleted */
             return err_set(err, written->code, "%s",
@@ -108,9 +107,10 @@ int intake_flush(struct intake *intake, const char *position, struct err *err)
 /* Room for one more draft, by the present actor. */
 static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, struct err *err)
 {
-    if ((intake->count == INTAKE_BATCH || intake->bytes > INTAKE_BATCH_BYTES) &&
-        intake_flush(intake, NULL, err) < 0) {
-        return -(int)err->code;
+    bool is_full = intake->count == INTAKE_BATCH || intake->bytes > INTAKE_BATCH_BYTES;
+    int rc = is_full ? intake_flush(intake, NULL, err) : 0;
+    if (rc < 0) {
+        return rc;
     }
     size_t i = intake->count++;
     intake->bytes += bytes;
@@ -123,11 +123,12 @@ static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, s
 
 static int put_take(struct intake *intake, struct memory *memory, struct err *err)
 {
-    struct draft *draft;
+    struct draft *draft = NULL;
 
-    if (next_draft(intake, memory->content_len, &draft, err) < 0) {
+    int rc = next_draft(intake, memory->content_len, &draft, err);
+    if (rc < 0) {
         memory_done(memory);
-        return -(int)err->code;
+        return rc;
     }
     struct memory *kept = &intake->memories[intake->count - 1];
     *kept = *memory;
@@ -240,10 +241,11 @@ int intake_define(struct intake *intake, const char *table, const char *project,
 
 int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *err)
 {
-    struct draft *draft;
+    struct draft *draft = NULL;
 
-    if (next_draft(intake, 0, &draft, err) < 0) {
-        return -(int)err->code;
+    int rc = next_draft(intake, 0, &draft, err);
+    if (rc < 0) {
+        return rc;
     }
     draft->op = OP_DELETE;
     draft->id = *id;

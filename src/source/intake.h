@@ -21,7 +21,6 @@
 #define INTAKE_BATCH_BYTES ((size_t)4 * 1024 * 1024) /* of rows, roughly */
 
 struct intake_counts {
-    uint64_t changed;       /* journaled */
     uint64_t refused;       /* rows that can't be memories */
     char last_refused[256]; /* why, of the last one */
 };
@@ -37,7 +36,6 @@ struct intake {
     size_t count;
     size_t bytes;
     struct intake_counts counts;
-    struct buf scratch;
 };
 
 void intake_init(struct intake *intake, struct ledger *ledger, const char *source);

@@ -11,9 +11,7 @@ static void relation_empty(struct pg_relation *relation)
         free(relation->columns[i]);
     }
     free(relation->columns);
-    free(relation->keys);
     relation->columns = NULL;
-    relation->keys = NULL;
     relation->count = 0;
 }
 
@@ -75,11 +73,9 @@ static void apply_relation(struct postgres *pg, const struct pgoutput_message *m
     relation_empty(relation);
     relation->table = find_table(pg, message->schema, message->table);
     relation->columns = xcalloc(message->column_count + 1, sizeof(*relation->columns));
-    relation->keys = xcalloc(message->column_count + 1, sizeof(*relation->keys));
     relation->count = message->column_count;
     for (size_t i = 0; i < message->column_count; i++) {
         relation->columns[i] = xstrdup(message->columns[i].name);
-        relation->keys[i] = message->columns[i].is_key;
     }
 }
 

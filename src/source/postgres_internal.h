@@ -44,7 +44,6 @@ struct pg_relation {
     uint32_t oid;
     struct pg_table *table; /* NULL: not one of ours */
     char **columns;
-    bool *keys;
     size_t count;
     struct pg_relation *next;
 };
@@ -72,7 +71,6 @@ struct postgres {
     int64_t kept_ms;   /* when a position was last kept that came without changes */
     int64_t commit_us; /* of the last transaction that is not durable yet; 0: none */
     char trouble[256];
-    uint64_t told_refused;
 };
 
 /* ---- postgres_link.c ---- */

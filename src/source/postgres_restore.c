@@ -309,7 +309,7 @@ static int put_rows(struct restoring *r, struct err *err)
     return run(r, insert, &r->answer->inserted, err);
 }
 
-/* How it was made, from the ledger; heap, NULL when it is not known. */
+/* How it was made, from the ledger; heap. */
 static int read_definition(struct restoring *r, char **ret, struct err *err)
 {
     struct uuid id = definition_id(r->pg->options->name, r->table->name);
@@ -318,13 +318,14 @@ static int read_definition(struct restoring *r, char **ret, struct err *err)
 
     memory_init(&memory);
     *ret = NULL;
-    if (read_memory(r->reader, &id, &memory, &state, err) < 0) {
-        return err->code == ERR_NOT_FOUND
+    int rc = read_memory(r->reader, &id, &memory, &state, err);
+    if (rc < 0) {
+        return rc == -ERR_NOT_FOUND
                    ? err_set(err, ERR_NOT_FOUND,
                              "table %s does not exist, and how it was made was never captured: "
                              "create it, and restore again",
                              r->table->name)
-                   : -(int)err->code;
+                   : rc;
     }
     *ret = xstrdup(memory.content);
     return 0;
@@ -334,8 +335,9 @@ static int make_table(struct restoring *r, struct err *err)
 {
     AUTO(free_ptr) char *definition = NULL;
 
-    if (read_definition(r, &definition, err) < 0) {
-        return -(int)err->code;
+    int rc = read_definition(r, &definition, err);
+    if (rc < 0 || definition == NULL) {
+        return rc;
     }
     char *after = strstr(definition, PG_DEFINITION_AFTER);
     if (after != NULL) {
@@ -358,8 +360,9 @@ static int finish_table(struct restoring *r, struct err *err)
     if (!r->answer->created) {
         return 0;
     }
-    if (read_definition(r, &definition, err) < 0) {
-        return -(int)err->code;
+    int rc = read_definition(r, &definition, err);
+    if (rc < 0 || definition == NULL) {
+        return rc;
     }
     const char *after = strstr(definition, PG_DEFINITION_AFTER);
     after = after == NULL ? "" : after + strlen(PG_DEFINITION_AFTER);

@@ -87,13 +87,15 @@ static int capture_once(struct runner *r, struct err *err)
 /* Returns whether it had been captured at all since the last failure. */
 static bool note_failure(struct runner *r, const struct err *err)
 {
+    char text[sizeof(r->error)];
+
+    set_text(text, sizeof(text), err->message);
     (void)pthread_mutex_lock(&r->mutex);
     bool was_connected = r->connected;
-    bool is_news = was_connected || strncmp(r->error, err->message, strlen(r->error)) != 0 ||
-                   r->error[0] == '\0';
+    bool is_news = was_connected || strcmp(r->error, text) != 0;
     r->connected = false;
     r->is_waiting = true;
-    set_text(r->error, sizeof(r->error), err->message);
+    set_text(r->error, sizeof(r->error), text);
     (void)pthread_mutex_unlock(&r->mutex);
     if (is_news) {
         r->options.on_state(r->options.arg, r->options.source.name, err->message);
@@ -160,11 +162,6 @@ void runner_stop(struct runner *r)
     wake_done(&r->wake);
     (void)pthread_mutex_destroy(&r->mutex);
     free(r);
-}
-
-void runner_poke(struct runner *r)
-{
-    wake_signal(&r->wake);
 }
 
 void runner_status(struct runner *r, struct runner_status *ret)

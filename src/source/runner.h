@@ -26,7 +26,6 @@ struct runner_options {
 int runner_start(const struct runner_options *options, struct runner **ret, struct err *err)
     MUST_CHECK;
 void runner_stop(struct runner *runner); /* cancels what runs, joins, frees */
-void runner_poke(struct runner *runner); /* try now, whatever the backoff says */
 
 struct runner_status {
     const char *name; /* borrowed of the options */
