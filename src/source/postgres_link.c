@@ -121,10 +121,10 @@ static void no_notice(void *arg, const PGresult *result)
 }
 
 /* Values are compared and restored as texts: their form must not depend on anybody's settings. */
-#define SESSION_OPTIONS                                                                            \
-    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex "      \
-    "-c timezone=UTC -c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=10s "        \
-    "-c idle_in_transaction_session_timeout=0"
+static const char session_options[] =
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
+    "-c timezone=UTC -c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=10s "
+    "-c idle_in_transaction_session_timeout=0";
 
 int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err)
 {
@@ -135,7 +135,7 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
                                 replication ? "replication" : NULL,
                                 NULL};
     const char *const values[] = {pg->options->url, "holdfast", "UTF8",
-                                  SESSION_OPTIONS,  "database", NULL};
+                                  session_options,  "database", NULL};
 
     if (check_url(pg->options->url, err) < 0) {
         return -(int)err->code;

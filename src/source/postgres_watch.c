@@ -186,6 +186,23 @@ static int look_at_slot(struct postgres *pg, struct err *err)
     return 0;
 }
 
+/* What is missing. A table that is dropped between two questions takes its trigger along: so what
+ * was found is asked once more. */
+static int find_missing(struct postgres *pg, char **ret, struct err *err)
+{
+    for (int round = 0; round < 2; round++) {
+        free(*ret);
+        *ret = NULL;
+        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, ret, err) < 0) {
+            return -(int)err->code;
+        }
+        if (*ret == NULL) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
 int pg_watch(struct postgres *pg, struct err *err)
 {
     int64_t now = deadline_in(0).at_ms;
@@ -196,7 +213,7 @@ int pg_watch(struct postgres *pg, struct err *err)
     }
     if (now - pg->watched_ms >= POSTGRES_WATCH_MS) {
         pg->watched_ms = now;
-        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+        if (find_missing(pg, &missing, err) < 0) {
             return -(int)err->code;
         }
         int rc = missing != NULL ? put_back(pg, missing, err) : look_at_slot(pg, err);

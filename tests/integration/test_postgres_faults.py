@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -140,11 +141,16 @@ def test_another_database_in_its_place_deletes_nothing(captured):
 # ---- amounts ----
 
 
-def test_a_large_transaction_goes_through_with_little_memory(captured):
+def test_a_large_transaction_goes_through_with_little_memory(homes, database, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_BIN", os.environ["HOLDFAST_BIN_PLAIN"])  # a sanitizer's memory is not ours
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database)), database)
+    captured.init()
+    captured.wait_rows(40)
     captured.database.psql(insert(100_000, 1000))
     eventually(lambda: captured.home.json("status")["memories"] >= 100_040, timeout_s=120)
     peak = [line for line in open(f"/proc/{captured.home.daemon_pid()}/status") if line.startswith("VmHWM")][0]
-    assert int(peak.split()[1]) < 256 * 1024, peak
+    assert int(peak.split()[1]) <= 128 * 1024, peak
     assert captured.home.alerts() == []
 
 
