@@ -1,4 +1,5 @@
-"""What all tests in Python share: homes in temporary folders, whose daemons are stopped at the end; a real Neo4j."""
+"""What all tests in Python share: homes in temporary folders, whose daemons are stopped at the end; a real Neo4j,
+a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support import neo4j as neo4j_support  # noqa: E402
+from support import postgres as postgres_support  # noqa: E402
 from support.certificates import Certificates  # noqa: E402
 from support.fault_proxy import FaultProxy  # noqa: E402
 from support.home import Home  # noqa: E402
@@ -19,11 +21,13 @@ from support.tls_peer import TlsPeer  # noqa: E402
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # not in xdist's workers
         neo4j_support.make_shared_folder()
+        postgres_support.make_shared_folder()
 
 
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
         neo4j_support.end_shared()
+        postgres_support.end_shared()
 
 
 @pytest.fixture
@@ -72,6 +76,13 @@ def neo4j_servers(tmp_path):
     yield make
     for server in made:
         server.kill9()
+
+
+@pytest.fixture
+def database():
+    """A database of its own on the session's one real PostgreSQL, which is this test's alone."""
+    with postgres_support.lease() as database:
+        yield database
 
 
 @pytest.fixture

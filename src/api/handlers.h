@@ -19,6 +19,9 @@ op_handler op_sync_now, op_get_sync_status, op_sync_events, op_dead_letters, op_
 /* alerts, recovery, verification, the daemon itself (op_guard.c, op_recover.c) */
 op_handler op_alerts, op_resolve, op_recover, op_recover_undo, op_verify, op_health, op_shutdown;
 
+/* sources (op_source.c) */
+op_handler op_restore;
+
 /* Parameters of a checked call; the fallback when it was left out. */
 const char *call_text(const struct op_call *call, const char *name); /* NULL */
 bool call_bool(const struct op_call *call, const char *name);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/timestamp.h"
+#include "engine/sources.h"
 
 #define SYNC_TIMEOUT_DEFAULT_S 60
 #define EVENTS_LIMIT_DEFAULT 20
@@ -90,6 +91,23 @@ static json_t *vaults_to_json(struct engine *engine, struct replicator_status *s
     return vaults;
 }
 
+static json_t *sources_to_json(struct engine *engine, struct sync_totals *totals)
+{
+    json_t *sources = json_array();
+
+    for (size_t i = 0; i < engine->runner_count; i++) {
+        struct runner_status s;
+        runner_status(engine->runners[i], &s);
+        json_array_append_new(sources,
+                              json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o}", "name", s.name, "kind",
+                                        s.kind, "connected", s.connected, "position", s.position,
+                                        "lag_ms", (json_int_t)s.lag_ms, "state", s.state, "error",
+                                        s.error[0] ? json_string(s.error) : json_null()));
+        totals->well = totals->well && s.error[0] == 0;
+    }
+    return sources;
+}
+
 static json_t *guard_to_json(struct engine *engine)
 {
     struct guard_status status;
@@ -117,18 +135,19 @@ int op_get_sync_status(const struct op_call *call, struct op_reply *reply, struc
     }
     bool ledger_well = ledger_is_well(engine, &trouble);
     json_t *vaults = vaults_to_json(engine, statuses, &totals);
+    json_t *sources = sources_to_json(engine, &totals);
     bool healthy = ledger_well && totals.well && engine->replicator_count && !engine->paused &&
                    counts.alerts_open == 0 && engine->config.guard.rules.enabled;
     const char *error = ledger_well ? totals.error : trouble.message;
 
     reply->document = json_pack(
-        "{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:s,s:o,s:[],s:o}", "healthy", healthy, "paused",
+        "{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:s,s:o,s:o,s:o}", "healthy", healthy, "paused",
         (int)engine->paused, "alerts_open", (json_int_t)counts.alerts_open, "memories",
         (json_int_t)counts.memories, "queue_size", (json_int_t)totals.queue, "pending_count",
         (json_int_t)totals.queue, "failed_count", (json_int_t)totals.failed, "last_sync",
         time_or_null(totals.last_us), "last_error", error ? json_string(error) : json_null(),
-        "privilege_separation", "none", "vaults", vaults, "sources", "destruction_detection",
-        guard_to_json(engine));
+        "privilege_separation", "none", "vaults", vaults, "sources", sources,
+        "destruction_detection", guard_to_json(engine));
     json_object_set_new(reply->document, "changes", json_integer((json_int_t)counts.changes));
     json_object_set_new(reply->document, "deleted", json_integer((json_int_t)counts.deleted));
     json_object_set_new(reply->document, "sessions", json_integer((json_int_t)counts.sessions));
@@ -354,6 +373,32 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     return rc == 0 ? doctor_elsewhere(v->name, &found, spool, err) : rc;
 }
 
+static int doctor_source(const struct op_call *call, const struct config_source *s,
+                         struct spool *spool, struct err *err)
+{
+    AUTO(free_ptr) char *what = xprintf("source %s (%s)", s->name, s->kind);
+    struct source_health health = {.latency_us = 0};
+    struct source_options options;
+    const struct source_ops *driver = NULL;
+    struct source *source = NULL;
+    struct err trouble = ERR_INIT;
+    int rc = sources_find(&call->engine->config, s->name, &options, &driver, &trouble);
+
+    rc = rc == 0 ? driver->open(&options, &source, &trouble) : rc;
+    if (rc == 0) {
+        rc = driver->check(source, &health, &trouble);
+        driver->close(source);
+    }
+    if (rc != 0) {
+        return doctor_line(spool, what, false, trouble.message,
+                           "mend what the message names; until then nothing of it is captured",
+                           err);
+    }
+    AUTO(free_ptr)
+    char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
+    return doctor_line(spool, what, true, detail, "", err);
+}
+
 int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct engine *engine = call->engine;
@@ -383,6 +428,9 @@ int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *er
     }
     for (size_t i = 0; i < engine->config.vault_count && rc == 0; i++) {
         rc = doctor_vault(call, &engine->config.vaults[i], spool, err);
+    }
+    for (size_t i = 0; i < engine->config.source_count && rc == 0; i++) {
+        rc = doctor_source(call, &engine->config.sources[i], spool, err);
     }
     return rc;
 }

@@ -4,6 +4,9 @@
 const struct help_extra help_extras[] = {
     {"init", "init [--vault file:PATH]...",
      "Make a home and add vaults to it; without --vault, a file vault beside the home."},
+    {"init postgres", "init postgres [SOURCE] [--remove] [--dry-run] [--yes]",
+     "Prepare a database for capture: shows the SQL, and runs it when a person agrees. --remove "
+     "takes everything of ours out again."},
     {"serve", "serve", "Run the daemon in the foreground (it is started by itself when needed)."},
     {"stop", "stop", "Stop the daemon."},
     {"mcp", "mcp", "Speak the Model Context Protocol on standard input and output, for an agent."},

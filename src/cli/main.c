@@ -11,9 +11,16 @@ static const struct command {
     const char *verb;
     cli_command *run;
 } commands[] = {
-    {"init", cmd_init},       {"serve", cmd_serve},   {"stop", cmd_stop},
-    {"mcp", cmd_mcp},         {"demo", cmd_demo},     {"import", cmd_import},
-    {"resolve", cmd_resolve}, {"resume", cmd_resume}, {"project link", cmd_project_link},
+    {"init", cmd_init},
+    {"serve", cmd_serve},
+    {"stop", cmd_stop},
+    {"mcp", cmd_mcp},
+    {"demo", cmd_demo},
+    {"import", cmd_import},
+    {"resolve", cmd_resolve},
+    {"resume", cmd_resume},
+    {"project link", cmd_project_link},
+    {"init postgres", cmd_init_postgres},
 };
 
 int cli_home(struct cli *cli, char **ret, struct err *err)

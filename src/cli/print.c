@@ -183,6 +183,50 @@ void print_end(const struct op *op, uint64_t lines)
     }
 }
 
+static void print_sources(const json_t *sources)
+{
+    size_t i;
+    const json_t *s;
+
+    json_array_foreach (sources, i, s) {
+        (void)printf("source %s (%s): %s%s%s", text_of(s, "name"), text_of(s, "kind"),
+                     text_of(s, "state"), text_of(s, "position")[0] ? ", at " : "",
+                     text_of(s, "position"));
+        if (text_of(s, "error")[0]) {
+            (void)printf("\n  ");
+        }
+        print_safe(stdout, text_of(s, "error"));
+        (void)putchar('\n');
+    }
+}
+
+static void print_restore(const json_t *r)
+{
+    bool dry_run = json_is_true(json_object_get(r, "dry_run"));
+    size_t i;
+    const json_t *t;
+
+    if (dry_run) {
+        print_safe(stdout, text_of(r, "sql"));
+        (void)putchar('\n');
+    }
+    json_array_foreach (json_object_get(r, "tables"), i, t) {
+        (void)printf("%s%s: %lld rows %s, %lld %s, %lld as they should be", text_of(t, "table"),
+                     json_is_true(json_object_get(t, "created")) ? " (made again)" : "",
+                     number_of(t, "inserted"), dry_run ? "to insert" : "inserted",
+                     number_of(t, "updated"), dry_run ? "to update" : "updated",
+                     number_of(t, "same"));
+        if (number_of(t, "kept")) {
+            (void)printf(", %lld left alone: somebody else changed them since",
+                         number_of(t, "kept"));
+        }
+        (void)putchar('\n');
+    }
+    if (dry_run) {
+        (void)printf("Nothing was changed. Do it: holdfast restore %s\n", text_of(r, "source"));
+    }
+}
+
 static void print_status(const json_t *s)
 {
     size_t i;
@@ -221,6 +265,7 @@ static void print_status(const json_t *s)
     if (json_array_size(json_object_get(s, "vaults")) == 0) {
         (void)printf("no vault: holdfast init --vault file:PATH\n");
     }
+    print_sources(json_object_get(s, "sources"));
 }
 
 static void print_recovery(const json_t *r)
@@ -301,6 +346,8 @@ void print_document(const struct op *op, const json_t *d)
         print_status(d);
     } else if (strcmp(op->name, "recover") == 0 || strcmp(op->name, "recover_undo") == 0) {
         print_recovery(d);
+    } else if (strcmp(op->name, "restore") == 0) {
+        print_restore(d);
     } else if (strcmp(op->name, "verify") == 0) {
         print_verify(d);
     } else if (strcmp(op->name, "sync_now") == 0) {

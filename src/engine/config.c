@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <unistd.h>
-#include <yaml.h>
 
 #include "base/file.h"
 #include "base/num.h"
@@ -93,6 +92,7 @@ void config_done(struct config *config)
         free(config->vaults[i].name);
         free(config->vaults[i].spec);
     }
+    config_sources_done(config);
     config_defaults(config);
 }
 
@@ -219,24 +219,18 @@ static int set_value(struct config *config, const struct config_key *key, const 
 
 /* ---- the file ---- */
 
-struct loading {
-    const char *path;
-    yaml_document_t *document;
-    struct config *config;
-};
-
-static int at_line(const struct loading *l, const yaml_node_t *node, struct err *err)
+int config_at_line(const struct config_loading *l, const yaml_node_t *node, struct err *err)
 {
     err->code = ERR_CONFIG;
     return err_context(err, "%s: line %zu", l->path, node->start_mark.line + 1);
 }
 
-static const char *scalar(const yaml_node_t *node)
+const char *config_scalar(const yaml_node_t *node)
 {
     return node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
 }
 
-static int unknown_key(const struct loading *l, const yaml_node_t *node, const char *section,
+static int unknown_key(const struct config_loading *l, const yaml_node_t *node, const char *section,
                        const char *name, struct err *err)
 {
     char known[512] = "";
@@ -251,7 +245,7 @@ static int unknown_key(const struct loading *l, const yaml_node_t *node, const c
     }
     (void)err_set(err, ERR_CONFIG, "unknown key \"%s.%.64s\"; %s knows %s", section, name, section,
                   known);
-    return at_line(l, node, err);
+    return config_at_line(l, node, err);
 }
 
 static const struct config_key *find_key(const char *section, const char *name)
@@ -266,21 +260,23 @@ static const struct config_key *find_key(const char *section, const char *name)
 }
 
 /* A mapping's next pair, with duplicates refused. */
-static int pair_at(const struct loading *l, const yaml_node_t *mapping,
+int config_pair_at(const struct config_loading *l, const yaml_node_t *mapping,
                    const yaml_node_pair_t *pair, const yaml_node_t **ret_key,
                    const yaml_node_t **ret_value, struct err *err)
 {
     *ret_key = yaml_document_get_node(l->document, pair->key);
     *ret_value = yaml_document_get_node(l->document, pair->value);
-    if (!*ret_key || !*ret_value || !scalar(*ret_key)) {
+    if (!*ret_key || !*ret_value || !config_scalar(*ret_key)) {
         (void)err_set(err, ERR_CONFIG, "a key must be plain text");
-        return at_line(l, mapping, err);
+        return config_at_line(l, mapping, err);
     }
     for (const yaml_node_pair_t *p = mapping->data.mapping.pairs.start; p < pair; p++) {
         const yaml_node_t *before = yaml_document_get_node(l->document, p->key);
-        if (before && scalar(before) && strcmp(scalar(before), scalar(*ret_key)) == 0) {
-            (void)err_set(err, ERR_CONFIG, "\"%.64s\" stands here a second time", scalar(*ret_key));
-            return at_line(l, *ret_key, err);
+        if (before && config_scalar(before) &&
+            strcmp(config_scalar(before), config_scalar(*ret_key)) == 0) {
+            (void)err_set(err, ERR_CONFIG, "\"%.64s\" stands here a second time",
+                          config_scalar(*ret_key));
+            return config_at_line(l, *ret_key, err);
         }
     }
     return 0;
@@ -294,33 +290,33 @@ static void name_value(struct err *err, const char *name)
     (void)err_set(err, ERR_CONFIG, "%s %s", name, why.message);
 }
 
-static int load_section(const struct loading *l, const char *section, const yaml_node_t *node,
-                        struct err *err)
+static int load_section(const struct config_loading *l, const char *section,
+                        const yaml_node_t *node, struct err *err)
 {
-    if (node->type == YAML_SCALAR_NODE && !*scalar(node)) {
+    if (node->type == YAML_SCALAR_NODE && !*config_scalar(node)) {
         return 0; /* a section with everything commented out */
     }
     if (node->type != YAML_MAPPING_NODE) {
         (void)err_set(err, ERR_CONFIG, "\"%s\" must hold keys, indented below it", section);
-        return at_line(l, node, err);
+        return config_at_line(l, node, err);
     }
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
-        if (pair_at(l, node, pair, &key, &value, err) != 0) {
+        if (config_pair_at(l, node, pair, &key, &value, err) != 0) {
             return -(int)err->code;
         }
-        const struct config_key *row = find_key(section, scalar(key));
+        const struct config_key *row = find_key(section, config_scalar(key));
         if (!row) {
-            return unknown_key(l, key, section, scalar(key), err);
+            return unknown_key(l, key, section, config_scalar(key), err);
         }
-        int rc = scalar(value) ? set_value(l->config, row, scalar(value), false, err)
-                               : err_set(err, ERR_CONFIG, "must be one value");
+        int rc = config_scalar(value) ? set_value(l->config, row, config_scalar(value), false, err)
+                                      : err_set(err, ERR_CONFIG, "must be one value");
         if (rc != 0) {
             AUTO(free_ptr) char *full = xprintf("%s.%s", section, row->name);
             name_value(err, full);
-            return at_line(l, value, err);
+            return config_at_line(l, value, err);
         }
     }
     return 0;
@@ -342,7 +338,7 @@ char *config_free_name(const struct config *config, const char *kind, size_t kin
     }
 }
 
-static bool name_ok(const char *name)
+bool config_name_ok(const char *name)
 {
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -389,8 +385,8 @@ static int check_url(const char *url, struct err *err)
 }
 
 /* What follows the kind in its spec; heap. A relative folder is below the configuration's. */
-static int vault_target(const struct loading *l, const char *kind, const char *where, char **ret,
-                        struct err *err)
+static int vault_target(const struct config_loading *l, const char *kind, const char *where,
+                        char **ret, struct err *err)
 {
     if (strcmp(kind, "file") != 0) {
         int rc = check_url(where, err);
@@ -404,33 +400,33 @@ static int vault_target(const struct loading *l, const char *kind, const char *w
     return 0;
 }
 
-static int add_vault(const struct loading *l, const yaml_node_t *node, char *name, const char *kind,
-                     const char *where, struct err *err)
+static int add_vault(const struct config_loading *l, const yaml_node_t *node, char *name,
+                     const char *kind, const char *where, struct err *err)
 {
     struct config *config = l->config;
     AUTO(free_ptr) char *own_name = name;
 
     if (config->vault_count == CONFIG_VAULTS_MAX) {
         return err_set(err, ERR_CONFIG, "at most %d vaults", CONFIG_VAULTS_MAX),
-               at_line(l, node, err);
+               config_at_line(l, node, err);
     }
     if (!own_name) {
         own_name = config_free_name(config, kind, strlen(kind));
     }
-    if (!name_ok(own_name)) {
+    if (!config_name_ok(own_name)) {
         return err_set(err, ERR_CONFIG,
                        "vault name \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and -", own_name),
-               at_line(l, node, err);
+               config_at_line(l, node, err);
     }
     for (size_t i = 0; i < config->vault_count; i++) {
         if (strcmp(config->vaults[i].name, own_name) == 0) {
             return err_set(err, ERR_CONFIG, "two vaults are named \"%s\"", own_name),
-                   at_line(l, node, err);
+                   config_at_line(l, node, err);
         }
     }
     AUTO(free_ptr) char *target = NULL;
     if (vault_target(l, kind, where, &target, err) != 0) {
-        return at_line(l, node, err);
+        return config_at_line(l, node, err);
     }
     config->vaults[config->vault_count++] =
         (struct config_vault){.name = own_name, .spec = xprintf("%s:%s", kind, target)};
@@ -442,7 +438,7 @@ enum { VAULT_NAME, VAULT_KIND, VAULT_PATH, VAULT_URL, VAULT_KEYS };
 
 static const char *const vault_keys[VAULT_KEYS] = {"name", "kind", "path", "url"};
 
-static int read_vault_keys(const struct loading *l, const yaml_node_t *node,
+static int read_vault_keys(const struct config_loading *l, const yaml_node_t *node,
                            const char *values[VAULT_KEYS], struct err *err)
 {
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
@@ -450,24 +446,24 @@ static int read_vault_keys(const struct loading *l, const yaml_node_t *node,
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
         size_t i = 0;
-        if (pair_at(l, node, pair, &key, &value, err) != 0) {
+        if (config_pair_at(l, node, pair, &key, &value, err) != 0) {
             return -(int)err->code;
         }
-        while (i < VAULT_KEYS && strcmp(vault_keys[i], scalar(key)) != 0) {
+        while (i < VAULT_KEYS && strcmp(vault_keys[i], config_scalar(key)) != 0) {
             i++;
         }
-        if (i == VAULT_KEYS || !scalar(value)) {
+        if (i == VAULT_KEYS || !config_scalar(value)) {
             return err_set(err, ERR_CONFIG,
                            "unknown key \"vaults[].%.64s\"; a vault knows name, kind, path, url",
-                           scalar(key)),
-                   at_line(l, key, err);
+                           config_scalar(key)),
+                   config_at_line(l, key, err);
         }
-        values[i] = scalar(value);
+        values[i] = config_scalar(value);
     }
     return 0;
 }
 
-static int load_vault(const struct loading *l, const yaml_node_t *node, struct err *err)
+static int load_vault(const struct config_loading *l, const yaml_node_t *node, struct err *err)
 {
     const char *values[VAULT_KEYS] = {NULL};
 
@@ -475,7 +471,7 @@ static int load_vault(const struct loading *l, const yaml_node_t *node, struct e
         return err_set(err, ERR_CONFIG,
                        "a vault is: - kind: file, path: ..., or kind: neo4j, url: ...; and perhaps "
                        "name: ..."),
-               at_line(l, node, err);
+               config_at_line(l, node, err);
     }
     if (read_vault_keys(l, node, values, err) != 0) {
         return -(int)err->code;
@@ -484,25 +480,25 @@ static int load_vault(const struct loading *l, const yaml_node_t *node, struct e
     if (kind == NULL) {
         return err_set(err, ERR_CONFIG, "vault kind is \"%.64s\"; allowed are file and neo4j",
                        values[VAULT_KIND] ? values[VAULT_KIND] : ""),
-               at_line(l, node, err);
+               config_at_line(l, node, err);
     }
     bool url = strcmp(kind->key, vault_keys[VAULT_URL]) == 0;
     const char *where = values[url ? VAULT_URL : VAULT_PATH];
     if (where == NULL || *where == '\0' || values[url ? VAULT_PATH : VAULT_URL] != NULL) {
         return err_set(err, ERR_CONFIG, "a vault of kind %s needs a %s", kind->kind, kind->key),
-               at_line(l, node, err);
+               config_at_line(l, node, err);
     }
     return add_vault(l, node, values[VAULT_NAME] ? xstrdup(values[VAULT_NAME]) : NULL, kind->kind,
                      where, err);
 }
 
-static int load_vaults(const struct loading *l, const yaml_node_t *node, struct err *err)
+static int load_vaults(const struct config_loading *l, const yaml_node_t *node, struct err *err)
 {
-    if (node->type == YAML_SCALAR_NODE && !*scalar(node)) {
+    if (node->type == YAML_SCALAR_NODE && !*config_scalar(node)) {
         return 0;
     }
     if (node->type != YAML_SEQUENCE_NODE) {
-        return err_set(err, ERR_CONFIG, "\"vaults\" must be a list"), at_line(l, node, err);
+        return err_set(err, ERR_CONFIG, "\"vaults\" must be a list"), config_at_line(l, node, err);
     }
     for (const yaml_node_item_t *item = node->data.sequence.items.start;
          item < node->data.sequence.items.top; item++) {
@@ -513,36 +509,40 @@ static int load_vaults(const struct loading *l, const yaml_node_t *node, struct 
     return 0;
 }
 
-static int load_document(const struct loading *l, struct err *err)
+static int load_document(const struct config_loading *l, struct err *err)
 {
     static const char *const sections[] = {"daemon", "guard", "sync"};
     const yaml_node_t *root = yaml_document_get_root_node(l->document);
 
-    if (!root || (root->type == YAML_SCALAR_NODE && !*scalar(root))) {
+    if (!root || (root->type == YAML_SCALAR_NODE && !*config_scalar(root))) {
         return 0;
     }
     if (root->type != YAML_MAPPING_NODE) {
-        return err_set(err, ERR_CONFIG, "expected sections: daemon, guard, sync, vaults"),
-               at_line(l, root, err);
+        return err_set(err, ERR_CONFIG, "expected sections: daemon, guard, sync, vaults, sources"),
+               config_at_line(l, root, err);
     }
     for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = NULL;
         const yaml_node_t *value = NULL;
         size_t i = 0;
-        if (pair_at(l, root, pair, &key, &value, err) != 0) {
+        if (config_pair_at(l, root, pair, &key, &value, err) != 0) {
             return -(int)err->code;
         }
-        while (i < 3 && strcmp(sections[i], scalar(key)) != 0) {
+        while (i < 3 && strcmp(sections[i], config_scalar(key)) != 0) {
             i++;
         }
-        if (i == 3 && strcmp(scalar(key), "vaults") != 0) {
-            return err_set(err, ERR_CONFIG,
-                           "unknown section \"%.64s\"; there are daemon, guard, sync, vaults",
-                           scalar(key)),
-                   at_line(l, key, err);
+        bool is_sources = strcmp(config_scalar(key), "sources") == 0;
+        if (i == 3 && !is_sources && strcmp(config_scalar(key), "vaults") != 0) {
+            return err_set(
+                       err, ERR_CONFIG,
+                       "unknown section \"%.64s\"; there are daemon, guard, sync, vaults, sources",
+                       config_scalar(key)),
+                   config_at_line(l, key, err);
         }
-        if ((i < 3 ? load_section(l, sections[i], value, err) : load_vaults(l, value, err)) != 0) {
+        if ((i < 3        ? load_section(l, sections[i], value, err)
+             : is_sources ? config_load_sources(l, value, err)
+                          : load_vaults(l, value, err)) != 0) {
             return -(int)err->code;
         }
     }
@@ -592,7 +592,7 @@ int config_parse(const char *path, struct str text, struct config *config, struc
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
     int rc = 0;
     if (yaml_parser_load(&parser, &document)) {
-        struct loading l = {path, &document, config};
+        struct config_loading l = {path, &document, config};
         rc = load_document(&l, err);
         yaml_document_delete(&document);
     } else {
@@ -647,7 +647,10 @@ static int load_environment(struct config *config, struct err *err)
             return -(int)err->code;
         }
     }
-    return neo4j != NULL && neo4j[0] != '\0' ? add_neo4j(config, neo4j, err) : 0;
+    if (neo4j != NULL && neo4j[0] != '\0' && add_neo4j(config, neo4j, err) != 0) {
+        return -(int)err->code;
+    }
+    return config_sources_environment(config, err);
 }
 
 int config_load(const char *home, const char *file, struct config *ret, struct err *err)

@@ -6,7 +6,8 @@
  * stand in the file: they come from files, the environment or systemd credentials. The environment
  * overrides the file: SYNC_BATCH_SIZE, SYNC_INITIAL_BACKOFF and SYNC_MAX_BACKOFF (seconds),
  * SYNC_MAX_RETRIES, DESTRUCTION_THRESHOLD, DESTRUCTION_WINDOW_SECONDS, HOLDFAST_PROJECT. NEO4J_URI
- * adds a vault (its user and password are the driver's to read: vault/neo4j_vault.h).
+ * adds a vault (its user and password are the driver's to read: vault/neo4j_vault.h),
+ * DATABASE_URL a source.
  */
 #ifndef HOLDFAST_ENGINE_CONFIG_H
 #define HOLDFAST_ENGINE_CONFIG_H
@@ -14,16 +15,28 @@
 #include "base/log.h"
 #include "guard/guard.h"
 #include "replicate/replicator.h"
+#include "source/source.h"
 
 enum config_ack { ACK_LEDGER, ACK_VAULT };
 enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE };
 
 #define CONFIG_VAULTS_MAX 16
+#define CONFIG_SOURCES_MAX 16
 #define CONFIG_FILE_MAX_BYTES (1024 * 1024)
 
 struct config_vault {
     char *name; /* [a-z0-9-]{1,63}, unique */
     char *spec; /* "file:/path", "neo4j:bolt://HOST:PORT" */
+};
+
+struct config_source {
+    char *name;    /* [a-z0-9-]{1,63}, unique */
+    char *kind;    /* "postgres" */
+    char *url;     /* of the file: without a password */
+    char *slot;    /* NULL: made of the home's path */
+    char *project; /* of rows that say none; NULL: daemon.project, else the source's name */
+    struct source_mapping *tables; /* heap; at least one */
+    size_t table_count;
 };
 
 struct config {
@@ -51,6 +64,8 @@ struct config {
     } sync;
     struct config_vault vaults[CONFIG_VAULTS_MAX];
     size_t vault_count;
+    struct config_source sources[CONFIG_SOURCES_MAX];
+    size_t source_count;
 };
 
 /* Defaults, then the file (NULL: home/holdfast.yaml, which may be missing), then the environment.

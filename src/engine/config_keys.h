@@ -5,6 +5,8 @@
 #ifndef HOLDFAST_ENGINE_CONFIG_KEYS_H
 #define HOLDFAST_ENGINE_CONFIG_KEYS_H
 
+#include <yaml.h>
+
 #include "engine/config.h"
 
 enum config_type {
@@ -30,6 +32,30 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const size_t config_keys_count;
+
+/* ---- reading the file: shared by its sections (config.c, config_sources.c) ---- */
+
+struct config_loading {
+    const char *path;
+    yaml_document_t *document;
+    struct config *config;
+};
+
+/* Put file and line of the node before the message. */
+int config_at_line(const struct config_loading *l, const yaml_node_t *node, struct err *err);
+const char *config_scalar(const yaml_node_t *node); /* NULL: it is no scalar */
+/* A mapping's next pair, with duplicates refused. */
+int config_pair_at(const struct config_loading *l, const yaml_node_t *mapping,
+                   const yaml_node_pair_t *pair, const yaml_node_t **ret_key,
+                   const yaml_node_t **ret_value, struct err *err) MUST_CHECK;
+bool config_name_ok(const char *name);
+
+int config_load_sources(const struct config_loading *l, const yaml_node_t *node, struct err *err)
+    MUST_CHECK;
+/* DATABASE_URL is a source, unless the file has it already; and what a source lacks is filled in.
+ */
+int config_sources_environment(struct config *config, struct err *err) MUST_CHECK;
+void config_sources_done(struct config *config);
 
 /* Read text over what *config holds already; path is for messages, and what relative vault paths
  * are relative to. */

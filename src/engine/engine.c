@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "engine/sources.h"
 
 #define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
 #define FLAG_PAUSED "paused"
@@ -489,7 +490,7 @@ static int open_parts(struct engine *engine, const struct engine_options *option
     free(paused);
     note_guard_switch(engine);
     engine_alerts_changed(engine); /* before anything may be sent */
-    if (start_vaults(engine, err) != 0) {
+    if (start_vaults(engine, err) != 0 || sources_start(engine, err) != 0) {
         return -(int)err->code;
     }
     return notifier_start(engine->ledger, engine->log, &engine->config, on_alert, engine,
@@ -524,6 +525,7 @@ void engine_close(struct engine *engine)
         return;
     }
     notifier_stop(engine->notifier);
+    sources_stop(engine);
     for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_stop(engine->replicators[i]);
     }

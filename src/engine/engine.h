@@ -15,6 +15,7 @@
 #include "recover/recover.h"
 #include "search/index.h"
 #include "session/tracker.h"
+#include "source/runner.h"
 
 struct engine {
     char *home;
@@ -29,6 +30,8 @@ struct engine {
     struct notifier *notifier;
     struct replicator *replicators[CONFIG_VAULTS_MAX];
     size_t replicator_count;
+    struct runner *runners[CONFIG_SOURCES_MAX];
+    size_t runner_count;
     _Atomic bool paused;         /* sync paused by a person, or by an alert with on_alert = pause */
     pthread_mutex_t alert_lock;  /* one recount of the open alerts at a time */
     _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */

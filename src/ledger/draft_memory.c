@@ -186,11 +186,12 @@ static void complete(struct memory *next, const struct memory_row *row, bool exi
     }
 }
 
-static int put_over(struct store *store, struct memory *next, const struct memory_row *row,
-                    const char *source, struct change *change, struct written *ret,
+static int put_over(struct store *store, const struct draft *draft, struct memory *next,
+                    const struct memory_row *row, struct change *change, struct written *ret,
                     struct effect *ret_effect, bool *ret_has_effect, struct err *err)
 {
     AUTO(memory_done) struct memory old;
+    bool is_news = draft->over_held && row->last_key != row->key;
     uint64_t highest;
 
     memory_init(&old);
@@ -198,7 +199,7 @@ static int put_over(struct store *store, struct memory *next, const struct memor
     if (result < 0) {
         return result;
     }
-    if (same_state(&old, next)) {
+    if (!is_news && same_state(&old, next)) {
         draft_answer_unchanged(store, row->key, &next->id, row->version, ret);
         return 0;
     }
@@ -207,11 +208,11 @@ static int put_over(struct store *store, struct memory *next, const struct memor
         result = draft_next_version(next->version, row->version, highest, &next->version, err);
     }
     if (result == 0) {
-        result = journal_memory(store, next, source, change, err);
+        result = journal_memory(store, next, draft->source, change, err);
     }
     if (result == 0) {
         draft_answer(change, &next->id, ret);
-        describe_effect(store, &old, next, highest, change, source, ret_effect);
+        describe_effect(store, &old, next, highest, change, draft->source, ret_effect);
         *ret_has_effect = true;
     }
     return result;
@@ -244,8 +245,7 @@ int draft_put_memory(struct store *store, const struct draft *draft, struct writ
     }
     complete(&next, &row, found && row.key != 0, change.at_us);
     if (found && row.key != 0) {
-        return put_over(store, &next, &row, draft->source, &change, ret, ret_effect, ret_has_effect,
-                        err);
+        return put_over(store, draft, &next, &row, &change, ret, ret_effect, ret_has_effect, err);
     }
     result = found ? highest_version(store, row.last_key, &highest, err)
                    : 0; /* all that was said of it is held */

@@ -110,6 +110,8 @@ struct draft {
     const struct memory
         *memory;    /* memory put: the whole new state. id nil: new; version 0: the next one; times
                        TIME_NONE: now (created_at of an existing memory is kept) */
+    bool over_held; /* memory put: what shows is said again although a later change is held; so it
+                       is journaled, and stays when that change is accepted */
     struct uuid id; /* memory delete */
     const struct session *session;   /* session put */
     const struct project *project;   /* project put */
@@ -141,6 +143,24 @@ struct written {
 int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic,
                  struct written *ret_written, struct err *err) MUST_CHECK;
 void written_done(struct written *written, size_t count); /* frees the messages */
+
+/* How far a source has been captured: what a driver needs to go on from there. */
+#define SOURCE_POSITION_MAX 256 /* bytes: two addresses in a log, the names of what they are of */
+struct source_position {
+    const char *source; /* its name in the configuration */
+    const char *text;   /* the driver's own, 1..SOURCE_POSITION_MAX bytes */
+};
+
+/*
+ * As ledger_write, not atomic, for changes that a source gave: its position is set in the
+ * transaction of the last draft, so that a crash can't come between the two. Without drafts the
+ * position alone is set. When the guard refuses the last drafts as a whole (their code says so),
+ * the position stays where it was. It belongs to this ledger alone: a recovery does not bring it
+ * back, and the source is then compared as a whole.
+ */
+int ledger_write_source(struct ledger *ledger, const struct draft *drafts, size_t count,
+                        const struct source_position *position, struct written *ret_written,
+                        struct err *err) MUST_CHECK;
 
 /*
  * Go on as a new installation: what is journaled from now on begins a chain of its own. For a

@@ -27,6 +27,7 @@ struct request {
     const struct draft *drafts;
     size_t count;
     bool atomic;
+    const struct source_position *position; /* set with the last draft; NULL: none */
     struct written *written;
     struct err *err;
     size_t done;  /* drafts committed */

@@ -111,6 +111,27 @@ int read_alert(struct reader *reader, const struct uuid *id, struct alert *ret, 
 int read_alert_ranges(struct reader *reader, const struct uuid *id, struct ranges *ret,
                       struct err *err) MUST_CHECK; /* union of what its decisions named */
 
+/*
+ * What the last change said of a memory, whether it counts or is held: for who must know what a
+ * source looks like now. ERR_NOT_FOUND.
+ */
+struct last_state {
+    int64_t place;
+    bool counts; /* it is also what the memory is in the current view */
+};
+int read_last(struct reader *reader, const struct uuid *id, struct memory *ret,
+              struct last_state *ret_state, struct err *err) MUST_CHECK;
+
+/* The same of all memories, deleted ones too, by place. Borrowed for the call; a non-zero return
+ * ends the walk and is returned. */
+typedef int read_last_fn(void *arg, const struct memory *memory, const struct last_state *state,
+                         struct err *err);
+int read_last_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err) MUST_CHECK;
+
+/* Up to where a source was captured, as its driver wrote it; heap. ERR_NOT_FOUND: never yet. */
+int read_source_position(struct reader *reader, const char *source, char **ret, struct err *err)
+    MUST_CHECK;
+
 /* The journal. */
 struct head {
     struct uuid origin;

@@ -103,7 +103,13 @@ static const char step_1[] =
     "  alert INTEGER NOT NULL"
     ") STRICT;";
 
-const char *const schema_steps[] = {step_1};
+static const char step_2[] =
+    "CREATE TABLE source(" /* up to where a source's changes are in the journal */
+    "  name TEXT PRIMARY KEY,"
+    "  position TEXT NOT NULL" /* as its driver writes it */
+    ") STRICT, WITHOUT ROWID;";
+
+const char *const schema_steps[] = {step_1, step_2};
 const size_t schema_version = sizeof(schema_steps) / sizeof(schema_steps[0]);
 
 static int run_step(struct conn *conn, const char *text, size_t number, struct err *err)

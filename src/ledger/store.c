@@ -193,6 +193,18 @@ uint64_t store_head(struct store *store, const struct uuid *origin, struct sha25
     return head->seq;
 }
 
+int store_set_position(struct store *store, const struct source_position *position, struct err *err)
+{
+    struct query query;
+
+    if (query_start(&store->conn, SQL_SOURCE_SET, &query, err) < 0) {
+        return -(int)err->code;
+    }
+    query_text(&query, 1, str_of(position->source));
+    query_text(&query, 2, str_of(position->text));
+    return query_run(&query, err);
+}
+
 uint64_t store_live(struct store *store, const char *project_id)
 {
     return blocks_project(&store->blocks, project_id)->live;

@@ -89,6 +89,10 @@ int store_import_moved(struct store *store, const struct change *change,
                        const struct store_move *moves, size_t count, bool *ret_new, struct err *err)
     MUST_CHECK;
 
+/* Within a transaction. */
+int store_set_position(struct store *store, const struct source_position *position, struct err *err)
+    MUST_CHECK;
+
 uint64_t store_live(struct store *store, const char *project_id); /* memories alive */
 void store_counts(const struct store *store, uint64_t *ret_live,
                   uint64_t *ret_deleted);          /* memories in all */

@@ -199,6 +199,14 @@ static int ask_judge(struct batch *batch, const struct effects *effects, struct 
     return result < 0 ? err_context(err, "guard") : 0;
 }
 
+static int set_position(struct store *store, const struct request *request, struct err *err)
+{
+    bool is_last = request->done + request->taken == request->count;
+
+    return request->position != NULL && is_last ? store_set_position(store, request->position, err)
+                                                : 0;
+}
+
 static int write_request(struct batch *batch, struct request *request, struct err *err)
 {
     AUTO(effects_done) struct effects effects = {.items = NULL};
@@ -220,6 +228,9 @@ static int write_request(struct batch *batch, struct request *request, struct er
         }
         refuse_all(request, request->done, request->taken, err);
         failed = true;
+    }
+    if (!failed && set_position(store, request, err) < 0) {
+        return -(int)err->code;
     }
     if (!marked) {
         return 0;
@@ -569,32 +580,18 @@ static void wait_for_answer(struct ledger *ledger, struct request *request)
     }
 }
 
-int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic,
-                 struct written *ret_written, struct err *err)
+static int run_request(struct ledger *ledger, struct request *request)
 {
-    struct request request = {.drafts = drafts,
-                              .count = count,
-                              .atomic = atomic,
-                              .written = ret_written,
-                              .err = err,
-                              .caller = pthread_self()};
-
-    if (count > LEDGER_REQUEST_MAX) {
-        return err_set(err, ERR_LIMIT, "%zu drafts at once; at most %d are allowed", count,
-                       LEDGER_REQUEST_MAX);
+    for (size_t i = 0; i < request->count; i++) {
+        request->written[i] = (struct written){.code = ERR_NONE};
     }
-    for (size_t i = 0; i < count; i++) {
-        ret_written[i] = (struct written){.code = ERR_NONE};
-    }
-    if (count == 0) {
-        return 0;
-    }
-    (void)sem_init(&request.turn, 0, 0); /* can't fail with these */
+    request->caller = pthread_self();
+    (void)sem_init(&request->turn, 0, 0); /* can't fail with these */
     (void)pthread_mutex_lock(&ledger->mutex);
     ledger->callers++;
-    request.result = pass_door(ledger, err);
-    if (request.result == 0) {
-        enqueue(ledger, &request);
+    request->result = pass_door(ledger, request->err);
+    if (request->result == 0) {
+        enqueue(ledger, request);
         if (!ledger->writing && ledger->right_wanted == 0) {
             right_give(ledger); /* to ourselves: nobody else waits */
         }
@@ -603,11 +600,48 @@ int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count
         (void)pthread_cond_broadcast(&ledger->right_free); /* one who closes waits for callers */
     }
     (void)pthread_mutex_unlock(&ledger->mutex);
-    if (request.result == 0) {
-        wait_for_answer(ledger, &request);
+    if (request->result == 0) {
+        wait_for_answer(ledger, request);
     }
-    (void)sem_destroy(&request.turn);
-    return request.result;
+    (void)sem_destroy(&request->turn);
+    return request->result;
+}
+
+static int check_count(size_t count, struct err *err)
+{
+    return count <= LEDGER_REQUEST_MAX
+               ? 0
+               : err_set(err, ERR_LIMIT, "%zu drafts at once; at most %d are allowed", count,
+                         LEDGER_REQUEST_MAX);
+}
+
+int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count, bool atomic,
+                 struct written *ret_written, struct err *err)
+{
+    struct request request = {
+        .drafts = drafts, .count = count, .atomic = atomic, .written = ret_written, .err = err};
+
+    int result = check_count(count, err);
+    return result < 0 || count == 0 ? result : run_request(ledger, &request);
+}
+
+int ledger_write_source(struct ledger *ledger, const struct draft *drafts, size_t count,
+                        const struct source_position *position, struct written *ret_written,
+                        struct err *err)
+{
+    struct request request = {
+        .drafts = drafts, .count = count, .position = position, .written = ret_written, .err = err};
+    size_t len = strlen(position->text);
+
+    if (len == 0 || len > SOURCE_POSITION_MAX) {
+        return err_set(err, ERR_LIMIT,
+                       "the position of source %s has %zu bytes; allowed are 1 to %d",
+                       position->source, len, SOURCE_POSITION_MAX);
+    }
+    int result = check_count(count, err);
+    result = result == 0 ? run_request(ledger, &request) : result;
+    /* Without drafts there is none that tells that the ledger had stopped. */
+    return result == 0 && count == 0 ? ledger_health(ledger, err) : result;
 }
 
 void written_done(struct written *written, size_t count)

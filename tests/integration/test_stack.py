@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from postgres_server import Postgres
 from support.neo4j import Neo4j
 
 STACK = Path(__file__).parents[2] / "tools" / "stack.py"
@@ -43,6 +44,29 @@ def test_up_down_and_up_again_keeps_data_port_and_password(stack, tmp_path):
     again = stack("up", "neo4j", "mine")
     assert again.stdout == up.stdout
     assert server.query("MATCH (n:Kept) RETURN count(n)") == [[1]]
+
+
+def test_postgres_goes_up_and_down_too_and_keeps_its_data(stack, tmp_path):
+    tmp_path.chmod(0o711)
+    for parent in tmp_path.parents[:2]:  # pytest's folders, which the user postgres must be able to enter
+        parent.chmod(parent.stat().st_mode | 0o011)
+    server = None
+    try:
+        up = stack("up", "postgres", "pg")
+        assert up.returncode == 0, up.stderr
+        server = Postgres(tmp_path / "pg")
+        assert up.stdout == f"export DATABASE_URL={server.url()} PGPASSWORD=$(cat {server.password_file})\n"
+        assert server.password not in up.stdout + up.stderr
+        server.query("CREATE TABLE kept(a int)")
+        assert server.query("SHOW wal_level") == "logical"
+        assert f"pg: runs, pid {server.pid()}, {server.url()}" in stack("status").stderr
+        assert "of another kind" in stack("up", "neo4j", "pg").stderr
+        assert "pg: stopped" in stack("down").stderr and server.pid() is None
+        assert stack("up", "postgres", "pg").stdout == up.stdout
+        assert server.query("SELECT count(*) FROM kept") == "0"
+    finally:
+        if server:
+            server.stop()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Home:
         self.vault = folder / "vault"
         self.work = folder / "work"
         self.work.mkdir(exist_ok=True)
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("HOLDFAST_HOME", "SYNC_", "DESTRUCTION_", "NEO4J_"))}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("HOLDFAST_HOME", "SYNC_", "DESTRUCTION_", "NEO4J_", "DATABASE_URL", "PG"))}
         self.env["TMPDIR"] = str(folder)
         self.pids: set[int] = set()
         self.write_config(config)

@@ -98,6 +98,24 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"vaults:\n  - {name: a, kind: file, path: /x}\n  - {name: a, kind: file, path: /y}\n",
          "two vaults are named \"a\""},
         {"vaults:\n  - {name: A/B, kind: file, path: /x}\n", "allowed are 1 to 63 of a-z"},
+        {"sources:\n  kind: postgres\n", "must be a list"},
+        {"sources:\n  - kind: oracle\n    url: x\n", "allowed is postgres"},
+        {"sources:\n  - kind: postgres\n", "a source is"},
+        {"sources:\n  - kind: postgres\n    url: mysql://h/d\n", "postgresql://USER@HOST"},
+        {"sources:\n  - kind: postgres\n    url: postgresql://u:secret@h/d\n", "no password"},
+        {"sources:\n  - kind: postgres\n    url: postgresql://h/d?password=x\n", "no password"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, slot: A}\n", "allowed are 1 to 63"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, name: A}\n", "allowed are 1 to 63"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, colour: red}\n",
+         "sources[].colour"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, tables: x}\n", "must be a list"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, tables: [{id: x}]}\n",
+         "needs its name"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, tables: [{tabel: x}]}\n",
+         "sources[].tables[].tabel"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d}\n  - {kind: postgres, url: "
+         "postgresql://h/e}\n",
+         "two sources are named \"postgres\""},
         {"a: &x 1\nb: *x\n", "aliases"},
         {"daemon: {\n", "line"},
         {"daemon:\n\tproject: x\n", "line 2"},
@@ -182,6 +200,55 @@ static void neo4j_uri_alone_is_a_vault(void **state)
     assert_ok(file_remove_tree(home, &err), &err);
 }
 
+static void a_source_says_which_tables_and_columns(void **state)
+{
+    AUTO(config_done) struct config config = {.path = NULL};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(
+        parse("sources:\n  - name: app\n    kind: postgres\n    url: "
+              "postgresql://u@h:5432/d\n    slot: mine\n    project: p\n    tables:\n      - "
+              "notes\n      - table: team.parts\n        id: part\n        content: body\n     "
+              "   project: team\n        ignore: [vector, other]\n",
+              &config, &err),
+        &err);
+    const struct config_source *source = &config.sources[0];
+    assert_int_equal(config.source_count, 1);
+    assert_string_equal(source->slot, "mine");
+    assert_string_equal(source->project, "p");
+    assert_int_equal(source->table_count, 2);
+    assert_string_equal(mapping_id(&source->tables[0]), "id");
+    assert_string_equal(mapping_content(&source->tables[0]), "content");
+    assert_string_equal(mapping_project(&source->tables[0]), "project_id");
+    assert_string_equal(source->tables[1].table, "team.parts");
+    assert_string_equal(mapping_id(&source->tables[1]), "part");
+    assert_string_equal(mapping_content(&source->tables[1]), "body");
+    assert_string_equal(mapping_project(&source->tables[1]), "team");
+    assert_true(mapping_ignores(&source->tables[1], "other"));
+    assert_false(mapping_ignores(&source->tables[1], "body"));
+}
+
+static void database_url_alone_is_a_source_of_memories(void **state)
+{
+    struct err err = ERR_INIT;
+    struct config config;
+
+    (void)state;
+    (void)setenv("DATABASE_URL", "postgres://u:secret@h/d", 1);
+    assert_ok(config_load("/nonexistent", NULL, &config, &err), &err);
+    assert_int_equal(config.source_count, 1);
+    assert_string_equal(config.sources[0].name, "postgres");
+    assert_string_equal(config.sources[0].project, "postgres");
+    assert_string_equal(config.sources[0].tables[0].table, "public.memories");
+    config_done(&config);
+    (void)setenv("DATABASE_URL", "mysql://u:secret@h/d", 1);
+    assert_refused(config_load("/nonexistent", NULL, &config, &err), &err, ERR_CONFIG,
+                   "DATABASE_URL");
+    assert_null(strstr(err.message, "secret"));
+    (void)unsetenv("DATABASE_URL");
+}
+
 /* Add a vault to this text; the new text is the caller's. */
 static char *added(const char *text, const char *spec, bool expect_added)
 {
@@ -245,6 +312,8 @@ int main(void)
         cmocka_unit_test(seventeen_vaults_are_one_too_many),
         cmocka_unit_test(the_environment_overrides_the_file_and_is_checked),
         cmocka_unit_test(neo4j_uri_alone_is_a_vault),
+        cmocka_unit_test(a_source_says_which_tables_and_columns),
+        cmocka_unit_test(database_url_alone_is_a_source_of_memories),
         cmocka_unit_test(a_vault_is_added_and_all_else_stays_to_the_letter),
         cmocka_unit_test(a_list_on_one_line_is_left_to_the_person),
     };

@@ -108,9 +108,9 @@ static void assert_not_opened(struct home *home, enum err_code code, const char 
 
 static void a_newer_schema_is_refused_in_words(void **state)
 {
-    alter(*state, "PRAGMA user_version = 2");
+    alter(*state, "PRAGMA user_version = 3");
     assert_not_opened(*state, ERR_NEWER,
-                      "a newer Holdfast wrote this file (schema 2; this one knows up to 1)");
+                      "a newer Holdfast wrote this file (schema 3; this one knows up to 2)");
 }
 
 static void a_file_of_another_program_is_refused_and_left_alone(void **state)
@@ -140,7 +140,8 @@ static void a_file_that_is_no_database_is_refused(void **state)
 
 /* A later version adds a step; a crash within it leaves the file as it was. */
 static const char *const later_steps[] = {
-    NULL, /* the real first one */
+    NULL,
+    NULL, /* the real ones */
     "CREATE TABLE later(a INTEGER) STRICT; INSERT INTO later VALUES(1);",
     "ALTER TABLE later ADD COLUMN b INTEGER;",
     "this is not SQL",
@@ -149,18 +150,18 @@ static const char *const later_steps[] = {
 static int64_t run_steps(struct home *home, size_t count, int expected)
 {
     AUTO(free_ptr) char *path = xprintf("%s/live/ledger.db", home->path);
-    const char *steps[4];
+    const char *steps[5];
     struct conn conn;
     int64_t version = 0;
     struct err err = ERR_INIT;
 
     memcpy(steps, later_steps, sizeof(steps));
-    steps[0] = schema_steps[0];
+    memcpy(steps, schema_steps, schema_version * sizeof(*steps));
     assert_ok(conn_open(&conn, path, SQLITE_OPEN_READWRITE, &err), &err);
     assert_int_equal(schema_run(&conn, steps, count, &err), expected);
     assert_ok(conn_pragma_i64(&conn, "user_version", &version, &err), &err);
     if (expected < 0) {
-        assert_non_null(strstr(err.message, "migration step 4"));
+        assert_non_null(strstr(err.message, "migration step 5"));
     }
     conn_close(&conn);
     return version;
@@ -172,14 +173,27 @@ static void an_older_file_is_migrated_step_by_step(void **state)
 
     put(home, id_of(1), "from before");
     home_close(home);
-    assert_int_equal(run_steps(home, 2, 0), 2);
     assert_int_equal(run_steps(home, 3, 0), 3);
-    assert_int_equal(run_steps(home, 3, 0), 3);
-    assert_int_equal(run_steps(home, 4, -ERR_INTERNAL), 3);
-    assert_not_opened(home, ERR_NEWER, "schema 3");
-    alter(home, "PRAGMA user_version = 1");
+    assert_int_equal(run_steps(home, 4, 0), 4);
+    assert_int_equal(run_steps(home, 4, 0), 4);
+    assert_int_equal(run_steps(home, 5, -ERR_INTERNAL), 4);
+    assert_not_opened(home, ERR_NEWER, "schema 4");
+    alter(home, "PRAGMA user_version = 2");
     home_open(home);
     assert_content(home, id_of(1), "from before");
+}
+
+static void a_file_from_before_there_were_sources_gets_their_table(void **state)
+{
+    struct source_position position = {.source = "app", .text = "0/1"};
+    struct home *home = *state;
+    struct err err = ERR_INIT;
+
+    put(home, id_of(1), "from before");
+    alter(home, "DROP TABLE source; PRAGMA user_version = 1");
+    home_open(home);
+    assert_content(home, id_of(1), "from before");
+    assert_ok(ledger_write_source(home->ledger, NULL, 0, &position, NULL, &err), &err);
 }
 
 /* ---- the files go ---- */
@@ -502,6 +516,7 @@ int main(void)
         TEST(a_file_of_another_program_is_refused_and_left_alone),
         TEST(a_file_that_is_no_database_is_refused),
         TEST(an_older_file_is_migrated_step_by_step),
+        TEST(a_file_from_before_there_were_sources_gets_their_table),
         TEST(a_removed_store_stops_writing_but_can_still_be_read),
         TEST(a_removed_log_is_noticed),
         TEST(a_replaced_store_is_noticed),

@@ -1,0 +1,103 @@
+#include "engine/sources.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+
+static void on_state(void *arg, const char *source, const char *trouble)
+{
+    (void)arg;
+    if (trouble) {
+        log_warn("source.down",
+                 "source=%s: %s; it is tried again, and nothing is deleted meanwhile", source,
+                 trouble);
+    } else {
+        log_info("source.up", "source=%s is captured", source);
+    }
+}
+
+static void on_note(void *arg, const char *source, const char *what)
+{
+    (void)arg;
+    log_warn("source.note", "source=%s: %s", source, what);
+}
+
+static struct source_options options_of(const struct config_source *source)
+{
+    return (struct source_options){.name = source->name,
+                                   .url = source->url,
+                                   .slot = source->slot,
+                                   .project = source->project,
+                                   .tables = source->tables,
+                                   .table_count = source->table_count};
+}
+
+void sources_name_slots(const char *home, struct config *config)
+{
+    struct sha256 hash = sha256_of(home, strlen(home));
+    char hex[SHA256_HEX_MAX];
+
+    sha256_hex(&hash, hex);
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (!config->sources[i].slot) {
+            config->sources[i].slot = xprintf("holdfast_%.8s", hex);
+        }
+    }
+}
+
+int sources_start(struct engine *engine, struct err *err)
+{
+    sources_name_slots(engine->home, &engine->config);
+    for (size_t i = 0; i < engine->config.source_count; i++) {
+        const struct config_source *source = &engine->config.sources[i];
+        struct runner_options options = {.kind = source->kind,
+                                         .source = options_of(source),
+                                         .arg = engine,
+                                         .on_state = on_state,
+                                         .on_note = on_note};
+        options.source.ledger = engine->ledger;
+        if (runner_start(&options, &engine->runners[engine->runner_count], err) != 0) {
+            return err_context(err, "source %s", source->name);
+        }
+        engine->runner_count++;
+    }
+    return 0;
+}
+
+void sources_stop(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->runner_count; i++) {
+        runner_stop(engine->runners[i]);
+    }
+    engine->runner_count = 0;
+}
+
+static int no_such_source(const struct config *config, const char *name, struct err *err)
+{
+    AUTO(buf_done) struct buf names = BUF_INIT(1024);
+
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (buf_printf(&names, err, "%s%s", i ? ", " : "", config->sources[i].name) != 0) {
+            break; /* the list is cut; the message is as good */
+        }
+    }
+    return config->source_count == 0
+               ? err_set(err, ERR_NOT_FOUND,
+                         "no source is configured; set DATABASE_URL, or write sources: into "
+                         "holdfast.yaml")
+               : err_set(err, ERR_NOT_FOUND, "%s%s%s; there are " STR_FMT,
+                         name ? "there is no source \"" : "say which source", name ? name : "",
+                         name ? "\"" : "", STR_ARG(buf_str(&names)));
+}
+
+int sources_find(const struct config *config, const char *name, struct source_options *ret,
+                 const struct source_ops **ret_ops, struct err *err)
+{
+    for (size_t i = 0; i < config->source_count; i++) {
+        const struct config_source *source = &config->sources[i];
+        if (name ? strcmp(source->name, name) == 0 : config->source_count == 1) {
+            *ret = options_of(source);
+            return source_driver(source->kind, ret_ops, err);
+        }
+    }
+    return no_such_source(config, name, err);
+}

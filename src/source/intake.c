@@ -1,0 +1,385 @@
+#include "source/intake.h"
+
+#include "base/env.h"
+#include "base/utf8.h"
+
+void intake_init(struct intake *intake, struct ledger *ledger, const char *source)
+{
+    *intake = (struct intake){.ledger = ledger, .source = source};
+    intake->memories = xcalloc(INTAKE_BATCH, sizeof(*intake->memories));
+    intake->drafts = xcalloc(INTAKE_BATCH, sizeof(*intake->drafts));
+    intake->written = xcalloc(INTAKE_BATCH, sizeof(*intake->written));
+    intake->actors = xcalloc(INTAKE_BATCH, sizeof(*intake->actors));
+    intake_actor(intake, NULL);
+}
+
+static void empty(struct intake *intake)
+{
+    for (size_t i = 0; i < intake->count; i++) {
+        memory_done(&intake->memories[i]);
+    }
+    intake->count = 0;
+    intake->bytes = 0;
+}
+
+void intake_done(struct intake *intake)
+{
+    if (intake->memories == NULL) {
+        return;
+    }
+    empty(intake);
+    free(intake->memories);
+    free(intake->drafts);
+    free(intake->written);
+    free(intake->actors);
+    intake->memories = NULL;
+}
+
+void intake_actor(struct intake *intake, const char *who)
+{
+    AUTO(free_ptr)
+    char *text = who == NULL ? xstrdup(intake->source) : xprintf("%s: %s", intake->source, who);
+    size_t len = utf8_cut(str_of(text), SOURCE_MAX_BYTES);
+
+    memcpy(intake->actor, text, len);
+    intake->actor[len] = '\0';
+    for (char *c = intake->actor; *c != '\0'; c++) { /* a role's name may be anything */
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
+/* ---- writing ---- */
+
+static void note_refused(struct intake *intake, const char *why)
+{
+    size_t len = utf8_cut(str_of(why), sizeof(intake->counts.last_refused) - 1);
+
+    intake->counts.refused++;
+    memcpy(intake->counts.last_refused, why, len);
+    intake->counts.last_refused[len] = '\0';
+}
+
+/* The guard refuses what it can't hold: then nothing of the batch counts, and it comes again. */
+static bool is_rows_fault(enum err_code code)
+{
+    return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT;
+}
+
+static int take_answers(struct intake *intake, struct err *err)
+{
+    for (size_t i = 0; i < intake->count; i++) {
+        const struct written *written = &intake->written[i];
+        if (written->code == ERR_NONE) {
+            continue;
+        }
+        if (is_rows_fault(written->code)) {
+            note_refused(intake, written->message == NULL ? "refused" : written->message);
+        } else if (written->code != ERR_NOT_FOUND) { /* a row that was never known is deleted */
+            return err_set(err, written->code, "%s",
+                           written->message == NULL ? "the ledger failed" : written->message);
+        }
+    }
+    return 0;
+}
+
+int intake_flush(struct intake *intake, const char *position, struct err *err)
+{
+    struct source_position at = {.source = intake->source, .text = position};
+    int result;
+
+    if (position != NULL) {
+        result = ledger_write_source(intake->ledger, intake->drafts, intake->count, &at,
+                                     intake->written, err);
+    } else {
+        result = ledger_write(intake->ledger, intake->drafts, intake->count, false, intake->written,
+                              err);
+    }
+    if (result == 0) {
+        result = take_answers(intake, err);
+        written_done(intake->written, intake->count);
+    }
+    empty(intake);
+    return result;
+}
+
+/* Room for one more draft, by the present actor. */
+static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, struct err *err)
+{
+    bool is_full = intake->count == INTAKE_BATCH || intake->bytes > INTAKE_BATCH_BYTES;
+    int rc = is_full ? intake_flush(intake, NULL, err) : 0;
+    if (rc < 0) {
+        return rc;
+    }
+    size_t i = intake->count++;
+    intake->bytes += bytes;
+    memcpy(intake->actors[i], intake->actor, sizeof(intake->actor));
+    memory_init(&intake->memories[i]);
+    intake->drafts[i] = (struct draft){.kind = KIND_MEMORY, .source = intake->actors[i]};
+    *ret = &intake->drafts[i];
+    return 0;
+}
+
+static int put_take(struct intake *intake, struct memory *memory, struct err *err)
+{
+    struct draft *draft = NULL;
+
+    int rc = next_draft(intake, memory->content_len, &draft, err);
+    if (rc < 0) {
+        memory_done(memory);
+        return rc;
+    }
+    struct memory *kept = &intake->memories[intake->count - 1];
+    *kept = *memory;
+    draft->op = OP_PUT;
+    draft->memory = kept;
+    draft->over_held = true; /* a row that came back after its deletion was held */
+    return 0;
+}
+
+/* ---- rows ---- */
+
+static bool has_unchanged(const struct row *row)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        if (row->values[i].unchanged) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Values that were not sent are those of the row's last state; a row that was never seen has none,
+ * and is told. */
+static int fill_unchanged(struct intake *intake, struct row *row, struct memory *last,
+                          struct err *err)
+{
+    struct reader *reader = NULL;
+    struct last_state state;
+    struct row_origin origin;
+    struct str key;
+
+    if (intake_flush(intake, NULL, err) < 0 || row_key(row, &key, err) < 0 ||
+        read_begin(intake->ledger, &reader, err) < 0) {
+        return -(int)err->code;
+    }
+    struct uuid id = row_id(row->source, row->table, key);
+    int result = read_last(reader, &id, last, &state, err);
+    read_end(reader);
+    if (result < 0 && err->code != ERR_NOT_FOUND) {
+        return result;
+    }
+    if (result < 0 || !row_of_memory(last, row->source, row->table, &origin)) {
+        return err_set(err, ERR_INVALID,
+                       "row " STR_FMT " of %s was changed before it was ever seen whole",
+                       STR_ARG(key), row->table);
+    }
+    for (size_t i = 0; i < row->count; i++) {
+        struct row_value *value = &row->values[i];
+        if (value->unchanged) {
+            value->unchanged = false;
+            (void)row_text(last, &origin, row->mapping, value->column, &value->text);
+        }
+    }
+    return 0;
+}
+
+static int refuse_row(struct intake *intake, const struct row *row, struct err *err)
+{
+    struct str key = STR("?");
+    struct err none = ERR_INIT;
+
+    if (!is_rows_fault(err->code)) {
+        return -(int)err->code;
+    }
+    if (row_key(row, &key, &none) < 0) {
+        key = STR("?");
+    }
+    AUTO(free_ptr)
+    char *why = xprintf("%s, row %.*s: %s", row->table, (int)(key.len < 64 ? key.len : 64),
+                        key.ptr == NULL ? "?" : key.ptr, err->message);
+    note_refused(intake, why);
+    err->code = ERR_NONE;
+    return 0;
+}
+
+int intake_put(struct intake *intake, const struct row *row, struct err *err)
+{
+    AUTO(memory_done) struct memory last;
+    AUTO(free_ptr) struct row_value *values = NULL;
+    struct row whole = *row;
+    struct memory memory;
+    int result = 0;
+
+    memory_init(&last);
+    if (has_unchanged(row)) {
+        values = xcalloc(row->count, sizeof(*values));
+        memcpy(values, row->values, row->count * sizeof(*values));
+        whole.values = values;
+        result = fill_unchanged(intake, &whole, &last, err);
+    }
+    result = result == 0 ? row_to_memory(&whole, &memory, err) : result;
+    return result == 0 ? put_take(intake, &memory, err) : refuse_row(intake, row, err);
+}
+
+int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
+                  struct err *err)
+{
+    struct memory memory;
+
+    if (definition_to_memory(intake->source, table, project, sql, &memory, err) < 0) {
+        if (!is_rows_fault(err->code)) {
+            return -(int)err->code;
+        }
+        note_refused(intake, err->message);
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return put_take(intake, &memory, err);
+}
+
+int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *err)
+{
+    struct draft *draft = NULL;
+
+    int rc = next_draft(intake, 0, &draft, err);
+    if (rc < 0) {
+        return rc;
+    }
+    draft->op = OP_DELETE;
+    draft->id = *id;
+    return 0;
+}
+
+int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
+{
+    struct uuid id = row_id(intake->source, table, key);
+
+    return intake_delete_id(intake, &id, err);
+}
+
+/* ---- a table that is gone ---- */
+
+struct going {
+    struct intake *intake;
+    const char *table;
+    struct uuid *ids; /* heap */
+    size_t count;
+    size_t capacity;
+};
+
+static int note_alive(void *arg, const struct memory *memory, const struct last_state *state,
+                      struct err *err)
+{
+    struct going *going = arg;
+    struct row_origin origin;
+
+    (void)state;
+    (void)err;
+    if (memory->deleted_us != TIME_NONE || json_object_get(memory->metadata, "row") == NULL ||
+        !row_of_memory(memory, going->intake->source, going->table, &origin)) {
+        return 0;
+    }
+    if (going->count == going->capacity) {
+        going->capacity = going->capacity == 0 ? 1024 : going->capacity * 2;
+        going->ids = xrealloc(going->ids, going->capacity * sizeof(*going->ids));
+    }
+    going->ids[going->count++] = memory->id;
+    return 0;
+}
+
+static int write_decision(struct intake *intake, const char *rule, const char *summary,
+                          struct ranges *ranges, struct err *err)
+{
+    struct decision decision = {.kind = DECISION_HELD};
+    struct written written = {0};
+    struct env *env = ledger_env(intake->ledger);
+
+    decision_init(&decision);
+    decision.kind = DECISION_HELD;
+    decision.alert = uuid_new(env);
+    decision.rule = xstrdup(rule);
+    decision.actor = xstrdup(intake->actor);
+    size_t len = utf8_cut(str_of(summary), DECISION_TEXT_MAX_BYTES);
+    decision.summary = xstrndup(summary, len);
+    decision.started_us = env->now_us(env);
+    if (ranges != NULL) {
+        ranges_sort(ranges);
+        decision.ranges = *ranges;
+        *ranges = (struct ranges){.items = NULL};
+        decision.changes = decision.memories = ranges_total(&decision.ranges);
+    }
+    struct draft draft = {
+        .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
+    int result = ledger_write(intake->ledger, &draft, 1, true, &written, err);
+    written_done(&written, 1);
+    decision_done(&decision);
+    return result;
+}
+
+int intake_alert(struct intake *intake, const char *rule, const char *summary, struct err *err)
+{
+    return write_decision(intake, rule, summary, NULL, err);
+}
+
+/* Delete what there was, in batches; what the guard left standing is collected. */
+static int delete_all(struct going *going, struct ranges *ret_unheld, struct err *err)
+{
+    struct intake *intake = going->intake;
+
+    for (size_t i = 0; i < going->count;) {
+        size_t count = going->count - i < INTAKE_BATCH ? going->count - i : INTAKE_BATCH;
+        for (size_t k = 0; k < count; k++, i++) {
+            if (intake_delete_id(intake, &going->ids[i], err) < 0) {
+                return -(int)err->code;
+            }
+        }
+        if (ledger_write(intake->ledger, intake->drafts, intake->count, false, intake->written,
+                         err) < 0) {
+            return -(int)err->code;
+        }
+        for (size_t k = 0; k < intake->count; k++) {
+            const struct written *written = &intake->written[k];
+            if (written->code == ERR_NONE && !written->held && !written->unchanged) {
+                ranges_add(ret_unheld, &written->origin, written->seq);
+            }
+        }
+        int result = take_answers(intake, err);
+        written_done(intake->written, intake->count);
+        empty(intake);
+        if (result < 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
+                struct err *err)
+{
+    struct going going = {.intake = intake, .table = table};
+    struct reader *reader = NULL;
+    struct ranges unheld;
+
+    ranges_init(&unheld);
+    int result = intake_flush(intake, NULL, err);
+    if (result == 0) {
+        result = read_begin(intake->ledger, &reader, err);
+    }
+    if (result == 0) {
+        result = read_last_all(reader, note_alive, &going, err);
+        read_end(reader);
+    }
+    if (result == 0) {
+        result = delete_all(&going, &unheld, err);
+    }
+    if (result == 0 && unheld.count > 0) {
+        AUTO(free_ptr)
+        char *text = xprintf("%s (%zu row%s)", summary, going.count, going.count == 1 ? "" : "s");
+        result = write_decision(intake, rule, text, &unheld, err);
+    }
+    ranges_done(&unheld);
+    free(going.ids);
+    return result;
+}

@@ -1,0 +1,70 @@
+/*
+ * intake - from a source's rows to the ledger: rows become drafts, drafts a batch, and the batch is
+ * committed together with the position.
+ *
+ * A transaction of the source may be longer than a batch; its position is set with its last one
+ * only. So after a crash the whole of it comes again, which changes nothing: what is there already
+ * is not journaled twice.
+ *
+ * A row that can't be a memory (a limit, not UTF-8) is counted and told, and does not hold the
+ * others back.
+ *
+ * Thread: one.
+ */
+#ifndef HOLDFAST_SOURCE_INTAKE_H
+#define HOLDFAST_SOURCE_INTAKE_H
+
+#include "ledger/read.h"
+#include "source/row.h"
+
+#define INTAKE_BATCH 1000                            /* drafts in one commit */
+#define INTAKE_BATCH_BYTES ((size_t)4 * 1024 * 1024) /* of rows, roughly */
+
+struct intake_counts {
+    uint64_t refused;       /* rows that can't be memories */
+    char last_refused[256]; /* why, of the last one */
+};
+
+struct intake {
+    struct ledger *ledger;
+    const char *source;               /* borrowed, as all names */
+    char actor[SOURCE_MAX_BYTES + 1]; /* of what comes next */
+    struct memory *memories;
+    struct draft *drafts;
+    struct written *written;
+    char (*actors)[SOURCE_MAX_BYTES + 1]; /* of each draft */
+    size_t count;
+    size_t bytes;
+    struct intake_counts counts;
+};
+
+void intake_init(struct intake *intake, struct ledger *ledger, const char *source);
+void intake_done(struct intake *intake);
+
+/* Who does what comes next: "name" of the source, and what is known, e.g. "app: agent (psql)".
+ * NULL: nothing is. */
+void intake_actor(struct intake *intake, const char *who);
+
+int intake_put(struct intake *intake, const struct row *row, struct err *err) MUST_CHECK;
+int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
+                  struct err *err) MUST_CHECK;
+int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
+    MUST_CHECK;
+
+int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *err) MUST_CHECK;
+
+/*
+ * All rows of a table are gone at once (TRUNCATE, DROP). What the guard does not hold by itself is
+ * held here, by an alert of its own with this summary: a table that vanishes is never just work.
+ */
+int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
+                struct err *err) MUST_CHECK;
+
+/* Write what waits; with a position (may be NULL) in the last transaction. */
+int intake_flush(struct intake *intake, const char *position, struct err *err) MUST_CHECK;
+
+/* An alert that names no changes. */
+int intake_alert(struct intake *intake, const char *rule, const char *summary, struct err *err)
+    MUST_CHECK;
+
+#endif

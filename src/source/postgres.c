@@ -1,0 +1,196 @@
+/* The driver's table: PostgreSQL, captured by logical replication (docs/postgres.md). */
+#include "source/postgres_internal.h"
+
+#define TELL_MS 1000 /* the server is told of a new position at most so often */
+
+static void disconnect(struct postgres *pg)
+{
+    PQfinish(pg->sql);
+    PQfinish(pg->stream);
+    pg->sql = pg->stream = NULL;
+}
+
+static void postgres_close(struct source *source)
+{
+    struct postgres *pg = (struct postgres *)source;
+
+    if (pg == NULL) {
+        return;
+    }
+    disconnect(pg);
+    pg_relations_done(pg);
+    pg_tables_done(pg);
+    intake_done(&pg->intake);
+    pgoutput_free(pg->decoder);
+    free(pg->system);
+    free(pg);
+}
+
+static int postgres_open(const struct source_options *options, struct source **ret, struct err *err)
+{
+    struct postgres *pg = xcalloc(1, sizeof(*pg));
+
+    pg->base.ops = &source_postgres_ops;
+    pg->options = options;
+    pg->decoder = pgoutput_new();
+    if (pg_tables_init(pg, err) < 0 || pg_open(pg, false, &pg->sql, err) < 0) {
+        postgres_close(&pg->base);
+        return -(int)err->code;
+    }
+    *ret = &pg->base;
+    return 0;
+}
+
+/* ---- capture ---- */
+
+/* Before the first capture a person runs init; later it is put back by ourselves, and told. */
+static int require_setup(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *missing = NULL;
+    AUTO(free_ptr) char *level = NULL;
+    AUTO(free_ptr) char *position = NULL;
+    struct reader *reader = NULL;
+    struct err none = ERR_INIT;
+
+    if (pg_ask(pg, pg->sql, "SHOW wal_level", NULL, &level, err) < 0) {
+        return -(int)err->code;
+    }
+    if (level == NULL || strcmp(level, "logical") != 0) {
+        return err_set(err, ERR_CONFIG,
+                       "the server's wal_level is %s: set wal_level = logical and restart it, so "
+                       "that changes can be followed",
+                       level == NULL ? "?" : level);
+    }
+    if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+        return -(int)err->code;
+    }
+    if (missing == NULL || read_begin(pg->options->ledger, &reader, err) < 0) {
+        return missing == NULL ? 0 : -(int)err->code;
+    }
+    bool was_captured = read_source_position(reader, pg->options->name, &position, &none) == 0;
+    read_end(reader);
+    if (was_captured) {
+        return 0;
+    }
+    return err_set(err, ERR_CONFIG, "%s is missing: run holdfast init postgres", missing);
+}
+
+static int tell_when_due(struct postgres *pg, pg_lsn *told, struct err *err)
+{
+    int64_t since = deadline_in(0).at_ms - pg->told_ms;
+    bool asks = false;
+
+    for (size_t i = 0; i < pg->table_count; i++) {
+        asks = asks || (pg->tables[i].compare && pg->received < pg->tables[i].compare_at);
+    }
+    if (since < POSTGRES_STATUS_MS && !(since >= TELL_MS && pg->position != *told) &&
+        !(asks && since >= TELL_MS / 4)) {
+        return 0;
+    }
+    *told = pg->position;
+    return pg_stream_tell(pg, err);
+}
+
+static int follow(struct postgres *pg, struct err *err)
+{
+    pg_lsn told = 0;
+    int rc = 0;
+
+    while (rc == 0) {
+        rc = pg_stream_step(pg, err);
+        rc = rc == 0 ? pg_watch(pg, err) : rc;
+        rc = rc == 0 ? tell_when_due(pg, &told, err) : rc;
+    }
+    return rc;
+}
+
+/* What was written while there was no publication can never be decoded: the server looks at its
+ * catalog as it was then. So this slot is of no use any more. */
+static int go_on_without_publication(struct postgres *pg, struct err *err)
+{
+    PQfinish(pg->stream);
+    pg->stream = NULL;
+    pg_relations_done(pg);
+    pg->in_transaction = false;
+    pg->had_position = true;
+    if (pg_setup_again(pg, err) < 0 || pg_tables_find(pg, err) < 0 ||
+        pg_open(pg, true, &pg->stream, err) < 0 ||
+        pg_stream_anew(pg, true, "its publication was removed", err) < 0) {
+        return err->code == ERR_NOT_FOUND ? err_set(err, ERR_UNAVAILABLE, "%s", err->message)
+                                          : -(int)err->code;
+    }
+    return follow(pg, err);
+}
+
+static int postgres_capture(struct source *source, const struct source_events *events,
+                            struct err *err)
+{
+    struct postgres *pg = (struct postgres *)source;
+
+    pg->events = events;
+    intake_init(&pg->intake, pg->options->ledger, pg->options->name);
+    if (require_setup(pg, err) < 0 || pg_open(pg, true, &pg->stream, err) < 0 ||
+        pg_stream_start(pg, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = follow(pg, err);
+    while (rc == -ERR_NOT_FOUND) {
+        rc = go_on_without_publication(pg, err);
+    }
+    return rc;
+}
+
+/* ---- the rest of the table ---- */
+
+static int postgres_check(struct source *source, struct source_health *ret, struct err *err)
+{
+    struct postgres *pg = (struct postgres *)source;
+    AUTO(free_ptr) char *missing = NULL;
+    int64_t begin_us = env_system()->now_us(env_system());
+
+    if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+        return -(int)err->code;
+    }
+    ret->latency_us = env_system()->now_us(env_system()) - begin_us;
+    if (missing != NULL) {
+        return err_set(err, ERR_CONFIG, "%s is missing: run holdfast init postgres", missing);
+    }
+    (void)snprintf(ret->detail, sizeof(ret->detail), "PostgreSQL %d, %zu table%s, slot %s",
+                   pg->version / 10000, pg->table_count, pg->table_count == 1 ? "" : "s",
+                   pg->options->slot);
+    return 0;
+}
+
+static int postgres_setup(struct source *source, bool remove, struct buf *ret_sql, struct err *err)
+{
+    return pg_setup_sql((struct postgres *)source, remove, ret_sql, err);
+}
+
+static int postgres_run(struct source *source, struct str sql, struct err *err)
+{
+    struct postgres *pg = (struct postgres *)source;
+    AUTO(free_ptr) char *whole = xprintf("BEGIN;\n" STR_FMT "COMMIT", STR_ARG(sql));
+    struct err none = ERR_INIT;
+
+    int rc = pg_exec(pg, pg->sql, whole, err);
+    if (rc < 0 && pg_exec(pg, pg->sql, "ROLLBACK", &none) < 0) {
+        return rc; /* the first error is the one to tell */
+    }
+    return rc;
+}
+
+static int postgres_restore(struct source *source, struct source_restore *restore, struct err *err)
+{
+    return pg_restore((struct postgres *)source, restore, err);
+}
+
+const struct source_ops source_postgres_ops = {
+    .kind = "postgres",
+    .open = postgres_open,
+    .capture = postgres_capture,
+    .restore = postgres_restore,
+    .check = postgres_check,
+    .setup = postgres_setup,
+    .run = postgres_run,
+    .close = postgres_close,
+};

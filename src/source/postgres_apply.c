@@ -1,0 +1,312 @@
+/* One message of the stream after the other: rows into the intake, and who it was. */
+#include "source/postgres_internal.h"
+
+#define MESSAGE_PREFIX "holdfast"
+
+/* ---- relations ---- */
+
+static void relation_empty(struct pg_relation *relation)
+{
+    for (size_t i = 0; i < relation->count; i++) {
+        free(relation->columns[i]);
+    }
+    free(relation->columns);
+    relation->columns = NULL;
+    relation->count = 0;
+}
+
+void pg_relations_done(struct postgres *pg)
+{
+    while (pg->relations != NULL) {
+        struct pg_relation *next = pg->relations->next;
+        relation_empty(pg->relations);
+        free(pg->relations);
+        pg->relations = next;
+    }
+}
+
+static struct pg_relation *find_relation(const struct postgres *pg, uint32_t oid)
+{
+    struct pg_relation *relation = pg->relations;
+
+    while (relation != NULL && relation->oid != oid) {
+        relation = relation->next;
+    }
+    return relation;
+}
+
+static struct pg_table *find_table(struct postgres *pg, const char *schema, const char *table)
+{
+    for (size_t i = 0; schema != NULL && table != NULL && i < pg->table_count; i++) {
+        if (strcmp(pg->tables[i].schema, schema) == 0 && strcmp(pg->tables[i].table, table) == 0) {
+            return &pg->tables[i];
+        }
+    }
+    return NULL;
+}
+
+static bool same_columns(const struct pg_relation *relation, const struct pgoutput_message *message)
+{
+    bool same = relation->count == message->column_count;
+
+    for (size_t i = 0; same && i < relation->count; i++) {
+        same = strcmp(relation->columns[i], message->columns[i].name) == 0;
+    }
+    return same;
+}
+
+/* The server tells a table's columns before its first row, and when they have changed: then all
+ * rows are read again, in their new form. */
+static void apply_relation(struct postgres *pg, const struct pgoutput_message *message)
+{
+    struct pg_relation *relation = find_relation(pg, message->relation);
+
+    if (relation == NULL) {
+        relation = xcalloc(1, sizeof(*relation));
+        relation->oid = message->relation;
+        relation->next = pg->relations;
+        pg->relations = relation;
+    } else if (relation->table != NULL && !same_columns(relation, message)) {
+        relation->table->compare = true;
+        relation->table->compare_at = pg->received;
+    }
+    relation_empty(relation);
+    relation->table = find_table(pg, message->schema, message->table);
+    relation->columns = xcalloc(message->column_count + 1, sizeof(*relation->columns));
+    relation->count = message->column_count;
+    for (size_t i = 0; i < message->column_count; i++) {
+        relation->columns[i] = xstrdup(message->columns[i].name);
+    }
+}
+
+/* ---- rows ---- */
+
+static struct row row_of(const struct postgres *pg, const struct pg_relation *relation,
+                         struct row_value *values)
+{
+    return (struct row){.source = pg->options->name,
+                        .table = relation->table->name,
+                        .mapping = relation->table->mapping,
+                        .project = pg->options->project,
+                        .values = values};
+}
+
+/* What an update did not touch and did not send is taken from the old row, if that came whole. */
+static void fill_row(const struct pg_relation *relation, const struct pgoutput_tuple *tuple,
+                     const struct pgoutput_tuple *old, struct row *row)
+{
+    for (size_t i = 0; i < tuple->count; i++) {
+        const struct pgoutput_value *value = &tuple->values[i];
+        if (mapping_ignores(row->mapping, relation->columns[i])) {
+            continue;
+        }
+        if (value->kind == PGOUTPUT_UNCHANGED && old->values != NULL && i < old->count &&
+            old->values[i].kind == PGOUTPUT_TEXT) {
+            value = &old->values[i];
+        }
+        row->values[row->count++] = (struct row_value){
+            .column = relation->columns[i],
+            .text = value->kind == PGOUTPUT_TEXT ? value->text : (struct str){NULL, 0},
+            .unchanged = value->kind == PGOUTPUT_UNCHANGED};
+    }
+}
+
+static int wrong_relation(const struct pgoutput_message *message, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "a row of relation %u, whose columns were not told",
+                   message->relation);
+}
+
+/* The old row's key: *ret empty when it was not sent. */
+static struct str old_key(const struct pg_relation *relation, const struct pgoutput_tuple *old)
+{
+    const char *id = mapping_id(relation->table->mapping);
+
+    for (size_t i = 0; i < old->count && i < relation->count; i++) {
+        if (strcmp(relation->columns[i], id) == 0 && old->values[i].kind == PGOUTPUT_TEXT) {
+            return old->values[i].text;
+        }
+    }
+    return (struct str){NULL, 0};
+}
+
+static int apply_put(struct postgres *pg, const struct pg_relation *relation,
+                     const struct pgoutput_message *message, struct err *err)
+{
+    AUTO(free_ptr)
+    struct row_value *values = xcalloc(message->new.count + 1, sizeof(*values));
+    struct row row = row_of(pg, relation, values);
+    struct err none = ERR_INIT;
+    struct str key;
+
+    fill_row(relation, &message->new, &message->old, &row);
+    struct str before = old_key(relation, &message->old);
+    if (before.ptr != NULL && row_key(&row, &key, &none) == 0 && !str_eq(before, key) &&
+        intake_delete(&pg->intake, relation->table->name, before, err) < 0) {
+        return -(int)err->code;
+    }
+    relation->table->gone = false;
+    return intake_put(&pg->intake, &row, err);
+}
+
+static int apply_delete(struct postgres *pg, const struct pg_relation *relation,
+                        const struct pgoutput_message *message, struct err *err)
+{
+    struct str key = old_key(relation, &message->old);
+
+    if (key.ptr == NULL) { /* the replica identity lacks the id: what is missing is found so */
+        relation->table->compare = true;
+        relation->table->compare_at = pg->received;
+        return 0;
+    }
+    return intake_delete(&pg->intake, relation->table->name, key, err);
+}
+
+static int apply_row(struct postgres *pg, const struct pgoutput_message *message, struct err *err)
+{
+    const struct pg_relation *relation = find_relation(pg, message->relation);
+
+    if (relation == NULL || message->new.count > relation->count ||
+        message->old.count > relation->count) {
+        return wrong_relation(message, err);
+    }
+    if (relation->table == NULL) {
+        return 0;
+    }
+    return message->kind == PGOUTPUT_DELETE ? apply_delete(pg, relation, message, err)
+                                            : apply_put(pg, relation, message, err);
+}
+
+/* ---- what takes a table as a whole ---- */
+
+static char *gone_summary(const struct postgres *pg, const struct pg_table *table, const char *how)
+{
+    return xprintf("Table %s %s by %s. Every row is safe in the ledger; to put them back: "
+                   "holdfast restore %s",
+                   table->name, how, pg->intake.actor, pg->options->name);
+}
+
+static int apply_truncate(struct postgres *pg, const struct pgoutput_message *message,
+                          struct err *err)
+{
+    for (size_t i = 0; i < message->truncated_count; i++) {
+        const struct pg_relation *relation = find_relation(pg, message->truncated[i]);
+        if (relation == NULL || relation->table == NULL) {
+            continue;
+        }
+        AUTO(free_ptr) char *summary = gone_summary(pg, relation->table, "was emptied (TRUNCATE)");
+        if (intake_gone(&pg->intake, relation->table->name, "source_truncated", summary, err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return 0;
+}
+
+/* ---- what the triggers tell ---- */
+
+/* "agent (psql) DROP TABLE" */
+static void note_actor(struct postgres *pg, const json_t *told)
+{
+    const char *role = json_string_value(json_object_get(told, "role"));
+    const char *application = json_string_value(json_object_get(told, "application"));
+    const char *tag = json_string_value(json_object_get(told, "tag"));
+
+    AUTO(free_ptr)
+    char *who = xprintf("%.60s (%.40s) %.24s", role == NULL ? "?" : role,
+                        application == NULL || application[0] == '\0' ? "?" : application,
+                        tag == NULL ? "" : tag);
+    intake_actor(&pg->intake, who);
+}
+
+static char *told_by(const json_t *told)
+{
+    const char *address = json_string_value(json_object_get(told, "address"));
+    const char *query = json_string_value(json_object_get(told, "query"));
+    json_int_t pid = json_integer_value(json_object_get(told, "pid"));
+
+    return xprintf("(from %s, pid %lld: %.200s)", address == NULL ? "a local socket" : address,
+                   (long long)pid, query == NULL ? "?" : query);
+}
+
+static int apply_drop(struct postgres *pg, struct pg_table *table, const json_t *told,
+                      struct err *err)
+{
+    AUTO(free_ptr) char *by = told_by(told);
+    AUTO(free_ptr) char *how = xprintf("was dropped %s", by);
+    AUTO(free_ptr) char *summary = gone_summary(pg, table, how);
+
+    table->gone = true;
+    return intake_gone(&pg->intake, table->name, "source_dropped", summary, err);
+}
+
+static int apply_column_drop(struct postgres *pg, const struct pg_table *table, const json_t *told,
+                             struct err *err)
+{
+    const char *column = json_string_value(json_object_get(told, "column"));
+    AUTO(free_ptr) char *by = told_by(told);
+    AUTO(free_ptr)
+    char *summary = xprintf("Column %.63s of table %s was dropped by %s %s. Its values are in the "
+                            "ledger's history of every row",
+                            column == NULL ? "?" : column, table->name, pg->intake.actor, by);
+
+    return intake_alert(&pg->intake, "source_column_dropped", summary, err);
+}
+
+/* Anybody may write such a message into the log. So nothing that it says lets anything through: a
+ * lie brings a false alarm, and the next comparison the rows. */
+static int apply_message(struct postgres *pg, const struct pgoutput_message *message,
+                         struct err *err)
+{
+    AUTO(json_unref) json_t *told = NULL;
+    struct err none = ERR_INIT;
+
+    if (strcmp(message->prefix, MESSAGE_PREFIX) != 0 || !message->transactional ||
+        json_parse(message->content, &told, &none) < 0 || !json_is_object(told)) {
+        return 0;
+    }
+    const char *event = json_string_value(json_object_get(told, "event"));
+    const char *type = json_string_value(json_object_get(told, "type"));
+    struct pg_table *table = find_table(pg, json_string_value(json_object_get(told, "schema")),
+                                        json_string_value(json_object_get(told, "table")));
+    note_actor(pg, told);
+    if (event == NULL || table == NULL || strcmp(event, "statement") == 0) {
+        return 0;
+    }
+    table->compare = true; /* it is made anew, or made otherwise */
+    table->compare_at = message->lsn;
+    if (strcmp(event, "drop") != 0 || type == NULL) {
+        return 0;
+    }
+    return strcmp(type, "table column") == 0 ? apply_column_drop(pg, table, told, err)
+                                             : apply_drop(pg, table, told, err);
+}
+
+/* ---- all kinds ---- */
+
+int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct err *err)
+{
+    switch (message->kind) {
+    case PGOUTPUT_BEGIN:
+        pg->in_transaction = true;
+        intake_actor(&pg->intake, NULL);
+        return 0;
+    case PGOUTPUT_COMMIT:
+        pg->in_transaction = false;
+        return 0;
+    case PGOUTPUT_RELATION:
+        apply_relation(pg, message);
+        return 0;
+    case PGOUTPUT_INSERT:
+    case PGOUTPUT_UPDATE:
+    case PGOUTPUT_DELETE:
+        return apply_row(pg, message, err);
+    case PGOUTPUT_TRUNCATE:
+        return apply_truncate(pg, message, err);
+    case PGOUTPUT_MESSAGE:
+        return apply_message(pg, message, err);
+    case PGOUTPUT_ORIGIN:
+    case PGOUTPUT_TYPE:
+        return 0;
+    }
+    return 0;
+}

@@ -1,0 +1,222 @@
+/* What the tables are: where, with which columns, and how they are made. */
+#include "source/postgres_internal.h"
+
+/* ---- the tables of the configuration ---- */
+
+static int table_init(struct pg_table *table, const struct source_mapping *mapping, struct err *err)
+{
+    const char *dot = strchr(mapping->table, '.');
+
+    table->mapping = mapping;
+    table->schema =
+        dot == NULL ? xstrdup("public") : xstrndup(mapping->table, (size_t)(dot - mapping->table));
+    table->table = xstrdup(dot == NULL ? mapping->table : dot + 1);
+    table->name = xprintf("%s.%s", table->schema, table->table);
+    AUTO(free_ptr) char *schema = pg_name(table->schema);
+    AUTO(free_ptr) char *name = pg_name(table->table);
+    table->quoted = xprintf("%s.%s", schema, name);
+    if (table->schema[0] == '\0' || table->table[0] == '\0' || strchr(table->table, '.') != NULL ||
+        strlen(table->schema) > POSTGRES_NAME_MAX || strlen(table->table) > POSTGRES_NAME_MAX) {
+        return err_set(err, ERR_CONFIG, "table \"%.160s\" is not SCHEMA.TABLE", mapping->table);
+    }
+    return 0;
+}
+
+int pg_tables_init(struct postgres *pg, struct err *err)
+{
+    for (size_t i = 0; i < pg->options->table_count; i++) {
+        if (table_init(&pg->tables[pg->table_count++], &pg->options->tables[i], err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return 0;
+}
+
+void pg_tables_done(struct postgres *pg)
+{
+    for (size_t i = 0; i < pg->table_count; i++) {
+        struct pg_table *table = &pg->tables[i];
+        free(table->name);
+        free(table->schema);
+        free(table->table);
+        free(table->quoted);
+        free(table->definition);
+        *table = (struct pg_table){.oid = 0};
+    }
+    pg->table_count = 0;
+}
+
+static int find_table(struct postgres *pg, struct pg_table *table, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    const char *values[] = {table->schema, table->table, pg->options->slot};
+
+    if (pg_query(pg, pg->sql,
+                 "SELECT c.oid, EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE "
+                 "p.pubname = $3 AND p.schemaname = $1 AND p.tablename = $2) "
+                 "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
+                 "c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', "
+                 "'p') AND c.relpersistence <> 't'",
+                 values, 3, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    bool found = PQntuples(result) == 1;
+    table->oid = found ? (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+    table->published = found && PQgetvalue(result, 0, 1)[0] == 't';
+    return 0;
+}
+
+int pg_tables_find(struct postgres *pg, struct err *err)
+{
+    for (size_t i = 0; i < pg->table_count; i++) {
+        if (find_table(pg, &pg->tables[i], err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return 0;
+}
+
+/* ---- columns ---- */
+
+void pg_columns_free(char **columns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(columns[i]);
+    }
+    free(columns);
+}
+
+int pg_columns(struct postgres *pg, const struct pg_table *table, char ***ret, size_t *ret_count,
+               struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {oid};
+
+    if (pg_query(
+            pg, pg->sql,
+            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attnum > "
+            "0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+            values, 1, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    size_t rows = (size_t)PQntuples(result);
+    *ret = xcalloc(rows + 1, sizeof(**ret));
+    *ret_count = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const char *name = PQgetvalue(result, (int)i, 0);
+        if (!mapping_ignores(table->mapping, name)) {
+            (*ret)[(*ret_count)++] = xstrdup(name);
+        }
+    }
+    return 0;
+}
+
+/* ---- how a table is made ---- */
+
+/* Each part is one statement; what lies behind the marker comes after the rows. Policies and
+ * comments are not in it. */
+static const char definition_sql[] =
+    "WITH t AS (SELECT c.oid, c.relowner, c.relacl, c.relkind, c.relpersistence, "
+    "    format('%I.%I', n.nspname, c.relname) AS name, n.nspname "
+    "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "  WHERE c.oid = $1::oid), "
+    "a AS (SELECT a.*, t.name, pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expr "
+    "  FROM t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT "
+    "    a.attisdropped LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = "
+    "    a.attnum), "
+    "s AS (SELECT q.*, format('%I.%I', n.nspname, c.relname) AS seqname, a.name, a.attname "
+    "  FROM a JOIN pg_catalog.pg_depend d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum "
+    "    AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'a' "
+    "  JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' "
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "  JOIN pg_catalog.pg_sequence q ON q.seqrelid = c.oid), "
+    "parts AS ("
+    "  SELECT 0 AS ord, ''::text AS sub, format('CREATE SCHEMA IF NOT EXISTS %I', nspname) AS sql "
+    "    FROM t "
+    "  UNION ALL "
+    "  SELECT 1, e.name, format('DO $make$ BEGIN CREATE TYPE %s AS ENUM (%s); EXCEPTION WHEN "
+    "duplicate_object THEN NULL; END $make$', e.name, e.labels) FROM ("
+    "    SELECT format('%I.%I', n.nspname, ty.typname) AS name, "
+    "      string_agg(quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) AS labels "
+    "    FROM (SELECT DISTINCT CASE WHEN y.typelem <> 0 AND y.typcategory = 'A' THEN y.typelem "
+    "        ELSE y.oid END AS typ FROM a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid) u "
+    "    JOIN pg_catalog.pg_type ty ON ty.oid = u.typ AND ty.typtype = 'e' "
+    "    JOIN pg_catalog.pg_namespace n ON n.oid = ty.typnamespace "
+    "    JOIN pg_catalog.pg_enum l ON l.enumtypid = ty.oid GROUP BY 1) e "
+    "  UNION ALL "
+    "  SELECT 2, seqname, format('CREATE SEQUENCE IF NOT EXISTS %s AS %s INCREMENT %s MINVALUE %s "
+    "MAXVALUE %s START %s CACHE %s%s', seqname, format_type(seqtypid, NULL), seqincrement, seqmin, "
+    "    seqmax, seqstart, seqcache, CASE WHEN seqcycle THEN ' CYCLE' ELSE '' END) FROM s "
+    "  UNION ALL "
+    "  SELECT 3, '', format(E'CREATE %sTABLE %s (\\n%s\\n)%s', "
+    "    CASE t.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, t.name, "
+    "    (SELECT string_agg(format('  %I %s%s%s%s', attname, format_type(atttypid, atttypmod), "
+    "       CASE WHEN attcollation <> 0 AND attcollation <> (SELECT typcollation FROM "
+    "         pg_catalog.pg_type WHERE oid = atttypid) THEN (SELECT format(' COLLATE %I.%I', "
+    "         n.nspname, l.collname) FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n "
+    "         ON n.oid = l.collnamespace WHERE l.oid = attcollation) ELSE '' END, "
+    "       CASE WHEN attidentity = 'a' THEN ' GENERATED ALWAYS AS IDENTITY' "
+    "         WHEN attidentity = 'd' THEN ' GENERATED BY DEFAULT AS IDENTITY' "
+    "         WHEN attgenerated = 's' THEN ' GENERATED ALWAYS AS (' || expr || ') STORED' "
+    "         WHEN expr IS NOT NULL THEN ' DEFAULT ' || expr ELSE '' END, "
+    "       CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END), E',\\n' ORDER BY attnum) FROM a), "
+    "    CASE WHEN t.relkind = 'p' THEN ' PARTITION BY ' || pg_get_partkeydef(t.oid) ELSE '' END) "
+    "    FROM t "
+    "  UNION ALL "
+    "  SELECT 4, seqname, format('ALTER SEQUENCE %s OWNED BY %s.%I', seqname, name, attname) FROM "
+    "s "
+    "  UNION ALL "
+    "  SELECT CASE WHEN o.contype = 'f' THEN 11 ELSE 5 END, o.contype::text || o.conname, "
+    "format('ALTER "
+    "TABLE %s ADD CONSTRAINT %I %s', t.name, o.conname, pg_get_constraintdef(o.oid)) FROM t JOIN "
+    "    pg_catalog.pg_constraint o ON o.conrelid = t.oid AND o.contype IN ('p', 'u', 'c', 'x', "
+    "    'f') AND o.conislocal "
+    "  UNION ALL "
+    "  SELECT 6, i.indexrelid::text, pg_get_indexdef(i.indexrelid) FROM t JOIN pg_catalog.pg_index "
+    "    i ON i.indrelid = t.oid WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE "
+    "    o.conindid = i.indexrelid AND o.conrelid = t.oid) "
+    "  UNION ALL "
+    "  SELECT 7, '', format('ALTER TABLE %s OWNER TO %I', name, pg_get_userbyid(relowner)) FROM t "
+    "  UNION ALL "
+    "  SELECT 8, x.grantee::text || x.privilege_type, format('GRANT %s ON TABLE %s TO %s%s', "
+    "    x.privilege_type, t.name, CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE "
+    "    quote_ident(pg_get_userbyid(x.grantee)) END, CASE WHEN x.is_grantable THEN ' WITH GRANT "
+    "OPTION' ELSE '' END) FROM t, aclexplode(t.relacl) x WHERE x.grantee <> t.relowner "
+    "  UNION ALL "
+    "  SELECT 12, g.tgname::text, pg_get_triggerdef(g.oid) FROM t JOIN pg_catalog.pg_trigger g ON "
+    "    g.tgrelid = t.oid AND NOT g.tgisinternal JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid "
+    "    JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname <> 'holdfast') "
+    "SELECT coalesce(string_agg(sql || E';\\n', '' ORDER BY ord, sub) FILTER (WHERE ord < 10), '') "
+    "|| '"
+    "-- behind the rows"
+    "' || E'\\n' || coalesce(string_agg(sql || E';\\n', '' ORDER BY ord, "
+    "sub) FILTER (WHERE ord >= 10), '') FROM parts";
+
+int pg_definition(struct postgres *pg, const struct pg_table *table, char **ret, struct err *err)
+{
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+
+    return pg_ask(pg, pg->sql, definition_sql, oid, ret, err) < 0
+               ? err_context(err, "how table %s is made", table->name)
+               : 0;
+}
+
+int pg_keep_definition(struct postgres *pg, struct pg_table *table, bool *ret_changed,
+                       struct err *err)
+{
+    char *definition = NULL;
+
+    *ret_changed = false;
+    if (pg_definition(pg, table, &definition, err) < 0) {
+        return -(int)err->code;
+    }
+    if (table->definition != NULL && strcmp(table->definition, definition) == 0) {
+        free(definition);
+        return 0;
+    }
+    *ret_changed = table->definition != NULL;
+    free(table->definition);
+    table->definition = definition;
+    return intake_define(&pg->intake, table->name, pg->options->project, str_of(definition), err);
+}

@@ -1,0 +1,168 @@
+/*
+ * postgres_internal - what the files of the PostgreSQL driver share.
+ *
+ * Two connections: `sql` for questions to the catalog, scans and restore; `stream` for logical
+ * replication. Server's errors become ours in postgres_link.c and nowhere else.
+ */
+#ifndef HOLDFAST_SOURCE_POSTGRES_INTERNAL_H
+#define HOLDFAST_SOURCE_POSTGRES_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "source/intake.h"
+#include "source/pgoutput.h"
+#include "source/source.h"
+
+#define POSTGRES_CONNECT_MS 10000
+#define POSTGRES_CALL_MS 30000
+#define POSTGRES_LONG_MS ((int64_t)6 * 3600 * 1000) /* scans and restores of large tables */
+#define POSTGRES_WATCH_MS 3000                      /* from one look at the catalog to the next */
+#define POSTGRES_STATUS_MS 5000 /* the server is told where we are at least so often */
+#define POSTGRES_NAME_MAX 63    /* NAMEDATALEN - 1 */
+#define POSTGRES_SQL_MAX ((size_t)4 * 1024 * 1024)
+#define POSTGRES_VERSION_MIN 130000
+#define POSTGRES_VERSION_MESSAGES 140000 /* pgoutput passes logical messages on */
+
+/* A table of the configuration, as it was last seen in the catalog. */
+struct pg_table {
+    const struct source_mapping *mapping;
+    char *name; /* "schema.name" */
+    char *schema;
+    char *table;
+    char *quoted;     /* "schema"."name" */
+    uint32_t oid;     /* 0: it does not exist */
+    char *definition; /* how it is made; NULL: not read yet */
+    bool published;   /* is in the publication */
+    bool known;       /* the ledger has rows of it, or it was seen since */
+    bool gone;        /* its end has been captured */
+    bool compare;     /* to be compared as a whole when the stream is past `compare_at` */
+    pg_lsn compare_at;
+};
+
+/* What a relation of the stream is; by its OID. */
+struct pg_relation {
+    uint32_t oid;
+    struct pg_table *table; /* NULL: not one of ours */
+    char **columns;
+    size_t count;
+    struct pg_relation *next;
+};
+
+struct postgres {
+    struct source base;
+    const struct source_options *options; /* borrowed */
+    PGconn *sql;
+    PGconn *stream;
+    int version;
+    char *system; /* "system identifier/database OID" */
+    struct pg_table tables[SOURCE_TABLES_MAX];
+    size_t table_count;
+    struct pg_relation *relations;
+    struct pgoutput *decoder;
+    struct intake intake;
+    const struct source_events *events;
+    pg_lsn position; /* durable in the ledger */
+    pg_lsn pending;  /* all up to here is in the intake */
+    pg_lsn received; /* the server has nothing for us before this */
+    bool in_transaction;
+    bool had_position; /* it was captured before, by this ledger */
+    int64_t watched_ms;
+    int64_t told_ms;
+    int64_t kept_ms;   /* when a position was last kept that came without changes */
+    int64_t commit_us; /* of the last transaction that is not durable yet; 0: none */
+    char trouble[256];
+};
+
+/* ---- postgres_link.c ---- */
+
+int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err) MUST_CHECK;
+/* Wait until the socket may be read (or written), or until the deadline: ERR_TIMEOUT,
+ * ERR_CANCELLED. */
+int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
+            struct err *err) MUST_CHECK;
+/* The server's error as ours. */
+int pg_error(const PGconn *conn, const PGresult *result, struct err *err);
+void pg_clear(PGresult **result);
+
+/* One statement with text parameters (NULL: SQL's NULL). *ret has rows or none; pg_clear. */
+int pg_query(struct postgres *pg, PGconn *conn, const char *sql, const char *const *values,
+             int count, PGresult **ret, struct err *err) MUST_CHECK;
+/* Several statements; what they answer is thrown away. */
+int pg_exec(struct postgres *pg, PGconn *conn, const char *sql, struct err *err) MUST_CHECK;
+/* The same with room for hours. */
+int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *ret_rows,
+                 struct err *err) MUST_CHECK;
+/* The one value of a question; heap, NULL for NULL. ERR_NOT_FOUND: no row. */
+int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value, char **ret,
+           struct err *err) MUST_CHECK;
+
+/* Each row of a query, without holding more than one. */
+typedef int pg_row_fn(void *arg, const PGresult *row, struct err *err);
+int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
+            struct err *err) MUST_CHECK;
+
+/* A name or a literal in quotes; heap. */
+char *pg_name(const char *name);
+char *pg_literal(const char *text);
+
+/* ---- postgres_catalog.c ---- */
+
+int pg_tables_init(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_tables_done(struct postgres *pg);
+/* Look the tables up: oid, published. */
+int pg_tables_find(struct postgres *pg, struct err *err) MUST_CHECK;
+/* The SQL that makes the table, in two parts: *ret_after is what comes behind the rows. Heap. */
+int pg_definition(struct postgres *pg, const struct pg_table *table, char **ret, struct err *err)
+    MUST_CHECK;
+#define PG_DEFINITION_AFTER "-- behind the rows\n"
+/* Read the definitions, and keep those that changed. */
+int pg_keep_definition(struct postgres *pg, struct pg_table *table, bool *ret_changed,
+                       struct err *err) MUST_CHECK;
+/* The columns that are kept, as a list for SELECT. Heap. */
+int pg_columns(struct postgres *pg, const struct pg_table *table, char ***ret, size_t *ret_count,
+               struct err *err) MUST_CHECK;
+void pg_columns_free(char **columns, size_t count);
+
+/* ---- postgres_scan.c ---- */
+
+/* Compare a table with what the ledger last heard of it, in the transaction that `sql` is in. */
+int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err) MUST_CHECK;
+
+/* ---- postgres_stream.c ---- */
+
+/* Begin at the ledger's position, or with a new slot and a comparison of everything. */
+int pg_stream_start(struct postgres *pg, struct err *err) MUST_CHECK;
+/* The same with a new slot, whatever the ledger has; `why` is for people. */
+int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct err *err) MUST_CHECK;
+/* Take what is there, or wait a little; what was taken is durable when there is no more of it. */
+int pg_stream_step(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Tell the server where we are. */
+int pg_stream_tell(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_relations_done(struct postgres *pg);
+
+/* ---- postgres_apply.c ---- */
+
+/* One message of the stream, into the intake. */
+int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct err *err)
+    MUST_CHECK;
+
+/* ---- postgres_watch.c ---- */
+
+/* Look from outside, when it is time: what was removed, what vanished. */
+int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Run what init runs, once more. */
+int pg_setup_again(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
+
+/* ---- postgres_setup.c ---- */
+
+int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err) MUST_CHECK;
+/* Is what init made all there? *ret_missing names the first thing that is not (heap; NULL: all
+ * is). */
+int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err) MUST_CHECK;
+
+/* ---- postgres_restore.c ---- */
+
+int pg_restore(struct postgres *pg, struct source_restore *restore, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,326 @@
+/* The connections: opened, asked, waited for, always with a deadline and an ear for cancellation.
+ */
+#include "source/postgres_internal.h"
+
+#include <poll.h>
+
+/* ---- errors ---- */
+
+static const struct {
+    const char *state; /* its first characters */
+    enum err_code code;
+} states[] = {
+    {"08", ERR_UNAVAILABLE}, /* connection */
+    {"53", ERR_UNAVAILABLE}, /* too many connections, memory, disk */
+    {"57", ERR_UNAVAILABLE}, /* shut down, cancelled */
+    {"28", ERR_AUTH},        {"3D", ERR_NOT_FOUND},    {"42501", ERR_FORBIDDEN},
+    {"55006", ERR_BUSY},     {"42P01", ERR_NOT_FOUND}, {"42704", ERR_NOT_FOUND},
+    {"22", ERR_CONFLICT},    {"23", ERR_CONFLICT},     {"40", ERR_BUSY},
+    {"42", ERR_INVALID},     {"58", ERR_UNAVAILABLE},
+};
+
+static enum err_code code_of(const PGconn *conn, const char *state)
+{
+    for (size_t i = 0; state != NULL && i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strncmp(state, states[i].state, strlen(states[i].state)) == 0) {
+            return states[i].code;
+        }
+    }
+    return PQstatus(conn) == CONNECTION_OK && state != NULL ? ERR_INVALID : ERR_UNAVAILABLE;
+}
+
+int pg_error(const PGconn *conn, const PGresult *result, struct err *err)
+{
+    const char *state = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *primary =
+        result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    struct str text = str_of(primary != NULL ? primary : PQerrorMessage(conn));
+
+    while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' ')) {
+        text.len--;
+    }
+    bool refused = state == NULL && strstr(PQerrorMessage(conn), "authentication failed") != NULL;
+    return err_set(err, refused ? ERR_AUTH : code_of(conn, state), "PostgreSQL: " STR_FMT "%s%s",
+                   STR_ARG(text), detail == NULL ? "" : "; ", detail == NULL ? "" : detail);
+}
+
+void pg_clear(PGresult **result)
+{
+    PQclear(*result);
+    *result = NULL;
+}
+
+/* ---- waiting ---- */
+
+int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
+            struct err *err)
+{
+    struct wake *cancel = pg->options->cancel;
+    short events = (short)(POLLIN | (to_write ? POLLOUT : 0));
+    struct pollfd fds[2] = {{.fd = PQsocket(conn), .events = events},
+                            {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
+
+    for (;;) {
+        if (cancel != NULL && wake_cancelled(cancel)) {
+            return err_set(err, ERR_CANCELLED, "source %s: cancelled", pg->options->name);
+        }
+        int64_t left = deadline_left_ms(deadline);
+        int ready = poll(fds, 2, left > 60000 ? 60000 : (int)left);
+        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
+            (void)wake_wait(cancel, deadline_in(0)); /* takes the signal; cancellation stays */
+        }
+        if (ready > 0 && fds[0].revents != 0) {
+            return 0;
+        }
+        if (deadline_left_ms(deadline) == 0) {
+            return err_set(err, ERR_TIMEOUT, "PostgreSQL did not answer in time");
+        }
+    }
+}
+
+static int connect_wait(struct postgres *pg, PGconn *conn, struct err *err)
+{
+    struct deadline deadline = deadline_in(POSTGRES_CONNECT_MS);
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+    while (state != PGRES_POLLING_OK) {
+        if (state == PGRES_POLLING_FAILED || PQstatus(conn) == CONNECTION_BAD) {
+            return pg_error(conn, NULL, err);
+        }
+        if (pg_wait(pg, conn, state == PGRES_POLLING_WRITING, deadline, err) < 0) {
+            return -(int)err->code;
+        }
+        state = PQconnectPoll(conn);
+    }
+    return 0;
+}
+
+/* libpq quotes what it can't read, and a password may stand in it. */
+static int check_url(const char *url, struct err *err)
+{
+    char *why = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &why);
+
+    PQfreemem(why);
+    if (parsed == NULL) {
+        return err_set(
+            err, ERR_CONFIG,
+            "the source's url is not one that PostgreSQL takes; it is "
+            "postgresql://USER@HOST:PORT/DATABASE (a password comes from PGPASSWORD or a "
+            "passfile)");
+    }
+    PQconninfoFree(parsed);
+    return 0;
+}
+
+static void no_notice(void *arg, const PGresult *result)
+{
+    (void)arg;
+    (void)result;
+}
+
+/* Values are compared and restored as texts: their form must not depend on anybody's settings. */
+static const char session_options[] =
+    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
+    "-c timezone=UTC -c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=10s "
+    "-c idle_in_transaction_session_timeout=0";
+
+int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err)
+{
+    const char *const keys[] = {"dbname",
+                                "application_name",
+                                "client_encoding",
+                                "options",
+                                replication ? "replication" : NULL,
+                                NULL};
+    const char *const values[] = {pg->options->url, "holdfast", "UTF8",
+                                  session_options,  "database", NULL};
+
+    if (check_url(pg->options->url, err) < 0) {
+        return -(int)err->code;
+    }
+    PGconn *conn = PQconnectStartParams(keys, values, 1);
+    if (conn == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "libpq has no memory for a connection");
+    }
+    if (connect_wait(pg, conn, err) < 0) {
+        PQfinish(conn);
+        return -(int)err->code;
+    }
+    (void)PQsetNoticeReceiver(conn, no_notice, NULL);
+    pg->version = PQserverVersion(conn);
+    if (pg->version < POSTGRES_VERSION_MIN) {
+        int major = pg->version / 10000;
+        PQfinish(conn);
+        return err_set(err, ERR_CONFIG, "this is PostgreSQL %d; 13 and later can be captured",
+                       major);
+    }
+    *ret = conn;
+    return 0;
+}
+
+/* ---- asking ---- */
+
+static int next_result(struct postgres *pg, PGconn *conn, struct deadline deadline, PGresult **ret,
+                       struct err *err)
+{
+    int unsent = PQflush(conn);
+
+    while (unsent > 0 || PQisBusy(conn)) {
+        if (unsent < 0 || pg_wait(pg, conn, unsent > 0, deadline, err) < 0) {
+            return unsent < 0 ? pg_error(conn, NULL, err) : -(int)err->code;
+        }
+        if (PQconsumeInput(conn) == 0) {
+            return pg_error(conn, NULL, err);
+        }
+        unsent = PQflush(conn);
+    }
+    *ret = PQgetResult(conn);
+    return 0;
+}
+
+static bool went_well(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+           status == PGRES_SINGLE_TUPLE || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH;
+}
+
+/* The last result of what was sent, the first error of it. */
+static int last_result(struct postgres *pg, PGconn *conn, int64_t ms, PGresult **ret,
+                       struct err *err)
+{
+    struct deadline deadline = deadline_in(ms);
+    PGresult *last = NULL;
+    int rc = 0;
+
+    for (;;) {
+        PGresult *result = NULL;
+        if (next_result(pg, conn, deadline, &result, err) < 0) {
+            PQclear(last);
+            return -(int)err->code;
+        }
+        if (result == NULL) {
+            break;
+        }
+        rc = rc == 0 && !went_well(result) ? pg_error(conn, result, err) : rc;
+        PQclear(last);
+        last = result;
+        ExecStatusType status = PQresultStatus(result);
+        if (status == PGRES_COPY_BOTH || status == PGRES_COPY_IN) {
+            break; /* what follows is another protocol */
+        }
+    }
+    if (rc < 0 || last == NULL) {
+        PQclear(last);
+        return rc < 0 ? rc : pg_error(conn, NULL, err);
+    }
+    *ret = last;
+    return 0;
+}
+
+int pg_query(struct postgres *pg, PGconn *conn, const char *sql, const char *const *values,
+             int count, PGresult **ret, struct err *err)
+{
+    int sent = count == 0 ? PQsendQuery(conn, sql)
+                          : PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 0);
+
+    return sent == 0 ? pg_error(conn, NULL, err)
+                     : last_result(pg, conn, POSTGRES_CALL_MS, ret, err);
+}
+
+int pg_exec(struct postgres *pg, PGconn *conn, const char *sql, struct err *err)
+{
+    return pg_exec_long(pg, conn, sql, NULL, err);
+}
+
+int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *ret_rows,
+                 struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+
+    if (PQsendQuery(conn, sql) == 0) {
+        return pg_error(conn, NULL, err);
+    }
+    if (last_result(pg, conn, POSTGRES_LONG_MS, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    if (ret_rows != NULL) {
+        *ret_rows = strtoull(PQcmdTuples(result), NULL, 10);
+    }
+    return 0;
+}
+
+int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value, char **ret,
+           struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+
+    if (pg_query(pg, conn, sql, &value, value == NULL ? 0 : 1, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    if (PQntuples(result) < 1 || PQnfields(result) < 1) {
+        return err_set(err, ERR_NOT_FOUND, "PostgreSQL knows of none");
+    }
+    *ret = PQgetisnull(result, 0, 0) ? NULL : xstrdup(PQgetvalue(result, 0, 0));
+    return 0;
+}
+
+int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
+            struct err *err)
+{
+    struct deadline deadline = deadline_in(POSTGRES_LONG_MS);
+    int rc = 0;
+
+    if (PQsendQuery(conn, sql) == 0 || PQsetSingleRowMode(conn) == 0) {
+        return pg_error(conn, NULL, err);
+    }
+    for (;;) {
+        AUTO(pg_clear) PGresult *result = NULL;
+        if (next_result(pg, conn, deadline, &result, err) < 0) {
+            return -(int)err->code;
+        }
+        if (result == NULL) {
+            return rc;
+        }
+        if (rc == 0 && !went_well(result)) {
+            rc = pg_error(conn, result, err);
+        } else if (rc == 0 && PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
+            rc = each(arg, result, err);
+            if (rc != 0) {
+                return rc; /* the connection is closed by whoever sees the error */
+            }
+        }
+    }
+}
+
+/* ---- quoting ---- */
+
+static char *quoted(const char *text, const char *begin, const char *doubled)
+{
+    size_t at = strlen(begin);
+    char *result = xmalloc(at + 2 * strlen(text) + 2);
+
+    memcpy(result, begin, at);
+    for (; *text != '\0'; text++) {
+        if (strchr(doubled, *text) != NULL) {
+            result[at++] = *text;
+        }
+        result[at++] = *text;
+    }
+    result[at++] = doubled[0];
+    result[at] = '\0';
+    return result;
+}
+
+char *pg_name(const char *name)
+{
+    return quoted(name, "\"", "\"");
+}
+
+char *pg_literal(const char *text)
+{
+    return strchr(text, '\\') == NULL ? quoted(text, "'", "'") : quoted(text, "E'", "'\\");
+}

@@ -1,0 +1,319 @@
+#include "source/row.h"
+
+#include "base/hash.h"
+#include "base/num.h"
+#include "model/memory_field.h"
+
+#define NAMESPACE_ROW "holdfast source row"
+#define NAMESPACE_DEFINITION "holdfast source definition"
+
+/* ---- ids ---- */
+
+static const struct row_value *find_value(const struct row *row, const char *column)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        if (strcmp(row->values[i].column, column) == 0) {
+            return &row->values[i];
+        }
+    }
+    return NULL;
+}
+
+/* The column's text; an empty view where there is none or it is NULL. */
+static struct str text_of(const struct row *row, const char *column)
+{
+    const struct row_value *value = find_value(row, column);
+
+    return value == NULL ? (struct str){NULL, 0} : value->text;
+}
+
+int row_key(const struct row *row, struct str *ret, struct err *err)
+{
+    const char *column = mapping_id(row->mapping);
+
+    *ret = text_of(row, column);
+    if (ret->ptr == NULL) {
+        return err_set(err, ERR_INVALID,
+                       "a row of %s has no value in \"%s\", the column that says which it is; say "
+                       "another with `id:`",
+                       row->table, column);
+    }
+    return 0;
+}
+
+static bool is_memories(const char *table)
+{
+    const char *dot = strrchr(table, '.');
+
+    return strcmp(dot == NULL ? table : dot + 1, "memories") == 0;
+}
+
+struct uuid row_id(const char *source, const char *table, struct str key)
+{
+    struct uuid id;
+    struct err err = ERR_INIT;
+
+    if (is_memories(table) && uuid_parse(key, &id, &err) == 0 && !uuid_is_nil(&id)) {
+        return id;
+    }
+    /* No name has a control character in it, so the parts can't run into each other. */
+    AUTO(free_ptr) char *name = xprintf("%s\n%s\n" STR_FMT, source, table, STR_ARG(key));
+    return uuid_derive(STR(NAMESPACE_ROW), str_of(name));
+}
+
+struct uuid definition_id(const char *source, const char *table)
+{
+    AUTO(free_ptr) char *name = xprintf("%s\n%s", source, table);
+
+    return uuid_derive(STR(NAMESPACE_DEFINITION), str_of(name));
+}
+
+/* ---- fields that a memory has too ---- */
+
+/* "2026-11-22 09:00:00.123+01" as RFC 3339; what has no offset is taken as UTC. */
+static int64_t time_of(struct str text)
+{
+    char rfc[64];
+    struct err err = ERR_INIT;
+    int64_t us;
+
+    if (text.ptr == NULL || text.len < sizeof("2026-11-22 09:00:00") - 1 || text.len > 48 ||
+        text.ptr[10] != ' ') {
+        return TIME_NONE;
+    }
+    memcpy(rfc, text.ptr, text.len);
+    rfc[text.len] = '\0';
+    rfc[10] = 'T';
+    size_t sign = strcspn(rfc + 11, "+-") + 11;
+    const char *rest = rfc[sign] == '\0' ? "Z" : text.len - sign == 3 ? ":00" : "";
+    AUTO(free_ptr) char *full = xprintf("%s%s", rfc, rest);
+    return timestamp_parse(str_of(full), &us, &err) == 0 ? us : TIME_NONE;
+}
+
+/* The elements of "{a,"b c",NULL}" or of a JSON array that can be tags. */
+static void add_tag(struct memory *memory, struct str tag)
+{
+    struct err err = ERR_INIT;
+
+    if (memory->tag_count < MEMORY_TAGS_MAX &&
+        memory_add_tag(memory, tag, memory->tag_count, &err) < 0) {
+        return; /* too long, or with control characters: it is in the row */
+    }
+}
+
+static void add_json_tags(struct memory *memory, struct str text)
+{
+    AUTO(json_unref) json_t *array = NULL;
+    struct err err = ERR_INIT;
+    json_t *item;
+    size_t i;
+
+    if (json_parse(text, &array, &err) < 0 || !json_is_array(array)) {
+        return;
+    }
+    json_array_foreach (array, i, item) {
+        if (json_is_string(item)) {
+            add_tag(memory, (struct str){json_string_value(item), json_string_length(item)});
+        }
+    }
+}
+
+static void add_array_tags(struct memory *memory, struct str text)
+{
+    AUTO(buf_done) struct buf tag = BUF_INIT(MEMORY_TAG_MAX_BYTES);
+    struct err err = ERR_INIT;
+
+    for (size_t i = 1; i + 1 < text.len; i++) {
+        bool is_quoted = text.ptr[i] == '"';
+        bool fits = true;
+        buf_reset(&tag);
+        for (i += is_quoted; i + 1 < text.len && text.ptr[i] != (is_quoted ? '"' : ','); i++) {
+            i += text.ptr[i] == '\\' && i + 2 < text.len;
+            fits = fits && buf_add(&tag, text.ptr + i, 1, &err) == 0;
+        }
+        i += is_quoted;
+        if (fits && (is_quoted || !str_eq(buf_str(&tag), STR("NULL")))) {
+            add_tag(memory, buf_str(&tag));
+        }
+    }
+}
+
+static void read_known_fields(const struct row *row, struct memory *memory)
+{
+    struct str tags = text_of(row, "tags");
+    struct err err = ERR_INIT;
+    double importance;
+
+    if (memory_type_parse(text_of(row, "memory_type"), &memory->type, &err) < 0) {
+        memory->type = MEMORY_SEMANTIC;
+    }
+    if (num_parse_double(text_of(row, "importance"), 0, 1, "importance", &importance, &err) == 0) {
+        memory->importance = importance;
+    }
+    struct uuid session;
+    if (uuid_parse(text_of(row, "session_id"), &session, &err) == 0) {
+        memory->session_id = session;
+    }
+    if (tags.len > 1 && tags.ptr[0] == '[') {
+        add_json_tags(memory, tags);
+    } else if (tags.len > 1 && tags.ptr[0] == '{') {
+        add_array_tags(memory, tags);
+    }
+    memory->created_us = time_of(text_of(row, "created_at"));
+    memory->updated_us = time_of(text_of(row, "updated_at"));
+}
+
+/* ---- the memory ---- */
+
+static int add_value(json_t *values, const struct row_value *value, const struct row *row,
+                     struct err *err)
+{
+    json_t *text =
+        value->text.ptr == NULL ? json_null() : json_stringn(value->text.ptr, value->text.len);
+
+    if (text == NULL) {
+        return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
+    }
+    return json_object_set_new(values, value->column, text) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+}
+
+static int set_metadata(const struct row *row, struct str key, bool content_differs,
+                        struct memory *memory, struct err *err)
+{
+    AUTO(json_unref) json_t *values = json_object();
+    int result = 0;
+
+    for (size_t i = 0; i < row->count && result == 0; i++) {
+        const struct row_value *value = &row->values[i];
+        bool is_content = strcmp(value->column, mapping_content(row->mapping)) == 0;
+        if ((!is_content || content_differs) && !mapping_ignores(row->mapping, value->column)) {
+            result = add_value(values, value, row, err);
+        }
+    }
+    if (result < 0) {
+        return result;
+    }
+    AUTO(json_unref)
+    json_t *metadata = json_pack("{s:{s:s,s:s,s:s%},s:O}", "source", "name", row->source, "table",
+                                 row->table, "key", key.ptr, key.len, "row", values);
+    if (metadata == NULL) {
+        return err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8", row->table);
+    }
+    return memory_read_metadata(metadata, &memory->metadata, err);
+}
+
+static int set_project(const struct row *row, struct memory *memory, struct err *err)
+{
+    struct str project = text_of(row, mapping_project(row->mapping));
+    struct err why = ERR_INIT;
+
+    if (project.ptr == NULL || project_id_check(project, &why) < 0) {
+        project = str_of(row->project);
+    }
+    memory->project_id = xstrndup(project.ptr, project.len);
+    return project_id_check(project, err);
+}
+
+static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
+{
+    struct str content = text_of(row, mapping_content(row->mapping));
+    bool has_content = content.ptr != NULL && content.len > 0;
+    struct str key;
+
+    if (row_key(row, &key, err) < 0) {
+        return -(int)err->code;
+    }
+    struct str kept = has_content ? content : STR(ROW_BLANK);
+    if (memory_content_check(kept, err) < 0) {
+        return -(int)err->code;
+    }
+    memory->id = row_id(row->source, row->table, key);
+    memory->content = xstrndup(kept.ptr, kept.len);
+    memory->content_len = kept.len;
+    read_known_fields(row, memory);
+    if (set_project(row, memory, err) < 0) {
+        return -(int)err->code;
+    }
+    bool has_column = find_value(row, mapping_content(row->mapping)) != NULL;
+    return set_metadata(row, key, has_column && !has_content, memory, err);
+}
+
+int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
+{
+    memory_init(ret);
+    if (fill_memory(row, ret, err) < 0) {
+        memory_done(ret);
+        memory_init(ret);
+        return -(int)err->code;
+    }
+    return 0;
+}
+
+int definition_to_memory(const char *source, const char *table, const char *project, struct str sql,
+                         struct memory *ret, struct err *err)
+{
+    memory_init(ret);
+    if (memory_content_check(sql, err) < 0) {
+        return err_context(err, "the definition of table %s", table);
+    }
+    ret->id = definition_id(source, table);
+    ret->type = MEMORY_PROCEDURAL;
+    ret->scope = SCOPE_PROJECT;
+    ret->project_id = xstrdup(project);
+    ret->content = xstrndup(sql.ptr, sql.len);
+    ret->content_len = sql.len;
+    ret->metadata =
+        json_pack("{s:{s:s,s:s,s:b}}", "source", "name", source, "table", table, "definition", 1);
+    return 0;
+}
+
+/* ---- and back ---- */
+
+bool row_of_memory(const struct memory *memory, const char *source, const char *table,
+                   struct row_origin *ret)
+{
+    const json_t *of = json_object_get(memory->metadata, "source");
+    const char *name = json_string_value(json_object_get(of, "name"));
+
+    *ret = (struct row_origin){.table = json_string_value(json_object_get(of, "table")),
+                               .key = json_string_value(json_object_get(of, "key")),
+                               .values = json_object_get(memory->metadata, "row")};
+    return name != NULL && ret->table != NULL && strcmp(name, source) == 0 &&
+           (table == NULL || strcmp(ret->table, table) == 0) &&
+           (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
+}
+
+bool row_text(const struct memory *memory, const struct row_origin *origin,
+              const struct source_mapping *mapping, const char *column, struct str *ret_text)
+{
+    const json_t *value = json_object_get(origin->values, column);
+
+    if (value != NULL) {
+        *ret_text = json_is_string(value)
+                        ? (struct str){json_string_value(value), json_string_length(value)}
+                        : (struct str){NULL, 0};
+        return true;
+    }
+    if (strcmp(column, mapping_content(mapping)) == 0) {
+        *ret_text = (struct str){memory->content, memory->content_len};
+        return true;
+    }
+    return false;
+}
+
+int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,
+               struct err *err)
+{
+    struct memory plain = *memory; /* borrows */
+
+    plain.created_us = plain.updated_us = 0;
+    plain.deleted_us = TIME_NONE;
+    buf_reset(scratch);
+    int result = memory_write_body(&plain, scratch, err);
+    if (result == 0) {
+        *ret = sha256_of(scratch->data, scratch->len);
+    }
+    return result;
+}

@@ -1,0 +1,63 @@
+#include "source/source.h"
+
+/* Every driver there is: adding one is its files and a line here. */
+static const struct source_ops *const drivers[] = {
+    &source_postgres_ops,
+};
+
+int source_driver(const char *kind, const struct source_ops **ret, struct err *err)
+{
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+        if (strcmp(drivers[i]->kind, kind) == 0) {
+            *ret = drivers[i];
+            return 0;
+        }
+    }
+    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed is postgres", kind);
+}
+
+void source_restore_done(struct source_restore *restore)
+{
+    for (size_t i = 0; i < restore->table_count; i++) {
+        free(restore->tables[i].table);
+    }
+    restore->table_count = 0;
+    buf_done(&restore->sql);
+}
+
+const char *mapping_id(const struct source_mapping *mapping)
+{
+    return mapping->id != NULL ? mapping->id : "id";
+}
+
+const char *mapping_content(const struct source_mapping *mapping)
+{
+    return mapping->content != NULL ? mapping->content : "content";
+}
+
+const char *mapping_project(const struct source_mapping *mapping)
+{
+    return mapping->project != NULL ? mapping->project : "project_id";
+}
+
+bool mapping_ignores(const struct source_mapping *mapping, const char *column)
+{
+    for (size_t i = 0; i < mapping->ignored_count; i++) {
+        if (strcmp(mapping->ignored[i], column) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mapping_done(struct source_mapping *mapping)
+{
+    free(mapping->table);
+    free(mapping->id);
+    free(mapping->content);
+    free(mapping->project);
+    for (size_t i = 0; i < mapping->ignored_count; i++) {
+        free(mapping->ignored[i]);
+    }
+    *mapping = (struct source_mapping){.table = NULL};
+}

@@ -1,0 +1,115 @@
+/*
+ * source - something of the user's that agents write to and may wreck. Holdfast captures its
+ * changes, and puts back what was wrecked.
+ *
+ * A driver is a const table of functions and a line in source.c. Its rows become memories
+ * (source/row.h) through the intake (source/intake.h), which commits them together with the
+ * source's position. One thread per source runs capture (source/runner.h).
+ *
+ * Thread: a struct source belongs to one thread at a time; `cancel` ends what it waits for.
+ */
+#ifndef HOLDFAST_SOURCE_SOURCE_H
+#define HOLDFAST_SOURCE_SOURCE_H
+
+#include "base/wake.h"
+#include "ledger/ledger.h"
+
+#define SOURCE_TABLES_MAX 64
+#define SOURCE_NAME_MAX 63    /* [a-z0-9-] */
+#define SOURCE_IGNORED_MAX 32 /* columns of one table that are not kept */
+
+/* Which column of a table is what. All others travel in metadata, and come back on restore. */
+struct source_mapping {
+    char *table;   /* "schema.name", or "name": of schema public */
+    char *id;      /* "id" when NULL */
+    char *content; /* "content" when NULL */
+    char *project; /* "project_id" when NULL; a table without it: the source's project */
+    char *ignored[SOURCE_IGNORED_MAX]; /* what can be computed again, such as vectors */
+    size_t ignored_count;
+};
+
+struct source_options {
+    const char *name;    /* as in the configuration */
+    const char *url;     /* where it is; without a password unless the environment gave it */
+    const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
+    const char *project; /* of rows that say none */
+    const struct source_mapping *tables;
+    size_t table_count;
+    struct ledger *ledger;
+    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+};
+
+/* What capture says on its way, from the source's thread. */
+struct source_events {
+    void *arg;
+    /* It is captured up to here, durably; position for people, lag from the last commit in the
+     * source to now (0: nothing was committed). */
+    void (*on_position)(void *arg, const char *position, int64_t lag_ms);
+    /* Something that a person should see in the log (one sentence). */
+    void (*on_note)(void *arg, const char *what);
+    /* What is not as it should be while it goes on (NULL: it is again); for status. */
+    void (*on_trouble)(void *arg, const char *what);
+};
+
+struct source_health {
+    char detail[256]; /* one line for `doctor` */
+    int64_t latency_us;
+};
+
+struct source_restore_table {
+    char *table;  /* heap */
+    bool created; /* it was gone, and was made again */
+    uint64_t inserted;
+    uint64_t updated;
+    uint64_t kept; /* changed since by somebody else: left as they are */
+    uint64_t same;
+};
+
+struct source_restore {
+    bool dry_run;
+    const char *only_table; /* NULL: all */
+    /* The answer; source_restore_done. */
+    struct source_restore_table tables[SOURCE_TABLES_MAX];
+    size_t table_count;
+    struct buf sql; /* what was run, or would be */
+};
+#define SOURCE_RESTORE_SQL_MAX ((size_t)4 * 1024 * 1024)
+void source_restore_done(struct source_restore *restore);
+
+struct source;
+
+struct source_ops {
+    const char *kind;
+
+    int (*open)(const struct source_options *options, struct source **ret, struct err *err);
+    /* Capture changes until cancelled (ERR_CANCELLED) or something fails. Errors of class retry
+     * and others alike leave everything to be done again by the next call. */
+    int (*capture)(struct source *source, const struct source_events *events, struct err *err);
+    /* Put back what the ledger holds and the source lacks, in one transaction. */
+    int (*restore)(struct source *source, struct source_restore *restore, struct err *err);
+    int (*check)(struct source *source, struct source_health *ret, struct err *err);
+    /* The statements that prepare the source for capture, or take everything of ours out again. */
+    int (*setup)(struct source *source, bool remove, struct buf *ret_sql, struct err *err);
+    /* Run what setup answered, in one transaction. */
+    int (*run)(struct source *source, struct str sql, struct err *err);
+    void (*close)(struct source *source);
+};
+
+/* Every driver's struct begins with this. */
+struct source {
+    const struct source_ops *ops;
+};
+
+/* The driver of a kind. ERR_CONFIG lists the kinds there are. */
+int source_driver(const char *kind, const struct source_ops **ret, struct err *err) MUST_CHECK;
+
+extern const struct source_ops source_postgres_ops;
+
+/* The column's name, or what it is when the mapping says none. */
+const char *mapping_id(const struct source_mapping *mapping);
+const char *mapping_content(const struct source_mapping *mapping);
+const char *mapping_project(const struct source_mapping *mapping);
+bool mapping_ignores(const struct source_mapping *mapping, const char *column);
+void mapping_done(struct source_mapping *mapping);
+
+#endif

@@ -1,0 +1,149 @@
+"""Every kind of value and table comes back as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.home import eventually
+from support.source import MEMORIES, Captured, config_of, id_of, insert
+
+KINDS = """
+CREATE TYPE mood AS ENUM ('calm', 'it''s \\ rough');
+CREATE TYPE place AS (lat float8, name text);
+CREATE TABLE notes (
+  note_id bigserial PRIMARY KEY,
+  body text NOT NULL,
+  team text,
+  flag boolean, small smallint, amount numeric(30, 10), ratio double precision, thin real,
+  raw bytea, doc jsonb, text_doc json, moods mood[], mood mood, grid int[][], words text[],
+  at timestamptz, plain timestamp, day date, hour timetz, span interval, at_range tstzrange, net cidr,
+  id uuid, spot place, bits bit(5), x xml,
+  always int GENERATED ALWAYS AS IDENTITY UNIQUE,
+  made int GENERATED ALWAYS AS (note_id * 2) STORED,
+  size int DEFAULT 7 CHECK (size > 0),
+  UNIQUE (team, small)
+);
+CREATE INDEX notes_body ON notes (lower(body)) WHERE flag;
+INSERT INTO notes (body, team, flag, small, amount, ratio, thin, raw, doc, text_doc, moods, mood, grid, words, at, plain, day, hour, span,
+                   at_range, net, id, spot, bits, x)
+VALUES ('plain', 'a', true, 1, 12345678901234567890.0123456789, 0.1, 1e-7, '\\x00ff5c', '{"a": [1, null, "\\u00e9"]}', '{"b":  2, "b": 3}',
+        ARRAY['calm', NULL]::mood[], 'it''s \\ rough', '{{1,2},{3,NULL}}', ARRAY['', 'NULL', 'a,b', 'q"uote', 'back\\slash', NULL],
+        'infinity', '-infinity', '0044-03-15 BC', '12:00:00+05:30', '1 year -2 days 03:04:05.678', '[2026-01-01,)', '10.0.0.0/8',
+        '0190a000-0000-7000-8000-000000000001', ROW(1.5, 'x,"y'), B'10101', '<a b="c">d</a>'),
+       (E'tab\\t new\\nline \\\\ back \\r \\u20ac', 'b', NULL, 2, 'NaN', 'Infinity', '-Infinity', '', 'null', 'null', '{}', NULL, NULL, '{}',
+        '2026-11-28 10:00:00.123456+01', NULL, NULL, NULL, NULL, 'empty', NULL, NULL, NULL, NULL, NULL),
+       (repeat('large ', 4000), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL);
+CREATE TABLE parts (id int PRIMARY KEY, note bigint REFERENCES notes ON DELETE CASCADE, content text);
+INSERT INTO parts SELECT i, 1 + i % 3, 'part ' || i FROM generate_series(1, 9) i;
+"""
+
+TABLES = """    tables:
+      - {table: notes, id: note_id, content: body, project: team}
+      - parts
+"""
+
+SHAPE = """SELECT attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text || attidentity::text || attgenerated::text
+    || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+  WHERE attrelid IN ('notes'::regclass, 'parts'::regclass) AND attnum > 0
+UNION ALL SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ('notes'::regclass, 'parts'::regclass)
+UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid IN ('notes'::regclass, 'parts'::regclass) ORDER BY 1"""
+
+
+@pytest.fixture
+def captured(homes, database):
+    database.psql(KINDS)
+    captured = Captured(homes(config=config_of(database, TABLES)), database)
+    captured.init()
+    captured.wait_rows(12)
+    return captured
+
+
+def both(database) -> list[str]:
+    return database.rows("notes", "note_id") + database.rows("parts")
+
+
+def all_held(captured) -> bool:
+    """The end of all twelve rows is captured, and held."""
+    histories = [captured.home.lines("show", id, "--history") for id in captured.rows()]
+    return len(histories) == 12 and all(history[-1]["change"]["held"] for history in histories)
+
+
+@pytest.mark.parametrize("how", ["DROP TABLE parts; DROP TABLE notes; DROP TYPE mood", "DROP TABLE notes CASCADE; DROP TABLE parts", "TRUNCATE notes CASCADE", "DELETE FROM notes"])
+def test_values_keys_defaults_and_dependents_come_back(captured, how):
+    database = captured.database
+    rows, shape = both(database), database.query(SHAPE)
+    database.psql(how)
+    captured.wait_alerts()
+    eventually(lambda: all_held(captured))
+    done = captured.home.json("restore", "app")
+    assert sum(t["inserted"] for t in done["tables"]) == 12, done
+    assert both(database) == rows and database.query(SHAPE) == shape
+    # The next number is above those that came back.
+    assert int(database.query("INSERT INTO notes (body) VALUES ('next') RETURNING note_id")) > 3
+
+
+def test_an_update_that_leaves_a_large_value_alone_keeps_it(captured):
+    large = "large " * 4000
+    captured.database.psql("UPDATE notes SET team = 'moved' WHERE note_id = 3;")
+    moved = eventually(lambda: [m for m in captured.rows().values() if m["project_id"] == "moved"])
+    assert moved[0]["content"] == large
+
+
+def test_a_key_that_changes_moves_the_row(captured):
+    captured.database.psql("UPDATE parts SET id = 100 WHERE id = 1;")
+    eventually(lambda: "100" in {m["metadata"]["source"]["key"] for m in captured.rows().values() if m["metadata"]["source"]["table"] == "public.parts"})
+    assert len(captured.rows()) == 12
+
+
+def test_a_renamed_column_is_read_anew_and_raises_nothing(captured):
+    captured.database.psql("ALTER TABLE parts RENAME note TO of_note;")
+    eventually(lambda: all("of_note" in m["metadata"]["row"] for m in captured.rows().values() if m["metadata"]["source"]["table"] == "public.parts"))
+    assert captured.home.alerts() == []
+
+
+def test_a_table_without_a_key_is_captured_too(homes, database):
+    database.psql("CREATE TABLE loose (id int, content text); INSERT INTO loose SELECT i, 'loose ' || i FROM generate_series(1, 20) i;")
+    captured = Captured(homes(config=config_of(database, "    tables: [loose]\n")), database)
+    captured.init()
+    captured.wait_rows(20)
+    database.psql("UPDATE loose SET content = 'changed' WHERE id = 1; DELETE FROM loose WHERE id = 2;")
+    captured.wait_rows(19)
+    database.psql("DELETE FROM loose;")
+    captured.wait_alerts()
+    # The guard holds the whole incident: the deletion right before it, too.
+    assert captured.home.json("restore")["tables"][0]["inserted"] == 20
+    assert database.query("SELECT content FROM loose WHERE id = 1") == "changed"
+
+
+def test_columns_can_be_left_out(homes, database):
+    database.psql(MEMORIES.replace("content text,", "content text, embedding float8[],") + insert(3))
+    database.psql("UPDATE memories SET embedding = (SELECT array_agg(random()) FROM generate_series(1, 1536));")
+    tables = "    tables:\n      - {table: memories, ignore: [embedding]}\n"
+    captured = Captured(homes(config=config_of(database, tables)), database)
+    captured.init()
+    rows = captured.wait_rows(3)
+    assert "embedding" not in rows[id_of(1)]["metadata"]["row"]
+
+
+# ---- work that raises nothing ----
+
+
+def test_ordinary_work_raises_no_alert(homes, database):
+    database.psql(MEMORIES + insert(500))
+    captured = Captured(homes(config=config_of(database)), database)
+    captured.init()
+    captured.wait_rows(500)
+    database.psql(
+        "ALTER TABLE memories ADD COLUMN extra text DEFAULT 'x'; CREATE INDEX ON memories (project_id); CREATE TABLE other (id int);"
+        "UPDATE memories SET sync_version = sync_version + 1, updated_at = now();"
+        f"DELETE FROM memories WHERE id IN ('{id_of(1)}', '{id_of(2)}', '{id_of(3)}');"
+    )
+    for statement in ("VACUUM FULL memories", "REINDEX TABLE memories", "CLUSTER memories USING memories_pkey", "CHECKPOINT"):
+        database.psql(statement)
+    database.psql("ALTER TABLE memories ADD COLUMN body text; UPDATE memories SET body = content; DROP TABLE other;" + insert(2000, 1000))
+    captured.wait_rows(2497)
+    database.server.restart()
+    captured.database.psql(insert(1, 9000))
+    captured.wait_rows(2498)
+    assert captured.home.alerts() == []

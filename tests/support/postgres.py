@@ -1,0 +1,86 @@
+"""A real PostgreSQL for tests: one cluster for all workers of a pytest session, a database of its own for each test.
+
+The cluster is made by the first test that wants it and ended by the session's first process (conftest.py). A test has it by
+the fixture `database`: alone (other workers wait), running, with an empty database and no replication slots.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from postgres_server import Postgres
+
+SHARED = "HOLDFAST_TEST_POSTGRES"  # the folder of the shared cluster, in the environment of all workers
+
+_numbers = itertools.count(1)
+
+
+class Database:
+    """One database on a cluster, and psql on it."""
+
+    def __init__(self, server: Postgres, name: str):
+        self.server, self.name = server, name
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    def psql(self, sql: str, **options):
+        return self.server.psql(sql, self.name, **options)
+
+    def query(self, sql: str) -> str:
+        return self.server.query(sql, self.name)
+
+    def rows(self, table: str, order: str = "id") -> list[str]:
+        """All of a table, each row as PostgreSQL writes it: for comparing before and after."""
+        return self.query(f"SELECT t::text FROM {table} t ORDER BY {order}").splitlines()
+
+
+def make_shared_folder() -> None:
+    """In the first process, before workers start. The user postgres must be able to enter it."""
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="holdfast-postgres-", dir="/tmp")
+    os.chmod(os.environ[SHARED], 0o711)
+
+
+def end_shared() -> None:
+    """In the first process, when all workers are done."""
+    folder = Path(os.environ.pop(SHARED))
+    server = Postgres(folder / "home")
+    if server.pid():
+        server.stop(signal.SIGQUIT)  # its data is not needed any more
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def lease():
+    """A database of its own on the shared cluster, which is this test's alone."""
+    folder = Path(os.environ[SHARED])
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = Postgres(folder / "home")
+        server.start()
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        server.psql(f"CREATE DATABASE {name}")
+        try:
+            yield Database(server, name)
+        finally:
+            server.start()
+            forget(server, name)
+
+
+def forget(server: Postgres, name: str) -> None:
+    """Drop a database with its slots, whoever uses them."""
+    server.psql(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
+        "DO $$ BEGIN FOR i IN 1..500 LOOP EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE active);"
+        " PERFORM pg_sleep(0.02); END LOOP; END $$;"
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots;"
+    )
+    server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

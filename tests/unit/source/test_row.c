@@ -1,0 +1,215 @@
+/* A row as a memory, and back. */
+#include "support/unit.h"
+
+#include "source/row.h"
+
+#define KEY "00000000-0000-4000-8000-000000000001"
+
+static struct source_mapping mapping = {.table = (char *)"memories"};
+
+static struct row_value value(const char *column, const char *text)
+{
+    return (struct row_value){.column = column, .text = {text, text == NULL ? 0 : strlen(text)}};
+}
+
+static struct row row_with(struct row_value *values, size_t count)
+{
+    return (struct row){.source = "app",
+                        .table = "public.memories",
+                        .mapping = &mapping,
+                        .project = "default",
+                        .values = values,
+                        .count = count};
+}
+
+static void read_row(const struct row *row, struct memory *ret)
+{
+    struct err err = ERR_INIT;
+
+    assert_ok(row_to_memory(row, ret, &err), &err);
+}
+
+static void the_specifications_columns_become_the_memorys_fields(void **state)
+{
+    struct row_value values[] = {value("id", KEY),
+                                 value("content", "text"),
+                                 value("memory_type", "episodic"),
+                                 value("importance", "0.75"),
+                                 value("session_id", "00000000-0000-4000-8000-000000000002"),
+                                 value("project_id", "sea"),
+                                 value("tags", "{a,\"b \\\"c\\\\\",NULL,\"NULL\"}"),
+                                 value("created_at", "2026-01-02 03:04:05.5+00"),
+                                 value("updated_at", "infinity")};
+    struct row row = row_with(values, sizeof(values) / sizeof(values[0]));
+    AUTO(memory_done) struct memory memory;
+    char id[UUID_TEXT_MAX];
+
+    (void)state;
+    read_row(&row, &memory);
+    uuid_format(&memory.id, id);
+    assert_string_equal(id, KEY);
+    assert_string_equal(memory.content, "text");
+    assert_int_equal(memory.type, MEMORY_EPISODIC);
+    assert_true(memory.importance == 0.75);
+    assert_string_equal(memory.project_id, "sea");
+    assert_false(uuid_is_nil(&memory.session_id));
+    assert_int_equal(memory.tag_count, 3);
+    assert_string_equal(memory.tags[1], "b \"c\\");
+    assert_string_equal(memory.tags[2], "NULL");
+    assert_true(memory.created_us == 1767323045500000LL);
+    assert_true(memory.updated_us == TIME_NONE); /* it is in the row */
+}
+
+static void every_column_comes_back_as_it_was(void **state)
+{
+    struct row_value values[] = {value("id", KEY), value("content", NULL), value("a", ""),
+                                 value("b", NULL), value("c", "{\"x\":1}\n\t\\")};
+    struct row row = row_with(values, 5);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct str text;
+
+    (void)state;
+    read_row(&row, &memory);
+    assert_true(row_of_memory(&memory, "app", "public.memories", &origin));
+    assert_false(row_of_memory(&memory, "app", "public.others", &origin));
+    assert_false(row_of_memory(&memory, "other", NULL, &origin));
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_string_equal(origin.key, KEY);
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(row_text(&memory, &origin, &mapping, values[i].column, &text));
+        assert_true((text.ptr == NULL) == (values[i].text.ptr == NULL));
+        assert_true(text.ptr == NULL || str_eq(text, values[i].text));
+    }
+    assert_false(row_text(&memory, &origin, &mapping, "unknown", &text));
+}
+
+/* For the guard this is an emptied memory; on restore it is what it was. */
+static void a_row_without_content_is_one_blank(void **state)
+{
+    const char *const none[] = {NULL, ""};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct row_value values[] = {value("id", "1"), value("content", none[i])};
+        struct row row = row_with(values, 2);
+        AUTO(memory_done) struct memory memory;
+        read_row(&row, &memory);
+        assert_string_equal(memory.content, ROW_BLANK);
+    }
+}
+
+static void keys_of_two_tables_and_sources_stay_apart(void **state)
+{
+    struct uuid a = row_id("app", "public.notes", STR("1"));
+    struct uuid b = row_id("app", "public.parts", STR("1"));
+    struct uuid c = row_id("other", "public.notes", STR("1"));
+    struct uuid again = row_id("app", "public.notes", STR("1"));
+    struct uuid of_note = row_id("app", "public.notes", STR(KEY));
+    struct uuid of_memory = row_id("app", "mine.memories", STR(KEY));
+
+    (void)state;
+    assert_true(uuid_eq(&a, &again));
+    assert_false(uuid_eq(&a, &b));
+    assert_false(uuid_eq(&a, &c));
+    assert_false(uuid_eq(&of_note, &of_memory));
+    assert_int_equal(of_memory.bytes[15], 1);
+}
+
+static void a_row_is_refused_when_it_can_not_be_kept(void **state)
+{
+    AUTO(free_ptr) char *long_text = xmalloc(MEMORY_CONTENT_MAX + 2);
+    AUTO(memory_done) struct memory memory;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    memset(long_text, 'x', MEMORY_CONTENT_MAX + 1);
+    long_text[MEMORY_CONTENT_MAX] = '\0';
+    struct row_value values[] = {value("id", KEY), value("content", long_text), value("more", "")};
+    struct row row = row_with(values, 3);
+    assert_ok(row_to_memory(&row, &memory, &err), &err);
+    memory_done(&memory);
+    long_text[MEMORY_CONTENT_MAX] = 'x';
+    long_text[MEMORY_CONTENT_MAX + 1] = '\0';
+    values[1] = value("content", long_text);
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "content");
+    values[1] = value("content", "short");
+    values[2] = value("more", long_text); /* the row's other columns have 16 KiB */
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "metadata");
+    values[2] = value("more", "\xff");
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "more is not UTF-8");
+    values[0] = value("id", NULL);
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "\"id\"");
+}
+
+static void ignored_columns_are_not_kept(void **state)
+{
+    struct source_mapping ignoring = {
+        .table = (char *)"memories", .ignored = {(char *)"vector"}, .ignored_count = 1};
+    struct row_value values[] = {value("id", KEY), value("content", "x"), value("vector", "[1]")};
+    struct row row = row_with(values, 3);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct str text;
+
+    (void)state;
+    row.mapping = &ignoring;
+    read_row(&row, &memory);
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_false(row_text(&memory, &origin, &ignoring, "vector", &text));
+}
+
+static void a_digest_tells_rows_apart_but_not_their_times_of_capture(void **state)
+{
+    AUTO(buf_done) struct buf scratch = BUF_INIT(CHANGE_RECORD_MAX);
+    struct row_value values[] = {value("id", KEY), value("content", "x"), value("more", NULL)};
+    struct row row = row_with(values, 3);
+    AUTO(memory_done) struct memory a;
+    AUTO(memory_done) struct memory b;
+    struct sha256 digest_a;
+    struct sha256 digest_b;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    read_row(&row, &a);
+    read_row(&row, &b);
+    b.created_us = b.updated_us = b.deleted_us = 5;
+    assert_ok(row_digest(&a, &scratch, &digest_a, &err), &err);
+    assert_ok(row_digest(&b, &scratch, &digest_b, &err), &err);
+    assert_true(sha256_eq(&digest_a, &digest_b));
+    memory_done(&b);
+    values[2] = value("more", ""); /* not NULL */
+    read_row(&row, &b);
+    assert_ok(row_digest(&b, &scratch, &digest_b, &err), &err);
+    assert_false(sha256_eq(&digest_a, &digest_b));
+}
+
+static void a_definition_is_no_row(void **state)
+{
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(definition_to_memory("app", "public.notes", "p", STR("CREATE TABLE notes ()"),
+                                   &memory, &err),
+              &err);
+    assert_true(row_of_memory(&memory, "app", "public.notes", &origin));
+    assert_null(origin.values);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_specifications_columns_become_the_memorys_fields),
+        cmocka_unit_test(every_column_comes_back_as_it_was),
+        cmocka_unit_test(a_row_without_content_is_one_blank),
+        cmocka_unit_test(keys_of_two_tables_and_sources_stay_apart),
+        cmocka_unit_test(a_row_is_refused_when_it_can_not_be_kept),
+        cmocka_unit_test(ignored_columns_are_not_kept),
+        cmocka_unit_test(a_digest_tells_rows_apart_but_not_their_times_of_capture),
+        cmocka_unit_test(a_definition_is_no_row),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
