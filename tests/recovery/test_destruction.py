@@ -298,7 +298,8 @@ def test_a_background_tidy_up_below_the_rate_limit_is_held_by_its_share(homes):
         forget_through(door, ids[i : i + 6])
         time.sleep(1.1)  # never more than a few in the window
     door.close()
-    assert {a["rule"] for a in home.alerts()} == {"share"}
+    # A window of a second, which makes this test short, is itself told: the rate is all but switched off.
+    assert {a["rule"] for a in home.alerts()} == {"guard_off", "share"}
     revert_all(home)
     assert contents(home.export()) == before
 
