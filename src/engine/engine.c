@@ -10,6 +10,7 @@
 #include "engine/sources.h"
 
 #define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
+#define RULE_VAULT_AWAY "vault_away"   /* an outage: told, but no destruction */
 #define FLAG_PAUSED "paused"
 #define FLAG_GUARD "guard.enabled"     /* "1", "0", or the settings that switch rules off */
 #define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
@@ -58,7 +59,7 @@ static void on_away(void *arg, const char *vault, const char *what)
 {
     AUTO(free_ptr) char *actor = xprintf("vault %s", vault);
 
-    raise_alert(arg, "vault_away", actor, what);
+    (void)raise_alert(arg, RULE_VAULT_AWAY, actor, what); /* or the log has it */
 }
 
 /* It goes on as a new installation, and a person is told. */
@@ -102,7 +103,8 @@ static void on_state(void *arg, const char *vault, const char *trouble)
 
 struct open_alerts {
     uint64_t count;
-    uint64_t of_pause; /* of these */
+    uint64_t of_pause;  /* of these */
+    uint64_t of_outage; /* of these */
 };
 
 static int count_alert(void *arg, const struct alert *alert, struct err *err)
@@ -112,6 +114,7 @@ static int count_alert(void *arg, const struct alert *alert, struct err *err)
     (void)err;
     open->count++;
     open->of_pause += strcmp(alert->rule, RULE_SYNC_PAUSED) == 0 ? 1 : 0;
+    open->of_outage += strcmp(alert->rule, RULE_VAULT_AWAY) == 0 ? 1 : 0;
     return 0;
 }
 
@@ -138,7 +141,8 @@ void engine_alerts_changed(struct engine *engine)
         log_error("alerts.unknown", "can't count the open alerts: %s; writing stays as it is",
                   err.message);
     } else {
-        engine->writes_stopped = engine->config.guard.on_alert == ON_ALERT_PAUSE && open.count > 0;
+        engine->writes_stopped =
+            engine->config.guard.on_alert == ON_ALERT_PAUSE && open.count > open.of_outage;
     }
     for (size_t i = 0; i < engine->replicator_count; i++) {
         replicator_pause(engine->replicators[i], engine->paused || engine->writes_stopped);

@@ -53,6 +53,18 @@ def test_nothing_is_written_below_until_the_disk_is_back(home, disk):
     assert rules(home) == ["vault_away"], "it was never emptied"
 
 
+def test_an_unplugged_disk_stops_no_writing(home, disk):
+    home.call("stop")
+    home.write_config("guard:\n  on_alert: pause\n")
+    disk.disconnect()
+    assert home.call("sync", check=False).status == 4
+    assert eventually(lambda: rules(home)) == ["vault_away"]
+    home.remember_many(["while it is away"])
+    disk.connect()
+    home.call("sync")
+    assert home.json("status")["queue_size"] == 0
+
+
 def test_each_absence_is_told(home, disk):
     for times in (1, 2):
         disk.disconnect()
