@@ -187,8 +187,9 @@ static void keep_identity(struct replicator *r, const struct uuid *expected)
         sync_vault_identity_set(r->log, r->name, &identity, &err) < 0) {
         replicator_log_failed(r, &err);
     }
-    if (r->ops->place != NULL) {
-        remember_flag(r, SYNC_FLAG_PLACE, r->ops->place(r->vault));
+    const char *place = r->ops->place == NULL ? NULL : r->ops->place(r->vault);
+    if (place != NULL) { /* what can't be told now is not forgotten */
+        remember_flag(r, SYNC_FLAG_PLACE, place);
     }
     remember_flag(r, SYNC_FLAG_AWAY, NULL);
 }

@@ -92,6 +92,33 @@ static void a_vault_that_is_lost_while_it_is_read_through_is_an_outage(void **st
     assert_same(rig);
 }
 
+static void open_with_place(struct rig *rig, const char *where)
+{
+    fake_lock();
+    fake_place.where = where;
+    fake_unlock();
+    rig_start(rig);
+    rig_drain(rig);
+}
+
+static void a_place_that_can_not_be_told_for_once_is_remembered(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_remember(rig, "one");
+    open_with_place(rig, "/mnt/a");
+    assert_string_equal(fake_place.expected, "");
+    rig_stop(rig);
+    open_with_place(rig, NULL);
+    assert_string_equal(fake_place.expected, "/mnt/a");
+    rig_stop(rig);
+    open_with_place(rig, "/mnt/b");
+    assert_string_equal(fake_place.expected, "/mnt/a");
+    rig_stop(rig);
+    open_with_place(rig, "/mnt/b");
+    assert_string_equal(fake_place.expected, "/mnt/b");
+}
+
 static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
 {
     struct rig *rig = *state;
@@ -341,6 +368,7 @@ int main(void)
         FAKE_TEST(a_vault_is_read_through_behind_each_check),
         FAKE_TEST(what_reading_through_finds_is_looked_at_at_once),
         FAKE_TEST(a_vault_that_is_lost_while_it_is_read_through_is_an_outage),
+        FAKE_TEST(a_place_that_can_not_be_told_for_once_is_remembered),
         FAKE_TEST(a_vault_rolled_back_is_told_and_filled_from_there),
         FAKE_TEST(an_append_finds_the_vault_rolled_back),
         FAKE_TEST(an_altered_vault_is_put_aside_and_filled_again),
