@@ -54,11 +54,11 @@ static void on_damage(void *arg, const char *vault, const char *what)
     (void)raise_alert(arg, "vault_damaged", actor, what); /* or the log has it */
 }
 
-static void on_away(void *arg, const char *vault, const char *what)
+static bool on_away(void *arg, const char *vault, const char *what)
 {
     AUTO(free_ptr) char *actor = xprintf("vault %s", vault);
 
-    raise_alert(arg, "vault_away", actor, what);
+    return raise_alert(arg, "vault_away", actor, what);
 }
 
 /* It goes on as a new installation, and a person is told. */

@@ -92,8 +92,7 @@ static void tell_away(struct replicator *r, const struct err *err)
 {
     AUTO(free_ptr) char *told = recall_flag(r, SYNC_FLAG_AWAY);
 
-    if (told == NULL) {
-        r->on_away(r->arg, r->name, err->message);
+    if (told == NULL && r->on_away(r->arg, r->name, err->message)) {
         remember_flag(r, SYNC_FLAG_AWAY, "1");
     }
 }
