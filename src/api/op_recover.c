@@ -129,6 +129,7 @@ static const struct recover_project *harmed_too_much(const struct op_call *call,
         uint64_t harmed = p->taken_away + p->overwritten;
         if (harmed > 0 && !is_undo(call)) {
             harmed += toll_since(&engine->toll, p->project_id, since_ms);
+            harmed = harmed < p->before ? harmed : p->before; /* some were harmed twice */
         }
         if (harmed >= rules->share_min && (double)harmed > rules->share_max * (double)p->before &&
             harmed > *ret_most) {
@@ -252,16 +253,12 @@ static int count_change(void *arg, const struct change *change, struct err *err)
     return 0;
 }
 
-/* The replicator of a vault by its name or spec; NULL: it is none of the configured ones. */
-static struct replicator *replicator_of(struct engine *engine, const char *name)
+/* NULL: it does not run. */
+static struct replicator *replicator_of(struct engine *engine, const struct config_vault *vault)
 {
-    for (size_t i = 0; i < engine->replicator_count; i++) {
-        const struct config_vault *vault = &engine->config.vaults[i];
-        if (strcmp(vault->name, name) == 0 || strcmp(vault->spec, name) == 0) {
-            return engine->replicators[i];
-        }
-    }
-    return NULL;
+    size_t i = (size_t)(vault - engine->config.vaults);
+
+    return i < engine->replicator_count ? engine->replicators[i] : NULL;
 }
 
 /*
@@ -306,14 +303,15 @@ static int verify_vault(const struct op_call *call, const char *name, struct op_
     uint64_t changes = 0;
 
     /* Not any spec: whichever server is named is sent the password, and an agent may call this. */
-    if (engine_vault(call->engine, name) == NULL) {
+    const struct config_vault *configured = engine_vault(call->engine, name);
+    if (configured == NULL) {
         return err_set(err, ERR_NOT_FOUND,
                        "no vault \"%s\" is configured; holdfast status names those that are", name);
     }
     if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }
-    int rc = verify_origins(vault, replicator_of(call->engine, name),
+    int rc = verify_origins(vault, replicator_of(call->engine, configured),
                             deadline_in(VERIFY_DEADLINE_MS), &changes, &bad, err);
     vault->ops->close(vault);
     if (rc != 0) {

@@ -55,11 +55,11 @@ static void on_damage(void *arg, const char *vault, const char *what)
     (void)raise_alert(arg, "vault_damaged", actor, what); /* or the log has it */
 }
 
-static void on_away(void *arg, const char *vault, const char *what)
+static bool on_away(void *arg, const char *vault, const char *what)
 {
     AUTO(free_ptr) char *actor = xprintf("vault %s", vault);
 
-    (void)raise_alert(arg, RULE_VAULT_AWAY, actor, what); /* or the log has it */
+    return raise_alert(arg, RULE_VAULT_AWAY, actor, what);
 }
 
 /* It goes on as a new installation, and a person is told. */

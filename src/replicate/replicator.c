@@ -92,8 +92,7 @@ static void tell_away(struct replicator *r, const struct err *err)
 {
     AUTO(free_ptr) char *told = recall_flag(r, SYNC_FLAG_AWAY);
 
-    if (told == NULL) {
-        r->on_away(r->arg, r->name, err->message);
+    if (told == NULL && r->on_away(r->arg, r->name, err->message)) {
         remember_flag(r, SYNC_FLAG_AWAY, "1");
     }
 }
@@ -187,8 +186,9 @@ static void keep_identity(struct replicator *r, const struct uuid *expected)
         sync_vault_identity_set(r->log, r->name, &identity, &err) < 0) {
         replicator_log_failed(r, &err);
     }
-    if (r->ops->place != NULL) {
-        remember_flag(r, SYNC_FLAG_PLACE, r->ops->place(r->vault));
+    const char *place = r->ops->place == NULL ? NULL : r->ops->place(r->vault);
+    if (place != NULL) { /* what can't be told now is not forgotten */
+        remember_flag(r, SYNC_FLAG_PLACE, place);
     }
     remember_flag(r, SYNC_FLAG_AWAY, NULL);
 }

@@ -54,8 +54,8 @@ struct replicator_options {
     int (*on_behind)(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
                      struct err *err);
     /* What the vault is on is not mounted (what: one sentence). Told once, also over restarts,
-     * until it was there again. */
-    void (*on_away)(void *arg, const char *vault, const char *what);
+     * until it was there again. False: that is not on record; it is told again. */
+    bool (*on_away)(void *arg, const char *vault, const char *what);
     /* The connection was lost or came back; text NULL: it is well. For the log. */
     void (*on_state)(void *arg, const char *vault, const char *trouble);
 };

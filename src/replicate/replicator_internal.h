@@ -79,7 +79,7 @@ struct replicator {
     void (*on_damage)(void *arg, const char *vault, const char *what);
     int (*on_behind)(void *arg, const char *vault, const struct uuid *origin, uint64_t after,
                      struct err *err);
-    void (*on_away)(void *arg, const char *vault, const char *what);
+    bool (*on_away)(void *arg, const char *vault, const char *what);
     void (*on_state)(void *arg, const char *vault, const char *trouble);
 
     pthread_t thread;

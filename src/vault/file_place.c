@@ -356,9 +356,10 @@ static int know_vault(struct file_vault *vault, int root, struct err *err)
     if (rc == 0 && !file_sign_eq(&sign, &vault->json)) {
         rc = read_json(vault, path, err);
         vault->json = rc == 0 ? sign : (struct file_sign){0};
-        if (rc == 0) {
+        char *mount = rc == 0 ? file_mount_of(vault->path) : NULL;
+        if (mount != NULL) { /* else what was known of it is the best there is */
             free(vault->mount);
-            vault->mount = file_mount_of(vault->path);
+            vault->mount = mount;
         }
     }
     return rc;

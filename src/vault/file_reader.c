@@ -110,7 +110,7 @@ static int unpack(struct file_reader *reader, struct err *err)
         }
         reader->frame_open = rest != 0;
         reader->wanted = rest;
-        reader->flushing = out.pos == out.size;
+        reader->flushing = rest != 0 && out.pos == out.size; /* a frame's end holds none back */
         reader->packed_at = in.pos;
         reader->end = out.pos;
         if (rest == 0) {

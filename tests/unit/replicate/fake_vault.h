@@ -34,6 +34,8 @@ struct fake_place {
     struct uuid identity;
     struct fake_chain chains[FAKE_ORIGINS];
     size_t chain_count;
+    const char *where;        /* the disk it says that it is on; NULL: it can't tell */
+    char expected[64];        /* where the last open expected it */
     enum err_code open_fails; /* ERR_NONE: it does not */
     enum err_code append_fails;
     enum err_code head_fails;
@@ -117,6 +119,8 @@ static inline int fake_open(const struct vault_options *options, struct vault **
 {
     fake_lock();
     fake_place.opens++;
+    (void)snprintf(fake_place.expected, sizeof(fake_place.expected), "%s",
+                   options->expect_place == NULL ? "" : options->expect_place);
     enum err_code fails = fake_place.open_fails;
     bool other = !uuid_is_nil(&options->expect_vault) &&
                  !uuid_eq(&options->expect_vault, &fake_place.identity);
@@ -133,6 +137,15 @@ static inline int fake_open(const struct vault_options *options, struct vault **
     vault->cancel = options->cancel;
     *ret = &vault->base;
     return 0;
+}
+
+static inline const char *fake_where(const struct vault *vault)
+{
+    (void)vault;
+    fake_lock();
+    const char *where = fake_place.where;
+    fake_unlock();
+    return where;
 }
 
 static inline struct uuid fake_identity(const struct vault *vault)
@@ -347,6 +360,7 @@ const struct vault_ops fake_ops = {
     .kind = "fake",
     .open = fake_open,
     .identity = fake_identity,
+    .place = fake_where,
     .append = fake_append,
     .head = fake_head,
     .hash_at = fake_hash_at,

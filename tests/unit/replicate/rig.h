@@ -27,8 +27,8 @@ struct rig {
     char damage[2048];     /* the last one */
     int damages;
     int renewals; /* of the ledger's origin, as it went back in time */
-    char away[2048];
     int aways;
+    bool away_is_lost; /* nobody can put it on record */
     char trouble[2048];
     int troubles;
     int wells;
@@ -75,15 +75,25 @@ static inline void rig_on_state(void *arg, const char *vault, const char *troubl
     (void)pthread_mutex_unlock(&rig->mutex);
 }
 
-static inline void rig_on_away(void *arg, const char *vault, const char *what)
+static inline bool rig_on_away(void *arg, const char *vault, const char *what)
 {
     struct rig *rig = arg;
 
     (void)vault;
+    (void)what;
     (void)pthread_mutex_lock(&rig->mutex);
-    (void)snprintf(rig->away, sizeof(rig->away), "%s", what);
     rig->aways++;
+    bool lost = rig->away_is_lost;
     (void)pthread_mutex_unlock(&rig->mutex);
+    return !lost;
+}
+
+static inline int rig_aways(struct rig *rig)
+{
+    (void)pthread_mutex_lock(&rig->mutex);
+    int aways = rig->aways;
+    (void)pthread_mutex_unlock(&rig->mutex);
+    return aways;
 }
 
 static inline int rig_damages(struct rig *rig)

@@ -92,6 +92,66 @@ static void a_vault_that_is_lost_while_it_is_read_through_is_an_outage(void **st
     assert_same(rig);
 }
 
+static void open_with_place(struct rig *rig, const char *where)
+{
+    fake_lock();
+    fake_place.where = where;
+    fake_unlock();
+    rig_start(rig);
+    rig_drain(rig);
+}
+
+static void a_place_that_can_not_be_told_for_once_is_remembered(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_remember(rig, "one");
+    open_with_place(rig, "/mnt/a");
+    assert_string_equal(fake_place.expected, "");
+    rig_stop(rig);
+    open_with_place(rig, NULL);
+    assert_string_equal(fake_place.expected, "/mnt/a");
+    rig_stop(rig);
+    open_with_place(rig, "/mnt/b");
+    assert_string_equal(fake_place.expected, "/mnt/a");
+    rig_stop(rig);
+    open_with_place(rig, "/mnt/b");
+    assert_string_equal(fake_place.expected, "/mnt/b");
+}
+
+/* From one try to open the vault to the end of it. */
+static void try_to_open(struct rig *rig, enum err_code fails)
+{
+    fake_lock();
+    fake_place.open_fails = fails;
+    size_t opens = fake_place.opens;
+    fake_unlock();
+    rig_start(rig);
+    rig_until(looked_at(&fake_place.opens) > opens);
+    if (fails == ERR_NONE) {
+        rig_drain(rig);
+    }
+    rig_stop(rig);
+}
+
+static void a_disk_that_is_away_is_told_once_it_is_on_record(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_remember(rig, "one");
+    rig->away_is_lost = true;
+    try_to_open(rig, ERR_AWAY);
+    assert_int_equal(rig_aways(rig), 1);
+    rig->away_is_lost = false;
+    try_to_open(rig, ERR_AWAY);
+    assert_int_equal(rig_aways(rig), 2);
+    try_to_open(rig, ERR_AWAY);
+    assert_int_equal(rig_aways(rig), 2);
+    try_to_open(rig, ERR_NONE);
+    try_to_open(rig, ERR_AWAY);
+    assert_int_equal(rig_aways(rig), 3);
+}
+
 static void a_vault_rolled_back_is_told_and_filled_from_there(void **state)
 {
     struct rig *rig = *state;
@@ -341,6 +401,8 @@ int main(void)
         FAKE_TEST(a_vault_is_read_through_behind_each_check),
         FAKE_TEST(what_reading_through_finds_is_looked_at_at_once),
         FAKE_TEST(a_vault_that_is_lost_while_it_is_read_through_is_an_outage),
+        FAKE_TEST(a_place_that_can_not_be_told_for_once_is_remembered),
+        FAKE_TEST(a_disk_that_is_away_is_told_once_it_is_on_record),
         FAKE_TEST(a_vault_rolled_back_is_told_and_filled_from_there),
         FAKE_TEST(an_append_finds_the_vault_rolled_back),
         FAKE_TEST(an_altered_vault_is_put_aside_and_filled_again),

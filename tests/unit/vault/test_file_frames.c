@@ -222,6 +222,35 @@ static void what_looks_like_a_frame_within_damage_is_passed_over(void **state)
     box_open(box);
 }
 
+/* No more room, no more frame, no more file: that is the end, and no frame that was cut off. */
+static void a_last_frame_that_just_fits_the_window_is_whole(void **state)
+{
+    struct box *box = *state;
+    AUTO(free_ptr) char *path = path_join(box->folder, "fits.zst");
+    AUTO(file_reader_close) struct file_reader reader = {.fd = -1};
+    AUTO(free_ptr) char *packed = xmalloc(ZSTD_compressBound(FILE_READER_MIN));
+    AUTO(free_ptr) char *text = xmalloc(FILE_READER_MIN);
+    struct err err = ERR_INIT;
+    struct str line;
+    bool more = true;
+    size_t lines = 0;
+
+    memset(text, 'x', FILE_READER_MIN);
+    for (size_t end = 1024; end <= FILE_READER_MIN; end += 1024) {
+        text[end - 1] = '\n';
+    }
+    size_t len =
+        ZSTD_compress(packed, ZSTD_compressBound(FILE_READER_MIN), text, FILE_READER_MIN, 3);
+    place_write(path, (struct str){packed, len});
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_ok(file_reader_open_take(fd, path, true, &reader, &err), &err);
+    while (more) {
+        assert_ok(file_reader_line(&reader, &line, &more, &err), &err);
+        lines += more ? 1 : 0;
+    }
+    assert_int_equal(lines, FILE_READER_MIN / 1024);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +260,7 @@ int main(void)
         BOX_TEST(a_damaged_summary_costs_nothing),
         BOX_TEST(an_end_that_is_missing_costs_what_was_in_it),
         BOX_TEST(what_looks_like_a_frame_within_damage_is_passed_over),
+        BOX_TEST(a_last_frame_that_just_fits_the_window_is_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
