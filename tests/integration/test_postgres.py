@@ -143,6 +143,15 @@ def test_a_definition_that_an_agent_wrote_is_never_run(captured):
     assert database.query("SELECT to_regclass('public.forged') IS NULL") == "t"
 
 
+def test_what_is_kept_in_the_database_is_never_run_as_sql(captured):
+    captured.database.psql(
+        "INSERT INTO holdfast.kept VALUES ('public.memories', 'DEFAULT; CREATE TABLE public.forged ()');"
+    )
+    refused = captured.home.call("init", "postgres", "--remove", "--yes", check=False)
+    assert refused.status != 0
+    assert captured.database.query("SELECT to_regclass('public.forged') IS NULL") == "t"
+
+
 def test_a_small_table_that_is_dropped_is_held_too(homes, database):
     database.psql(MEMORIES + insert(3))
     captured = Captured(homes(config=config_of(database)), database)
