@@ -80,6 +80,9 @@ def test_a_wrong_password_and_a_missing_database_are_each_one_line(homes, databa
 REMOVALS = {
     "publication": "DROP PUBLICATION {publication};",
     "table of the publication": "ALTER PUBLICATION {publication} DROP TABLE memories;",
+    "deletions of the publication": "ALTER PUBLICATION {publication} SET (publish = 'insert, update');",
+    "rows of the publication": "ALTER PUBLICATION {publication} SET TABLE memories WHERE (id IS NULL);",
+    "columns of the publication": "ALTER PUBLICATION {publication} SET TABLE memories (id);",
     "event trigger": "DROP EVENT TRIGGER holdfast_drop;",
     "event trigger off": "ALTER EVENT TRIGGER holdfast_ddl DISABLE;",
     "trigger off": "ALTER TABLE memories DISABLE TRIGGER ALL; ALTER TABLE memories ENABLE TRIGGER ALL;",
@@ -95,6 +98,8 @@ def test_a_defence_that_is_removed_is_told_and_put_back_and_the_rest_is_still_ca
     rules = {alert["rule"] for alert in captured.wait_alerts()}
     assert rules & {"source_unguarded", "source_gap"}, rules
     eventually(lambda: database.query(f"SELECT count(*) FROM pg_publication_tables WHERE pubname = '{publication}'") == "1")
+    eventually(lambda: database.query("SELECT pubupdate AND pubdelete AND pubtruncate FROM pg_publication") == "t")
+    eventually(lambda: database.query("SELECT prqual IS NULL AND prattrs IS NULL FROM pg_publication_rel") == "t")
     eventually(lambda: database.query("SELECT count(*) FROM pg_event_trigger WHERE evtenabled = 'A'") == "2")
     eventually(lambda: database.query("SELECT count(*) FROM pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A'") == "1")
     database.psql("DELETE FROM memories;")
