@@ -20,6 +20,20 @@ def captured(homes, database):
     return captured
 
 
+@pytest.fixture
+def owned(homes, database):
+    """The same for a role that owns the table and is no superuser: without event triggers."""
+    role = f"owner_of_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{database.server.password}';"
+        f"GRANT CREATE ON DATABASE {database.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role};"
+        f"SET ROLE {role};" + MEMORIES + insert(40)
+    )
+    config = config_of(database).replace("://postgres@", f"://{role}@")
+    assert role in config
+    return Captured(homes(config=config), database)
+
+
 # ---- crashes ----
 
 
@@ -105,6 +119,25 @@ def test_a_defence_that_is_removed_is_told_and_put_back_and_the_rest_is_still_ca
     database.psql("DELETE FROM memories;")
     eventually(lambda: any(a["rule"] in ("deletes", "share") for a in captured.home.alerts()))
     assert len(captured.wait_rows(40)) == 40
+
+
+def test_rows_deleted_under_another_name_are_held(owned):
+    owned.init()
+    owned.wait_rows(40)
+    owned.database.psql(
+        "BEGIN; ALTER TABLE memories RENAME TO hidden; DELETE FROM hidden; ALTER TABLE hidden RENAME TO memories; COMMIT;"
+    )
+    owned.wait_alerts()
+    assert len(owned.wait_rows(40)) == 40
+
+
+def test_rows_that_a_policy_hides_are_an_error_and_not_deleted(owned):
+    hide = "ALTER TABLE memories {} ROW LEVEL SECURITY, {} ROW LEVEL SECURITY;"
+    owned.database.psql(hide.format("ENABLE", "FORCE"))
+    owned.home.call("init", "postgres", "--yes")
+    assert "row-level security" in eventually(lambda: owned.source()["error"])
+    owned.database.psql(hide.format("DISABLE", "NO FORCE"))
+    assert len(owned.wait_rows(40)) == 40
 
 
 def test_a_dropped_publication_with_a_deletion_behind_it_is_still_caught(captured):
