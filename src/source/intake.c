@@ -236,7 +236,12 @@ int intake_define(struct intake *intake, const char *table, const char *project,
         err->code = ERR_NONE;
         return 0;
     }
-    return put_take(intake, &memory, err);
+    if (put_take(intake, &memory, err) < 0) {
+        return -(int)err->code;
+    }
+    AUTO(free_ptr) char *actor = definition_actor(intake->source);
+    memcpy(intake->actors[intake->count - 1], actor, strlen(actor) + 1);
+    return 0;
 }
 
 int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *err)

@@ -55,6 +55,19 @@ static bool same_columns(const struct pg_relation *relation, const struct pgoutp
     return same;
 }
 
+/* Under another name its rows are not followed; whatever was done to them meanwhile is found by a
+ * comparison. */
+static void note_renamed(struct postgres *pg, uint32_t oid, const struct pg_table *named)
+{
+    for (size_t i = 0; i < pg->table_count; i++) {
+        struct pg_table *table = &pg->tables[i];
+        if (table->oid == oid && table != named) {
+            table->compare = true;
+            table->compare_at = pg->received;
+        }
+    }
+}
+
 /* The server tells a table's columns before its first row, and when they have changed: then all
  * rows are read again, in their new form. */
 static void apply_relation(struct postgres *pg, const struct pgoutput_message *message)
@@ -72,6 +85,7 @@ static void apply_relation(struct postgres *pg, const struct pgoutput_message *m
     }
     relation_empty(relation);
     relation->table = find_table(pg, message->schema, message->table);
+    note_renamed(pg, message->relation, relation->table);
     relation->columns = xcalloc(message->column_count + 1, sizeof(*relation->columns));
     relation->count = message->column_count;
     for (size_t i = 0; i < message->column_count; i++) {

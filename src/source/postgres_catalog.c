@@ -50,19 +50,25 @@ static int find_table(struct postgres *pg, struct pg_table *table, struct err *e
 {
     AUTO(pg_clear) PGresult *result = NULL;
     const char *values[] = {table->schema, table->table, pg->options->slot};
+    AUTO(free_ptr)
+    char *sql = xprintf(
+        "SELECT c.oid, EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $3 "
+        "AND p.schemaname = $1 AND p.tablename = $2), %s FROM pg_catalog.pg_class c JOIN "
+        "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = "
+        "$2 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'",
+        pg->version >= POSTGRES_VERSION_FILTERS
+            ? "EXISTS(SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p "
+              "ON p.oid = r.prpubid WHERE p.pubname = $3 AND r.prrelid = c.oid AND (r.prqual IS "
+              "NOT NULL OR r.prattrs IS NOT NULL))"
+            : "false");
 
-    if (pg_query(pg, pg->sql,
-                 "SELECT c.oid, EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE "
-                 "p.pubname = $3 AND p.schemaname = $1 AND p.tablename = $2) "
-                 "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
-                 "c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', "
-                 "'p') AND c.relpersistence <> 't'",
-                 values, 3, &result, err) < 0) {
+    if (pg_query(pg, pg->sql, sql, values, 3, &result, err) < 0) {
         return -(int)err->code;
     }
     bool found = PQntuples(result) == 1;
     table->oid = found ? (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 10) : 0;
-    table->published = found && PQgetvalue(result, 0, 1)[0] == 't';
+    table->filtered = found && PQgetvalue(result, 0, 2)[0] == 't';
+    table->published = found && PQgetvalue(result, 0, 1)[0] == 't' && !table->filtered;
     return 0;
 }
 

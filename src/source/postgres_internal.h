@@ -22,6 +22,7 @@
 #define POSTGRES_SQL_MAX ((size_t)4 * 1024 * 1024)
 #define POSTGRES_VERSION_MIN 130000
 #define POSTGRES_VERSION_MESSAGES 140000 /* pgoutput passes logical messages on */
+#define POSTGRES_VERSION_FILTERS 150000  /* a publication may leave out rows and columns */
 
 /* A table of the configuration, as it was last seen in the catalog. */
 struct pg_table {
@@ -32,7 +33,8 @@ struct pg_table {
     char *quoted;     /* "schema"."name" */
     uint32_t oid;     /* 0: it does not exist */
     char *definition; /* how it is made; NULL: not read yet */
-    bool published;   /* is in the publication */
+    bool published;   /* is in the publication, with all rows and columns */
+    bool filtered;    /* is in it, but with some of them only */
     bool known;       /* the ledger has rows of it, or it was seen since */
     bool gone;        /* its end has been captured */
     bool compare;     /* to be compared as a whole when the stream is past `compare_at` */

@@ -309,25 +309,44 @@ static int put_rows(struct restoring *r, struct err *err)
     return run(r, insert, &r->answer->inserted, err);
 }
 
-/* How it was made, from the ledger; heap. */
+struct last_definition {
+    char *actor;
+    char *sql; /* heap; NULL: there is none */
+};
+
+static int note_definition(void *arg, const struct change *change, const struct memory *memory,
+                           bool held, struct err *err)
+{
+    struct last_definition *last = arg;
+
+    (void)err;
+    if (!held && memory->deleted_us == TIME_NONE && strcmp(change->source, last->actor) == 0) {
+        free(last->sql);
+        last->sql = xstrdup(memory->content);
+    }
+    return 0;
+}
+
+/* How it was made, as the source last told it; heap. Its memory can be written by any agent, and
+ * what they wrote is not run. */
 static int read_definition(struct restoring *r, char **ret, struct err *err)
 {
     struct uuid id = definition_id(r->pg->options->name, r->table->name);
-    AUTO(memory_done) struct memory memory;
-    struct memory_state state;
+    AUTO(free_ptr) char *actor = definition_actor(r->pg->options->name);
+    struct last_definition last = {.actor = actor};
 
-    memory_init(&memory);
     *ret = NULL;
-    int rc = read_memory(r->reader, &id, &memory, &state, err);
-    if (rc < 0) {
-        return rc == -ERR_NOT_FOUND
-                   ? err_set(err, ERR_NOT_FOUND,
-                             "table %s does not exist, and how it was made was never captured: "
-                             "create it, and restore again",
-                             r->table->name)
-                   : rc;
+    if (read_history(r->reader, &id, note_definition, &last, err) < 0) {
+        free(last.sql);
+        return -(int)err->code;
     }
-    *ret = xstrdup(memory.content);
+    if (last.sql == NULL) {
+        return err_set(err, ERR_NOT_FOUND,
+                       "table %s does not exist, and how it was made was never captured: create "
+                       "it, and restore again",
+                       r->table->name);
+    }
+    *ret = last.sql;
     return 0;
 }
 

@@ -63,7 +63,9 @@ static const char remove_sql[] =
     "  IF to_regclass('holdfast.kept') IS NOT NULL THEN\n"
     "    FOR k IN SELECT * FROM holdfast.kept LOOP\n"
     "      IF to_regclass(k.what) IS NOT NULL THEN\n"
-    "        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', k.what, k.was);\n"
+    "        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', to_regclass(k.what), CASE "
+    "WHEN k.was IN ('DEFAULT', 'NOTHING') THEN k.was ELSE 'USING INDEX ' || "
+    "quote_ident((parse_ident(substr(k.was, 13)))[1]) END);\n"
     "      END IF;\n"
     "    END LOOP;\n"
     "  END IF;\n"
@@ -133,11 +135,18 @@ static int add_table(struct postgres *pg, const struct pg_table *table, bool has
         add_identity(pg, table, ret, err) < 0) {
         return -(int)err->code;
     }
-    return has_publication && !table->published
-               ? buf_printf(ret, err, "ALTER PUBLICATION %s ADD TABLE %s;\n", publication,
-                            table->quoted)
+    if (!has_publication || table->published) {
+        return 0;
+    }
+    return (table->filtered && buf_printf(ret, err, "ALTER PUBLICATION %s DROP TABLE %s;\n",
+                                          publication, table->quoted) < 0) ||
+                   buf_printf(ret, err, "ALTER PUBLICATION %s ADD TABLE %s;\n", publication,
+                              table->quoted) < 0
+               ? -(int)err->code
                : 0;
 }
+
+#define PUBLISHED "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 
 static int add_publication(struct postgres *pg, struct buf *ret, struct err *err)
 {
@@ -150,7 +159,15 @@ static int add_publication(struct postgres *pg, struct buf *ret, struct err *err
             rc = buf_printf(ret, err, "%s%s", count++ == 0 ? "" : ", ", pg->tables[i].quoted);
         }
     }
-    return rc < 0 ? rc : buf_add_c(ret, " WITH (publish_via_partition_root = true);\n", err);
+    return rc < 0 ? rc : buf_add_c(ret, " WITH (" PUBLISHED ");\n", err);
+}
+
+/* What it leaves out is never heard of. */
+static int complete_publication(struct postgres *pg, struct buf *ret, struct err *err)
+{
+    AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
+
+    return buf_printf(ret, err, "ALTER PUBLICATION %s SET (" PUBLISHED ");\n", publication);
 }
 
 /* ---- all of it ---- */
@@ -181,7 +198,7 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                        "none of the tables exists in the database; the first is %s",
                        pg->table_count > 0 ? pg->tables[0].name : "(none is configured)");
     }
-    return has_publication ? 0 : add_publication(pg, ret, err);
+    return has_publication ? complete_publication(pg, ret, err) : add_publication(pg, ret, err);
 }
 
 static int add_removal(struct postgres *pg, struct buf *ret, struct err *err)
@@ -212,6 +229,9 @@ int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *
 static const char missing_sql[] =
     "SELECT what FROM (SELECT 1 AS ord, 'the publication ' || $1 AS what WHERE NOT EXISTS (SELECT "
     "FROM pg_catalog.pg_publication WHERE pubname = $1) "
+    "UNION ALL SELECT 1, 'a kind of change in the publication ' || $1 WHERE EXISTS (SELECT FROM "
+    "pg_catalog.pg_publication WHERE pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete "
+    "AND pubtruncate AND pubviaroot)) "
     "UNION ALL SELECT 2, 'the schema holdfast' WHERE NOT EXISTS (SELECT FROM "
     "pg_catalog.pg_namespace WHERE nspname = 'holdfast') "
     "UNION ALL SELECT 3, 'the event trigger ' || w FROM (VALUES ('holdfast_drop'), "

@@ -68,6 +68,11 @@ struct uuid definition_id(const char *source, const char *table)
     return uuid_derive(STR(NAMESPACE_DEFINITION), str_of(name));
 }
 
+char *definition_actor(const char *source)
+{
+    return xprintf("%s: definition", source);
+}
+
 /* ---- fields that a memory has too ---- */
 
 /* "2026-11-22 09:00:00.123+01" as RFC 3339; what has no offset is taken as UTC. */

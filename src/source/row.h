@@ -66,5 +66,8 @@ int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *
 int definition_to_memory(const char *source, const char *table, const char *project, struct str sql,
                          struct memory *ret, struct err *err) MUST_CHECK;
 struct uuid definition_id(const char *source, const char *table);
+/* Who a definition is journaled by. It is run as SQL when a table is restored, so none but ours
+ * counts; no client's name has a blank in it. Heap. */
+char *definition_actor(const char *source);
 
 #endif

@@ -131,6 +131,27 @@ def test_a_dropped_and_recreated_empty_table_is_held_and_refilled(captured):
     eventually(lambda: id_of(90) in captured.rows())
 
 
+def test_a_definition_that_an_agent_wrote_is_never_run(captured):
+    database, home = captured.database, captured.home
+    before = database.rows("memories")
+    definition = next(id for id, m in home.export().items() if "row" not in m["metadata"])
+    database.psql("DROP TABLE memories;")
+    captured.wait_alerts()
+    home.call("remember", "CREATE TABLE forged ();", "--id", definition)
+    assert home.json("restore")["tables"][0]["created"]
+    assert database.rows("memories") == before
+    assert database.query("SELECT to_regclass('public.forged') IS NULL") == "t"
+
+
+def test_what_is_kept_in_the_database_is_never_run_as_sql(captured):
+    captured.database.psql(
+        "INSERT INTO holdfast.kept VALUES ('public.memories', 'DEFAULT; CREATE TABLE public.forged ()');"
+    )
+    refused = captured.home.call("init", "postgres", "--remove", "--yes", check=False)
+    assert refused.status != 0
+    assert captured.database.query("SELECT to_regclass('public.forged') IS NULL") == "t"
+
+
 def test_a_small_table_that_is_dropped_is_held_too(homes, database):
     database.psql(MEMORIES + insert(3))
     captured = Captured(homes(config=config_of(database)), database)

@@ -20,6 +20,20 @@ def captured(homes, database):
     return captured
 
 
+@pytest.fixture
+def owned(homes, database):
+    """The same for a role that owns the table and is no superuser: without event triggers."""
+    role = f"owner_of_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{database.server.password}';"
+        f"GRANT CREATE ON DATABASE {database.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role};"
+        f"SET ROLE {role};" + MEMORIES + insert(40)
+    )
+    config = config_of(database).replace("://postgres@", f"://{role}@")
+    assert role in config
+    return Captured(homes(config=config), database)
+
+
 # ---- crashes ----
 
 
@@ -80,6 +94,9 @@ def test_a_wrong_password_and_a_missing_database_are_each_one_line(homes, databa
 REMOVALS = {
     "publication": "DROP PUBLICATION {publication};",
     "table of the publication": "ALTER PUBLICATION {publication} DROP TABLE memories;",
+    "deletions of the publication": "ALTER PUBLICATION {publication} SET (publish = 'insert, update');",
+    "rows of the publication": "ALTER PUBLICATION {publication} SET TABLE memories WHERE (id IS NULL);",
+    "columns of the publication": "ALTER PUBLICATION {publication} SET TABLE memories (id);",
     "event trigger": "DROP EVENT TRIGGER holdfast_drop;",
     "event trigger off": "ALTER EVENT TRIGGER holdfast_ddl DISABLE;",
     "trigger off": "ALTER TABLE memories DISABLE TRIGGER ALL; ALTER TABLE memories ENABLE TRIGGER ALL;",
@@ -95,11 +112,32 @@ def test_a_defence_that_is_removed_is_told_and_put_back_and_the_rest_is_still_ca
     rules = {alert["rule"] for alert in captured.wait_alerts()}
     assert rules & {"source_unguarded", "source_gap"}, rules
     eventually(lambda: database.query(f"SELECT count(*) FROM pg_publication_tables WHERE pubname = '{publication}'") == "1")
+    eventually(lambda: database.query("SELECT pubupdate AND pubdelete AND pubtruncate FROM pg_publication") == "t")
+    eventually(lambda: database.query("SELECT prqual IS NULL AND prattrs IS NULL FROM pg_publication_rel") == "t")
     eventually(lambda: database.query("SELECT count(*) FROM pg_event_trigger WHERE evtenabled = 'A'") == "2")
     eventually(lambda: database.query("SELECT count(*) FROM pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A'") == "1")
     database.psql("DELETE FROM memories;")
     eventually(lambda: any(a["rule"] in ("deletes", "share") for a in captured.home.alerts()))
     assert len(captured.wait_rows(40)) == 40
+
+
+def test_rows_deleted_under_another_name_are_held(owned):
+    owned.init()
+    owned.wait_rows(40)
+    owned.database.psql(
+        "BEGIN; ALTER TABLE memories RENAME TO hidden; DELETE FROM hidden; ALTER TABLE hidden RENAME TO memories; COMMIT;"
+    )
+    owned.wait_alerts()
+    assert len(owned.wait_rows(40)) == 40
+
+
+def test_rows_that_a_policy_hides_are_an_error_and_not_deleted(owned):
+    hide = "ALTER TABLE memories {} ROW LEVEL SECURITY, {} ROW LEVEL SECURITY;"
+    owned.database.psql(hide.format("ENABLE", "FORCE"))
+    owned.home.call("init", "postgres", "--yes")
+    assert "row-level security" in eventually(lambda: owned.source()["error"])
+    owned.database.psql(hide.format("DISABLE", "NO FORCE"))
+    assert len(owned.wait_rows(40)) == 40
 
 
 def test_a_dropped_publication_with_a_deletion_behind_it_is_still_caught(captured):
