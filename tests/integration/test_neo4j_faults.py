@@ -10,6 +10,7 @@ from neo4j.exceptions import TransientError
 from support.disk import SmallDisk
 from support.graph import access, everything_arrived, rows, until
 from support.home import is_holdfast
+from support.terminal import at_terminal
 
 REQUESTS = ["BEGIN", "RUN", "COMMIT"]
 BEFORE = 40  # memories there before the fault
@@ -64,7 +65,7 @@ def test_a_server_killed_in_the_middle_of_a_drain_gets_the_rest_when_it_is_back(
     home.env |= access(neo4j_server)
     home.call("remember", "one")
     home.call("sync")
-    home.call("pause")
+    assert at_terminal(home, ["pause"])[0] == 0
     home.remember_many([f"memory number {i}" for i in range(3000)])
     home.call("resume")
     drain = threading.Thread(target=lambda: home.call("sync", "--timeout", "1", check=False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,22 +19,31 @@ STACK = Path(__file__).parents[2] / "tools" / "stack.py"
 
 
 @pytest.fixture
-def stack(tmp_path):
+def folder():
+    """For the servers; not below pytest's own folders, which the user postgres may not enter."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-stack-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stack(folder):
     """Call it: stack("up", "neo4j") -> the finished process."""
 
     def call(*arguments: str) -> subprocess.CompletedProcess:
-        env = os.environ | {"HOLDFAST_STACK": str(tmp_path)}
+        env = os.environ | {"HOLDFAST_STACK": str(folder)}
         return subprocess.run([sys.executable, STACK, *arguments], env=env, capture_output=True, text=True)
 
     yield call
-    Neo4j(tmp_path / "mine").kill9()
+    Neo4j(folder / "mine").kill9()
 
 
-def test_up_down_and_up_again_keeps_data_port_and_password(stack, tmp_path):
+def test_up_down_and_up_again_keeps_data_port_and_password(stack, folder):
     assert "there is none" in stack("status").stderr
     up = stack("up", "neo4j", "mine")
     assert up.returncode == 0, up.stderr
-    server = Neo4j(tmp_path / "mine")
+    server = Neo4j(folder / "mine")
     assert up.stdout == f"export NEO4J_URI={server.uri} NEO4J_USER=neo4j NEO4J_PASSWORD=$(cat {server.password_file})\n"
     assert server.password not in up.stdout + up.stderr
     server.query("CREATE (:Kept)")
@@ -46,15 +57,12 @@ def test_up_down_and_up_again_keeps_data_port_and_password(stack, tmp_path):
     assert server.query("MATCH (n:Kept) RETURN count(n)") == [[1]]
 
 
-def test_postgres_goes_up_and_down_too_and_keeps_its_data(stack, tmp_path):
-    tmp_path.chmod(0o711)
-    for parent in tmp_path.parents[:2]:  # pytest's folders, which the user postgres must be able to enter
-        parent.chmod(parent.stat().st_mode | 0o011)
+def test_postgres_goes_up_and_down_too_and_keeps_its_data(stack, folder):
     server = None
     try:
         up = stack("up", "postgres", "pg")
         assert up.returncode == 0, up.stderr
-        server = Postgres(tmp_path / "pg")
+        server = Postgres(folder / "pg")
         assert up.stdout == f"export DATABASE_URL={server.url()} PGPASSWORD=$(cat {server.password_file})\n"
         assert server.password not in up.stdout + up.stderr
         server.query("CREATE TABLE kept(a int)")
