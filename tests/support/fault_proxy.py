@@ -14,6 +14,7 @@ Thread: the proxy has one of its own; its methods may be called from any.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import socket
@@ -216,7 +217,8 @@ class Link:
 
 
 def set_reset(sock) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):  # it is closed already; the other side must still be reset
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 # ---- modes ----
