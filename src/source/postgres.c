@@ -8,6 +8,7 @@ static void disconnect(struct postgres *pg)
     PQfinish(pg->sql);
     PQfinish(pg->stream);
     pg->sql = pg->stream = NULL;
+    pg->is_streaming = false;
 }
 
 static void postgres_close(struct source *source)
@@ -110,6 +111,7 @@ static int go_on_without_publication(struct postgres *pg, struct err *err)
 {
     PQfinish(pg->stream);
     pg->stream = NULL;
+    pg->is_streaming = false;
     pg_relations_done(pg);
     pg->in_transaction = false;
     pg->had_position = true;

@@ -55,6 +55,7 @@ struct postgres {
     const struct source_options *options; /* borrowed */
     PGconn *sql;
     PGconn *stream;
+    bool is_streaming; /* the server sends changes on it, and is told how far we are */
     int version;
     char *system; /* "system identifier/database OID" */
     struct pg_table tables[SOURCE_TABLES_MAX];

@@ -161,6 +161,7 @@ static int start_at(struct postgres *pg, pg_lsn lsn, struct err *err)
     if (PQresultStatus(result) != PGRES_COPY_BOTH) {
         return err_set(err, ERR_UNAVAILABLE, "PostgreSQL did not begin to replicate");
     }
+    pg->is_streaming = true;
     pg->position = pg->pending = pg->received = lsn;
     return 0;
 }

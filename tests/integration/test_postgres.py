@@ -39,6 +39,13 @@ def test_what_was_there_and_what_comes_are_captured_in_their_fields(captured):
     assert captured.home.alerts() == []
 
 
+def test_the_first_look_at_a_large_table_takes_all_of_it(homes, database):
+    database.psql(MEMORIES + insert(25_000))
+    captured = Captured(homes(config=config_of(database)), database)
+    captured.init()
+    eventually(lambda: captured.home.json("status")["memories"] == 25_001)  # and how the table is made
+
+
 def test_status_and_a_dry_run_can_be_read_by_a_person(captured):
     assert "source app (postgres): capturing, at 0/" in captured.home.call("status").out
     captured.database.psql("DELETE FROM memories;")
