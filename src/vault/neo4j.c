@@ -88,6 +88,7 @@ static int neo4j_head(struct vault *base, struct vault_head **ret_heads, size_t 
 {
     int rc = neo4j_prepare(of(base), deadline, err);
 
+    of(base)->counted = false;
     return rc == 0 ? neo4j_heads(of(base), ret_heads, ret_count, deadline, err) : rc;
 }
 
@@ -97,9 +98,28 @@ static int neo4j_hash_at(struct vault *base, const struct uuid *origin, uint64_t
     return neo4j_hash(of(base), origin, seq, ret, deadline, err);
 }
 
+/* The sessions that were too large to be counted with each of their memories. */
+static int count_sessions(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    uint64_t due = 0;
+
+    int rc =
+        neo4j_query(vault, BOLT_READ, NEO4J_COUNTS_DUE, NULL, neo4j_take_uint, &due, deadline, err);
+    if (rc == 0 && due > 0) {
+        rc = neo4j_query(vault, BOLT_WRITE, NEO4J_COUNT_LARGE_SESSIONS, NULL, NULL, NULL, deadline,
+                         err);
+    }
+    vault->counted = rc == 0 && due <= NEO4J_COUNTED_AT_ONCE;
+    return rc;
+}
+
 static int neo4j_prove_some(struct vault *base, enum vault_proof *ret, struct deadline deadline,
                             struct err *err)
 {
+    if (!of(base)->counted) {
+        *ret = VAULT_PROOF_MORE;
+        return count_sessions(of(base), deadline, err);
+    }
     return neo4j_prove(of(base), ret, deadline, err);
 }
 

@@ -25,6 +25,7 @@
 #define NEO4J_CATCH_UP_MS 10000      /* for a server to get to what we wrote before */
 #define NEO4J_PAGE 1000              /* changes asked for at once */
 #define NEO4J_PROVE_CHANGES 2000     /* read and proved by one call: sends wait for it meanwhile */
+#define NEO4J_COUNTED_AT_ONCE 10     /* large sessions; as the statement says */
 #define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
 #define NEO4J_SECRET_MAX 1024        /* bytes of a user's name or a password */
 #define NEO4J_RANKED_MIN 100         /* memories of a ranking that are looked at, at least */
@@ -64,6 +65,7 @@ struct neo4j_vault {
     int64_t caught_up; /* opened_ms of the connection whose server has what we wrote; 0: none */
     struct neo4j_chain *chains; /* by origin */
     bool round_done;            /* all chains are proved up to their heads */
+    bool counted;               /* the large sessions, since the last look at the heads */
     size_t chain_count;
 };
 

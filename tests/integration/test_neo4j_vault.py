@@ -153,6 +153,24 @@ def test_a_memory_is_there_within_seconds_as_the_specification_says(graph_home, 
     assert task == {"title": "Look after kelp"}
 
 
+def test_a_large_session_is_counted_behind_the_next_check(graph_home, graph):
+    session = "01990000-0000-7000-8000-000000000001"
+
+    def remember(contents: list[str]) -> None:
+        lines = [json.dumps({"content": text, "project_id": "sea", "session_id": session}) + "\n" for text in contents]
+        graph_home.call("remember", "--jsonl", "-", input="".join(lines))
+        graph_home.call("sync")
+
+    def counted() -> dict:
+        [found] = rows(graph, "MATCH (s:Session {id: $id}) RETURN s.memory_count AS count, s.count_due AS due", id=session)
+        return found
+
+    remember([f"memory number {i}" for i in range(230)])
+    until("230 counted", lambda: counted() == {"count": 230, "due": None})
+    remember(["one more"])
+    until("231 counted", lambda: counted() == {"count": 231, "due": None})
+
+
 def test_every_version_stays_and_a_deletion_is_a_mark(graph_home, graph):
     memory_id = graph_home.json("remember", "the first words")["id"]
     graph_home.call("remember", "--jsonl", "-", input=json.dumps({"id": memory_id, "content": "other words"}) + "\n")
@@ -262,7 +280,7 @@ def test_doctor_says_what_the_vault_is_and_nobody_sees_the_password(graph_home, 
     lines = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
     assert len(lines) == 1 and lines[0]["ok"], lines
     said = lines[0]["detail"]
-    for part in ("Neo4j 5.26", "community", "Bolt 5.8", "19 of 19 indexes ONLINE", "vectors of 768", "its clock", "may be written", "answered in"):
+    for part in ("Neo4j 5.26", "community", "Bolt 5.8", "20 of 20 indexes ONLINE", "vectors of 768", "its clock", "may be written", "answered in"):
         assert part in said, (part, said)
     assert lines[0]["advice"] == ""
     password = neo4j_server.password
