@@ -17,6 +17,10 @@
 #include "session/tracker.h"
 #include "source/runner.h"
 
+/* The alert that the configuration switches off the guard, a rule of it, or the asking of a person:
+ * the one alert that no --yes resolves. */
+#define RULE_GUARD_OFF "guard_off"
+
 struct engine {
     char *home;
     struct config config;
