@@ -594,7 +594,9 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
                                     .target = target,
                                     .installation = ledger_origin(engine->ledger),
                                     .env = engine->env,
-                                    .read_only = read_only};
+                                    .read_only = read_only,
+                                    .stranger = !configured &&
+                                                engine_is_stranger(&engine->config, ops, target)};
     if (name && !read_only &&
         (sync_vault_identity_get(engine->log, name, &options.expect_vault, err) != 0 ||
          sync_vault_flag_get(engine->log, name, SYNC_FLAG_PLACE, &place, err) != 0)) {

@@ -81,6 +81,11 @@ void engine_alerts_changed(struct engine *engine);
 /* ERR_PAUSED when on_alert = pause stopped writing: the message says which alert and what to do. */
 int engine_may_write(struct engine *engine, struct err *err) MUST_CHECK;
 
+/* No vault of the configuration (which NEO4J_URI is one of) is where this target is: the secrets of
+ * the environment are theirs, and not for it. */
+bool engine_is_stranger(const struct config *config, const struct vault_ops *ops,
+                        const char *target);
+
 /* A vault by name or spec, or the first configured one (NULL); read_only for a recovery or verify,
  * else it must be the one that was used before. The caller closes it through its ops. */
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,

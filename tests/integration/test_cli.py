@@ -82,6 +82,41 @@ def test_verify_asks_configured_vaults_alone(home):
             server.accept()
 
 
+BOLT = b"\x60\x60\xb0\x17"  # how its handshake begins
+
+
+def heard(server: socket.socket) -> bytes:
+    """The first words of whoever connected until now."""
+    said = b""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except BlockingIOError:
+            return said
+        with connection:
+            connection.settimeout(5)
+            said += connection.recv(4096)
+
+
+@pytest.mark.parametrize("known", ["", "bolt://127.0.0.1:1", "bolt+s://127.0.0.1:{port}"])
+def test_the_password_of_the_environment_goes_to_no_server_that_a_caller_names(home, known):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        port = server.getsockname()[1]
+        home.env |= {"NEO4J_URI": known.format(port=port), "NEO4J_USER": "somebody", "NEO4J_PASSWORD": "secret"}
+        spec = f"neo4j:bolt://127.0.0.1:{port}"
+        recall = ("recall", "--remote", "x", "--from", spec)
+        asked = [(*recall, "--no-daemon"), recall, ("recover", "--from", spec)]
+        if known:  # else it is the first of its kind, and the environment's password is for it
+            asked.append(("init", "--vault", spec))
+        for args in asked:
+            refused = home.call(*args, check=False)
+            assert refused.status == 1 and "is not sent to another" in refused.err and f"{spec.partition(':')[2]}#password_file=/PATH" in refused.err, refused.err
+            assert len([line for line in refused.err.splitlines() if line.startswith("holdfast: ")]) == 1 and "secret" not in refused.err
+        assert BOLT not in heard(server)
+        assert spec not in (home.path / "holdfast.yaml").read_text()
+
+
 def test_the_vault_is_readable_with_jq(home):
     home.remember_many([f"line {i}" for i in range(5)])
     home.json("sync")

@@ -42,7 +42,7 @@ def fresh(homes, neo4j_server):
 def visitor(fresh, neo4j_server):
     """A machine that only may ask: nothing that runs there mends the graph."""
     del fresh.env["NEO4J_URI"]
-    fresh.spec = f"neo4j:{access(neo4j_server)['NEO4J_URI']}"
+    fresh.spec = f"neo4j:{access(neo4j_server)['NEO4J_URI']}#password_file={neo4j_server.password_file}"
     return fresh
 
 
