@@ -92,6 +92,11 @@ static bool path_match(const char *pattern, const char *path, json_t *params)
     return *path == 0;
 }
 
+static bool takes_method(const struct op *op, const char *method)
+{
+    return strcmp(op->method, method) == 0 || (op->posted && strcmp(method, "POST") == 0);
+}
+
 const struct op *op_by_route(const char *method, const char *path, json_t *params,
                              bool *ret_path_known)
 {
@@ -105,7 +110,7 @@ const struct op *op_by_route(const char *method, const char *path, json_t *param
         *ret_path_known = true;
         /* A literal path ("/api/memory/search") goes before one with a parameter
          * ("/api/memory/{id}"). */
-        if (strcmp(ops[i].method, method) == 0 && (!best || strchr(best->path, '{'))) {
+        if (takes_method(&ops[i], method) && (!best || strchr(best->path, '{'))) {
             best = best && strchr(ops[i].path, '{') ? best : &ops[i];
         }
     }

@@ -82,6 +82,17 @@ def test_verify_asks_configured_vaults_alone(home):
             server.accept()
 
 
+def test_a_question_with_all_that_it_may_have_is_no_longer_than_a_call_can_be(home):
+    """Each as long as it may be, query and tags are together longer than a URL can be."""
+    tags = [f"{i:02}" + "é" * 63 for i in range(64)]
+    id = home.json("remember", "kelp holds on", *(word for tag in tags for word in ("--tag", tag)))["id"]
+    asked = ("kelp " + "é " * 1363, *(word for tag in tags for word in ("--tag", tag)))
+    assert [hit["id"] for hit in home.lines("recall", *asked)] == [id]
+    assert home.lines("recall", *asked[:-1], "another") == []
+    refused = home.call("recall", *asked, "--tag", "one more", check=False)
+    assert refused.status == 2 and "65 given; at most 64" in refused.err
+
+
 BOLT = b"\x60\x60\xb0\x17"  # how its handshake begins
 
 
