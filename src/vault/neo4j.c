@@ -48,7 +48,7 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     vault->read_only = options->read_only;
     vault->on_conflict = options->on_conflict;
     vault->arg = options->arg;
-    vault->tx_changes = NEO4J_TX_CHANGES_MAX;
+    vault->tx_changes = FIT_INIT(NEO4J_TX_CHANGES_MAX);
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
     rc = rc == 0 ? neo4j_credentials(vault, options->stranger, err) : rc;
     rc = rc == 0 ? neo4j_link_open(vault, deadline, err) : rc;

@@ -9,6 +9,7 @@
 
 #include <holdfast/bolt_driver.h>
 
+#include "base/fit.h"
 #include "bolt/net.h"
 #include "model/range.h"
 #include "vault/neo4j_statement.h"
@@ -58,7 +59,7 @@ struct neo4j_vault {
     bool read_only;
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict); /* may be NULL */
     void *arg;
-    size_t tx_changes; /* NEO4J_TX_CHANGES_MAX or less */
+    struct fit tx_changes; /* NEO4J_TX_CHANGES_MAX, or fewer */
     struct bolt_driver *driver;
     struct bolt_session *session;
     enum bolt_mode read_mode; /* where what only reads is sent: see neo4j_link_open */
