@@ -39,6 +39,12 @@ int args_value(struct args *args, const char *option, char **value, struct err *
     return 0;
 }
 
+int args_no_value(const char *option, const char *value, struct err *err)
+{
+    return value ? err_set(err, ERR_USAGE, "%s takes no value, and was given \"%s\"", option, value)
+                 : 0;
+}
+
 /* The row's parameter that this option sets. */
 static const struct op_param *param_of_option(const struct op *op, const char *option)
 {

@@ -101,7 +101,8 @@ struct alerts {
     json_t *list;
 };
 
-/* Those that hold something: that allow_yes is set is an alert of its own, which no --yes resolves. */
+/* Those that hold something: that allow_yes is set is an alert of its own, which no --yes resolves.
+ */
 static int collect_alert(void *arg, struct str line, struct err *err)
 {
     struct alerts *alerts = arg;

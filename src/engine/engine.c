@@ -12,7 +12,7 @@
 #define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
 #define RULE_VAULT_AWAY "vault_away"   /* an outage: told, but no destruction */
 #define FLAG_PAUSED "paused"
-#define FLAG_GUARD "guard.enabled"     /* FLAG_GUARD_ON, or what was last told to be off */
+#define FLAG_GUARD "guard.enabled" /* FLAG_GUARD_ON, or what was last told to be off */
 #define FLAG_GUARD_ON "1"
 #define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
 

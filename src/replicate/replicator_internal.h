@@ -17,7 +17,8 @@
 #include "ledger/read.h"
 #include "replicate/replicator.h"
 
-#define PROOF_SHARE 10 /* of the time, at most: one part in so many, while there is much to send */
+#define PROOF_SHARE 10 /* of the time, at most: one part in so many, while there is much to send   \
+                        */
 #define CALL_MS (30 * 1000) /* for one call of a vault's; a batch is at most 16 MiB */
 
 enum replicator_state {
@@ -95,8 +96,8 @@ struct replicator {
     bool told_trouble; /* on_state was told of the vault's trouble, and not yet that it is well */
     bool told_log;     /* the same of sync.db's */
     bool proving;      /* the vault is being read through */
-    int64_t prove_due_ms; /* env's clock: from then on a slice goes before what waits */
-    bool new_origins;  /* the journal has origins whose heads were not compared yet */
+    int64_t prove_due_ms;   /* env's clock: from then on a slice goes before what waits */
+    bool new_origins;       /* the journal has origins whose heads were not compared yet */
     struct err told_damage; /* of the vault as a whole, so that it is told once */
 
     pthread_mutex_t mutex;

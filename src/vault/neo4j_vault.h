@@ -45,8 +45,8 @@ struct neo4j_chain {
 struct neo4j_vault {
     struct vault base;
     char *uri;
-    char *database; /* NULL: the user's home */
-    char *ca_file;  /* of the only authorities that are trusted; NULL: the system's */
+    char *database;      /* NULL: the user's home */
+    char *ca_file;       /* of the only authorities that are trusted; NULL: the system's */
     char *user;          /* an option's; else of the environment */
     char *password_file; /* an option's: the password is there, and nowhere else */
     char *password;

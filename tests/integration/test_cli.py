@@ -205,6 +205,26 @@ def test_a_daemon_with_another_configuration_serves_nobody_who_named_one(home):
     assert home.json("show", id)["project_id"] == "other"
 
 
+def test_every_long_option_takes_its_value_behind_a_sign_too(home, tmp_path):
+    other = home.folder / "other.yaml"
+    other.write_text((home.path / "holdfast.yaml").read_text().replace("project: test", "project: other"))
+    config = f"--config={other}"
+    id = home.json(config, "remember", "kept", "--tag=ops", "--importance=0.25")["id"]
+    shown = home.json("show", id, config)
+    assert (shown["project_id"], shown["tags"], shown["importance"]) == ("other", ["ops"], 0.25)
+    (tmp_path / "two.jsonl").write_text('{"content": "one"}\n{"content": "two"}\n')
+    assert len(home.lines(config, "remember", f"--jsonl={tmp_path}/two.jsonl", "--project=third")) == 2
+    assert home.json(config, "import", f"{tmp_path}/two.jsonl", "--format=jsonl", "--project=third")["failed"] == 0
+    elsewhere = tmp_path / "elsewhere"
+    home.call("stop")
+    home.call(f"--home={elsewhere}", "init", f"--vault=file:{tmp_path}/another")
+    home.call(f"--home={elsewhere}", "stop")
+    assert (elsewhere / "holdfast.yaml").exists()
+    for args, why in (([config[:9]], "--config needs a path"), (["--home="], "--home needs a path"), (["import", "x", "--atomic=no"], "--atomic takes no value"), (["resolve", id, "--revert=x"], "--revert takes no value")):
+        refused = home.call(*args, *(["status"] if len(args) == 1 else []), check=False)
+        assert refused.status == 2 and why in refused.err, refused.err
+
+
 def test_the_configuration_that_a_daemon_runs_with_may_be_named_by_any_of_its_names(home):
     (home.folder / "link.yaml").symlink_to(home.path / "holdfast.yaml")
     home.json("remember", "kept")

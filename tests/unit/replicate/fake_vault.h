@@ -49,12 +49,12 @@ struct fake_place {
     size_t heads;
     size_t proofs_of_a_round; /* slices that reading it through takes; 0: nothing to read */
     size_t proofs_left;
-    size_t proofs;    /* slices that were read */
+    size_t proofs;          /* slices that were read */
     struct env_fake *clock; /* goes on with each call; NULL: does not */
     int64_t append_ms;
     int64_t prove_ms;
     size_t proofs_meanwhile; /* slices before the last append */
-    bool prove_finds; /* damage, in the next slice */
+    bool prove_finds;        /* damage, in the next slice */
     enum err_code prove_fails;
     size_t appends;
     size_t asides;
