@@ -155,6 +155,7 @@ int op_set_text(const struct op *op, json_t *params, const char *name, const cha
     if (!p) {
         return unknown_param(op, name, err);
     }
+    bool bounded = p->min < p->max;
     switch (p->type) {
     case OP_INTEGER:
         if (num_parse_i64(s, INT64_MIN, INT64_MAX, name, &integer, err) != 0) {
@@ -163,7 +164,8 @@ int op_set_text(const struct op *op, json_t *params, const char *name, const cha
         json_object_set_new(params, name, json_integer(integer));
         return 0;
     case OP_NUMBER:
-        if (num_parse_double(s, -1e308, 1e308, name, &number, err) != 0) {
+        if (num_parse_double(s, bounded ? p->min : -1e308, bounded ? p->max : 1e308, name, &number,
+                             err) != 0) {
             return -(int)err->code;
         }
         json_object_set_new(params, name, json_real(number));

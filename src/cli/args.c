@@ -87,6 +87,12 @@ static int read_stdin_text(json_t *params, const char *name, struct err *err)
     while (text.len && text.data[text.len - 1] == '\n') {
         text.len--;
     }
+    const char *nul = memchr(text.len ? text.data : "", 0, text.len);
+    if (nul) {
+        return err_set(err, ERR_INVALID,
+                       "%s: standard input has a NUL (byte %zu), which no text may have", name,
+                       (size_t)(nul - text.data) + 1);
+    }
     json_t *value = json_stringn(text.len ? text.data : "", text.len);
     if (!value) {
         return err_set(err, ERR_INVALID, "%s: standard input is not valid UTF-8", name);

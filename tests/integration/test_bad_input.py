@@ -49,7 +49,7 @@ def test_an_atomic_import_keeps_nothing_of_a_bad_file(home):
     text = line(content="good") + "\n" + line(importance=2) + "\n"
     result = home.call("import", "--atomic", "-", input=text, check=False)
     assert result.status == 2 and "line 2" in result.err and "nothing was imported" in result.err
-    assert home.lines("export") == []
+    assert home.lines("export") == [] and home.lines("project", "list") == [] and home.lines("session", "list") == []
 
 
 def test_ten_mebibytes_in_the_middle_of_a_large_import(home, monkeypatch):
@@ -87,6 +87,7 @@ USAGE = {
     "number out of range": (["recall", "x", "-k", "0"], "1 to 1000"),
     "bad time": (["recover", "--at", "some day"], "at"),
     "bad importance": (["remember", "x", "--importance", "nan"], "importance"),
+    "importance beyond all numbers": (["remember", "x", "--importance", "1e999"], "0 to 1"),
     "unknown format": (["import", "--format", "xml", "f"], "jsonl"),
 }
 
@@ -97,6 +98,11 @@ def test_wrong_usage_is_status_2_and_one_line(home, name):
     result = home.call(*args, check=False)
     assert result.status == 2, result.err
     assert len(result.err.strip().splitlines()) == 1 and word in result.err, result.err
+
+
+def test_a_nul_on_standard_input_is_told_with_its_place(home):
+    result = home.call("remember", "-", input=b"one\0two", check=False)
+    assert result.status == 2 and result.err == "holdfast: content: standard input has a NUL (byte 4), which no text may have\n"
 
 
 CONFIGS = {
