@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_a_bad_environment_variable_is_named(home):
 def test_a_vault_path_that_is_a_file_is_refused(home, tmp_path):
     (tmp_path / "taken").write_text("somebody's notes")
     result = home.call("init", "--vault", f"file:{tmp_path}/taken", check=False)
-    assert result.status != 0 and "taken" in result.err and len(result.err.strip().splitlines()) == 1
+    assert result.status == 2 and "taken" in result.err and len(result.err.strip().splitlines()) == 1
     assert (tmp_path / "taken").read_text() == "somebody's notes"
     assert "taken" not in (home.path / "holdfast.yaml").read_text()
 
@@ -142,15 +143,22 @@ def test_a_folder_of_somebody_elses_is_never_made_a_vault(home, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"meow")
     result = home.call("init", "--vault", f"file:{tmp_path}/photos", check=False)
-    assert result.status != 0 and "photos" in result.err
+    assert result.status == 2 and "photos" in result.err
     assert os.listdir(tmp_path / "photos") == ["cat.jpg"]
 
 
-def test_an_unwritable_home_is_said(homes, tmp_path):
+@pytest.mark.parametrize("where, why", [("{plain}/home", "is not a folder"), ("/sys/holdfast", "ermi|ead-only")])  # permitted, permission, read-only
+def test_an_unwritable_home_is_said(homes, tmp_path, where, why):
     (tmp_path / "plain").write_text("")
-    home = homes()
-    result = home.call("--home", str(tmp_path / "plain" / "home"), "remember", "x", check=False)
-    assert result.status in (1, 2) and "plain" in result.err and len(result.err.strip().splitlines()) == 1
+    home, place = homes(), where.format(plain=tmp_path / "plain")
+    result = home.call("--home", place, "remember", "x", check=False)
+    assert result.status == 2 and place.removesuffix("/home") in result.err and re.search(why, result.err), result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_configuration_that_is_named_and_not_there_is_said(home):
+    result = home.call("--config", "/nowhere.yaml", "status", check=False)
+    assert result.status == 2 and result.err == "holdfast: the configuration: opening /nowhere.yaml: No such file or directory\n"
 
 
 def test_a_conflicting_version_names_both(home):
