@@ -139,8 +139,8 @@ static int batch_finish(struct import *import, struct err *err)
     return rc;
 }
 
-/* The sessions of lines that name none: begun here, when nothing is wrong with any line of an atomic
- * import. */
+/* The sessions of lines that name none: begun here, when nothing is wrong with any line of an
+ * atomic import. */
 static int join_sessions(struct import *import, struct batch *batch, struct err *err)
 {
     struct tracker *tracker = import->call->engine->tracker;

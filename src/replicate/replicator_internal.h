@@ -17,8 +17,9 @@
 #include "ledger/read.h"
 #include "replicate/replicator.h"
 
-#define PROOF_SHARE 10 /* of the time, at most: one part in so many, while there is much to send   \
-                        */
+#define PROOF_SHARE                                                                                \
+    10 /* of the time, at most: one part in so many, while there is much to send                   \
+        */
 #define CALL_MS (30 * 1000) /* for one call of a vault's; a batch is at most 16 MiB */
 
 enum replicator_state {
