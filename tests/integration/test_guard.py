@@ -11,6 +11,7 @@ import time
 from support.door import Door
 from support.home import contents, eventually
 from support.terminal import at_terminal, resolve_all, resolved
+from support.webhook import Webhook
 
 
 def test_a_mass_deletion_is_held_from_its_first_change_on(home):
@@ -158,6 +159,45 @@ def test_the_alert_command_gets_the_alert(homes, tmp_path):
     home.call("stop")
     home.call("status")
     assert (tmp_path / "told.jsonl").read_text() == told, "a restart repeats nothing"
+
+
+def test_the_webhook_gets_the_alert_until_it_took_it_and_redirects_are_not_followed(homes):
+    with Webhook(answers=[500, 302]) as hook:
+        home = homes(config=f"guard:\n  webhook: {hook.url}\n")
+        for id in home.remember_many([f"fact {i}" for i in range(20)]):
+            home.call("forget", id)
+        [alert] = home.alerts()
+        eventually(lambda: len(hook.posted) == 3)
+        assert [path for path, _ in hook.posted] == ["/hook"] * 3
+        assert {told["id"] for _, told in hook.posted} == {alert["id"]} and "of project test were deleted by cli" in hook.posted[0][1]["summary"]
+        home.call("stop")
+        home.call("status")
+        home.call("stop")
+        assert len(hook.posted) == 3, "what took it once is not told again"
+
+
+def test_an_alert_that_could_not_be_told_is_told_after_a_restart(homes):
+    with Webhook() as hook:
+        port = hook.port
+    home = homes(config=f"guard:\n  webhook: http://127.0.0.1:{port}/hook\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    [alert] = home.alerts()
+    eventually(lambda: "alert.untold" in (home.path / "daemon.log").read_text())
+    home.kill()
+    with Webhook(port=port) as hook:
+        home.call("status")
+        eventually(lambda: hook.posted)
+        assert hook.posted[0][1]["id"] == alert["id"]
+
+
+def test_a_command_that_fails_is_run_again(homes, tmp_path):
+    home = homes(config=f"guard:\n  command: test -e {tmp_path}/once && cat >> {tmp_path}/told || {{ touch {tmp_path}/once; exit 1; }}\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    told = eventually(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text())
+    assert json.loads(told)["id"] == home.alerts()[0]["id"]
+    assert "guard.command ended with status 1" in (home.path / "daemon.log").read_text()
 
 
 def test_resume_with_an_open_alert_is_refused_without_a_person(home):
