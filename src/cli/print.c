@@ -315,6 +315,13 @@ static void print_recovery(const json_t *r)
     }
 }
 
+static void print_undo(const json_t *r)
+{
+    (void)printf("The recovery of %lld memories was taken back in %lld ms: they are as they were "
+                 "before it, but for what was written since.\n",
+                 number_of(r, "recovered_count"), number_of(r, "duration_ms"));
+}
+
 static void print_verify(const json_t *v)
 {
     const json_t *bad = json_object_get(v, "first_bad");
@@ -344,8 +351,10 @@ void print_document(const struct op *op, const json_t *d)
         print_memory(d);
     } else if (strcmp(op->name, "get_sync_status") == 0) {
         print_status(d);
-    } else if (strcmp(op->name, "recover") == 0 || strcmp(op->name, "recover_undo") == 0) {
+    } else if (strcmp(op->name, "recover") == 0) {
         print_recovery(d);
+    } else if (strcmp(op->name, "recover_undo") == 0) {
+        print_undo(d);
     } else if (strcmp(op->name, "restore") == 0) {
         print_restore(d);
     } else if (strcmp(op->name, "verify") == 0) {

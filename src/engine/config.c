@@ -663,6 +663,10 @@ int config_load(const char *home, const char *file, struct config *ret, struct e
     config_defaults(&config);
     if (file || file_exists(path)) {
         rc = file_read(path, CONFIG_FILE_MAX_BYTES, &text, err);
+        if (rc == -ERR_NOT_FOUND) { /* one that was named */
+            err->code = ERR_CONFIG;
+            rc = err_context(err, "the configuration");
+        }
         if (rc == 0) {
             config.path = xstrdup(path);
             rc = config_parse(path, buf_str(&text), &config, err);

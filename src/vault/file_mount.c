@@ -1,6 +1,8 @@
 /* Where the vault's folder is mounted: a disk that is away looks like an empty folder below it. */
+#include <errno.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "vault/file_vault.h"
 
@@ -71,7 +73,8 @@ char *file_mount_of(const char *path)
     struct err ignored = ERR_INIT;
     const char *best = NULL;
 
-    if (real == NULL || file_read(MOUNTS, MOUNTS_MAX, &text, &ignored) < 0 || text.len == 0) {
+    if (real == NULL || FAULT("vault.mounts", EACCES) ||
+        file_read(MOUNTS, MOUNTS_MAX, &text, &ignored) < 0 || text.len == 0) {
         return NULL;
     }
     char *rest = text.data;
@@ -89,8 +92,15 @@ int file_mount_check(const struct file_vault *vault, struct err *err)
 {
     AUTO(free_ptr) char *now = vault->mount == NULL ? NULL : file_mount_of(vault->path);
 
-    if (now == NULL || strcmp(now, vault->mount) == 0) {
+    if (vault->mount == NULL || (now != NULL && strcmp(now, vault->mount) == 0)) {
         return 0;
+    }
+    if (now == NULL) { /* it may be away: making it anew can wait, what is lost by it can't */
+        return err_set(err, ERR_UNAVAILABLE,
+                       "whether its disk is mounted at %s can't be told, as " MOUNTS
+                       " can't be read; until then changes wait in the ledger, and %s is not made "
+                       "anew",
+                       vault->mount, vault->path);
     }
     return err_set(err, ERR_AWAY,
                    "its disk is not mounted at %s: connect it; until then changes wait in the "

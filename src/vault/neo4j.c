@@ -29,6 +29,7 @@ static void neo4j_close(struct vault *base)
     free(vault->database);
     free(vault->ca_file);
     free(vault->user);
+    free(vault->password_file);
     free_secret(vault->password);
     free(vault->chains);
     free(vault);
@@ -47,9 +48,9 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     vault->read_only = options->read_only;
     vault->on_conflict = options->on_conflict;
     vault->arg = options->arg;
-    vault->tx_changes = NEO4J_TX_CHANGES_MAX;
+    vault->tx_changes = FIT_INIT(NEO4J_TX_CHANGES_MAX);
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
-    rc = rc == 0 ? neo4j_credentials(vault, err) : rc;
+    rc = rc == 0 ? neo4j_credentials(vault, options->stranger, err) : rc;
     rc = rc == 0 ? neo4j_link_open(vault, deadline, err) : rc;
     rc = rc == 0 ? neo4j_prepare(vault, deadline, err) : rc;
     if (rc < 0) {
@@ -170,6 +171,7 @@ static int neo4j_search_all(struct vault *base, const struct vault_query *query,
 const struct vault_ops vault_neo4j_ops = {
     .kind = "neo4j",
     .caps = VAULT_CAP_SCAN | VAULT_CAP_SEARCH,
+    .same_server = neo4j_same_server,
     .open = neo4j_open,
     .identity = neo4j_identity,
     .append = neo4j_append_batch,

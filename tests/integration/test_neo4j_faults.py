@@ -8,6 +8,7 @@ import threading
 import pytest
 from neo4j.exceptions import TransientError
 from support.disk import SmallDisk
+from support.fault_proxy import Mode
 from support.graph import access, everything_arrived, rows, until
 from support.home import is_holdfast
 from support.terminal import at_terminal
@@ -151,6 +152,33 @@ def test_a_server_with_little_memory_gets_smaller_transactions(homes, neo4j_serv
     home.call("sync")
     with server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))
+
+
+class TooSlowForMuch(Mode):
+    """A request of many rows is never answered in time; a small one is."""
+
+    LONGEST = 400_000  # bytes
+
+    async def frame(self, link, down, frame):
+        if not down and len(frame.data) > self.LONGEST:
+            self.fired += 1
+            link.silent = True
+        await link.send(down, frame.data)
+
+
+def test_a_server_too_slow_for_a_batch_gets_smaller_ones(distant_home, graph):
+    home, proxy = distant_home
+    home.call("remember", "one")
+    home.call("sync")
+    home.call("pause")
+    home.call("stop")
+    home.env["HOLDFAST_CALL_MS"] = "5000"
+    home.remember_many([f"memory number {i} " + "x" * 2000 for i in range(400)])
+    mode = TooSlowForMuch()
+    proxy.use(mode)
+    home.call("resume")
+    until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert mode.fired > 0 and home.json("verify", "neo4j")["ok"]
 
 
 # ---- outages ----

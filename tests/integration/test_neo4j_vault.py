@@ -214,6 +214,31 @@ def test_a_memory_that_two_installations_changed_is_a_conflict_event_with_both_v
     assert [e for e in here.lines("sync", "events") if e["result"] == "conflict"] == []
 
 
+def test_a_damaged_change_of_another_installation_keeps_none_of_ours_back(homes, neo4j_server, graph):
+    """Its twin, and what is shown in place of what is held, are read there: also what somebody altered."""
+    here, there = homes("here"), homes("there")
+    for home in (here, there):
+        home.env |= access(neo4j_server)
+    ids = there.remember_many([f"of there, {i}" for i in range(20)])
+    lines = [json.dumps({"id": id, "content": f"of here, {id}", "sync_version": 2, "project_id": "test"}) + "\n" for id in ids]
+    here.call("import", "-", input="".join(lines))
+    here.call("sync")
+    here.call("stop")  # it would mend what follows
+    rows(graph, "MATCH (c:Change {id: $id}) WHERE c.record CONTAINS 'of here' SET c.record = 'junk'", id=ids[0])
+    rows(graph, "MATCH (c:Change {id: $id}) WHERE c.record CONTAINS 'of here' SET c.record = 7", id=ids[1])
+    for id in ids[:3]:
+        there.call("remember", "the second of there", "--id", id)
+    for id in ids:
+        there.call("forget", id)
+    assert "share" in {alert["rule"] for alert in there.alerts()}, "some of it is held"
+    origin = until("its changes", lambda: rows(graph, "MATCH (c:Change) WHERE c.record CONTAINS 'of there' RETURN DISTINCT c.origin AS id"))[0]["id"]
+    sent = "MATCH (c:Change {origin: $id, copy: 1}) RETURN count(c) AS n"
+    until("all of them", lambda: rows(graph, sent, id=origin)[0]["n"] == changes_of(there))
+    assert rows(graph, "MATCH (o:Origin {id: $id}) RETURN o.copy AS copy", id=origin) == [{"copy": 1}]
+    told = " ".join(e["error"] for e in there.lines("sync", "events", "-n", "1000") if e["result"] == "conflict")
+    assert [id in told for id in ids[:3]] == [False, False, True], "a conflict with what can be read"
+
+
 # ---- what comes back ----
 
 
