@@ -24,21 +24,34 @@
 #define POSTGRES_VERSION_MESSAGES 140000 /* pgoutput passes logical messages on */
 #define POSTGRES_VERSION_FILTERS 150000  /* a publication may leave out rows and columns */
 
+#define PG_MARK_MAX 33 /* an MD5 in hex; by chance alone two are never the same */
+
+/* What of the catalog must not change unseen, told apart by its rows' xmin. */
+struct pg_marks {
+    char defence[PG_MARK_MAX]; /* publication, triggers */
+    char tree[PG_MARK_MAX];    /* the partitions, and the files that they lie in */
+};
+
 /* A table of the configuration, as it was last seen in the catalog. */
 struct pg_table {
     const struct source_mapping *mapping;
     char *name; /* "schema.name" */
     char *schema;
     char *table;
-    char *quoted;     /* "schema"."name" */
-    uint32_t oid;     /* 0: it does not exist */
-    char *definition; /* how it is made; NULL: not read yet */
-    bool published;   /* is in the publication, with all rows and columns */
-    bool filtered;    /* is in it, but with some of them only */
-    bool known;       /* the ledger has rows of it, or it was seen since */
-    bool gone;        /* its end has been captured */
-    bool compare;     /* to be compared as a whole when the stream is past `compare_at` */
+    char *quoted;          /* "schema"."name" */
+    uint32_t oid;          /* 0: it does not exist */
+    uint32_t last_oid;     /* the last that it had; kept in the ledger */
+    struct pg_marks marks; /* as they are known; "": not yet; kept in the ledger */
+    struct pg_marks seen;  /* as the last look found them */
+    char *definition;      /* how it is made; NULL: not read yet */
+    bool published;        /* is in the publication, with all rows and columns */
+    bool filtered;         /* is in it, but with some of them only */
+    bool known;            /* the ledger has rows of it, or it was seen since */
+    bool gone;             /* its end has been captured */
+    bool compare; /* to be compared as a whole when the stream is past `compare_at`; kept in
+                     the ledger, lest a crash between its cause and itself hides a gap */
     pg_lsn compare_at;
+    char *kept; /* what the ledger has of all this; NULL: nothing yet */
 };
 
 /* What a relation of the stream is; by its OID. */
@@ -71,8 +84,12 @@ struct postgres {
     bool had_position; /* it was captured before, by this ledger */
     int64_t watched_ms;
     int64_t told_ms;
-    int64_t kept_ms;   /* when a position was last kept that came without changes */
-    int64_t commit_us; /* of the last transaction that is not durable yet; 0: none */
+    int64_t kept_ms;       /* when a position was last kept that came without changes */
+    int64_t commit_us;     /* of the last transaction that is not durable yet; 0: none */
+    struct pg_marks marks; /* of what belongs to no table; as pg_table's */
+    struct pg_marks seen;
+    char *kept;
+    bool alerted; /* of a defence that was removed and is not back yet */
     char trouble[256];
 };
 
@@ -126,6 +143,19 @@ int pg_columns(struct postgres *pg, const struct pg_table *table, char ***ret, s
                struct err *err) MUST_CHECK;
 void pg_columns_free(char **columns, size_t count);
 
+/* ---- postgres_state.c: what is kept in the ledger beside the position ---- */
+
+/* At the start of a capture: what an earlier one knew. */
+int pg_state_load(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Make durable what changed of it. */
+int pg_state_keep(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_state_done(struct postgres *pg);
+/* Look at the catalog; and take what was seen for what is known. */
+int pg_marks_look(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_marks_accept(struct postgres *pg);
+/* What was changed that nobody but us should change (heap); NULL: nothing. */
+char *pg_marks_touched(const struct postgres *pg);
+
 /* ---- postgres_scan.c ---- */
 
 /* Compare a table with what the ledger last heard of it, in the transaction that `sql` is in. */
@@ -153,13 +183,16 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
 
 /* Look from outside, when it is time: what was removed, what vanished. */
 int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
-/* Run what init runs, once more. */
-int pg_setup_again(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Compare all tables, once the stream is past this moment. */
+int pg_compare_later(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
 
 /* ---- postgres_setup.c ---- */
 
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err) MUST_CHECK;
+/* Run what init runs, once more; whatever was there is made anew. It does not wait for the locks
+ * of others (ERR_BUSY), who would wait behind it. */
+int pg_setup_again(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Is what init made all there? *ret_missing names the first thing that is not (heap; NULL: all
  * is). */
 int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err) MUST_CHECK;

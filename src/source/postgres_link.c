@@ -13,10 +13,10 @@ static const struct {
     {"08", ERR_UNAVAILABLE}, /* connection */
     {"53", ERR_UNAVAILABLE}, /* too many connections, memory, disk */
     {"57", ERR_UNAVAILABLE}, /* shut down, cancelled */
-    {"28", ERR_AUTH},        {"3D", ERR_NOT_FOUND},    {"42501", ERR_FORBIDDEN},
-    {"55006", ERR_BUSY},     {"42P01", ERR_NOT_FOUND}, {"42704", ERR_NOT_FOUND},
-    {"22", ERR_CONFLICT},    {"23", ERR_CONFLICT},     {"40", ERR_BUSY},
-    {"42", ERR_INVALID},     {"58", ERR_UNAVAILABLE},
+    {"28", ERR_AUTH},         {"3D", ERR_NOT_FOUND}, {"42501", ERR_FORBIDDEN},
+    {"55006", ERR_BUSY},      {"55P03", ERR_BUSY},   {"42P01", ERR_NOT_FOUND},
+    {"42704", ERR_NOT_FOUND}, {"22", ERR_CONFLICT},  {"23", ERR_CONFLICT},
+    {"40", ERR_BUSY},         {"42", ERR_INVALID},   {"58", ERR_UNAVAILABLE},
 };
 
 static enum err_code code_of(const PGconn *conn, const char *state)

@@ -4,48 +4,81 @@
  */
 #include "source/postgres_internal.h"
 
+#include "base/fault.h"
+
 /* Who does it, told in the log of the very transaction. The functions run as their owner, so that
  * nobody needs a right on our schema; session_user stays who logged in. */
 #define TELL_FIELDS                                                                                \
-    "'role', session_user, 'application', pg_catalog.current_setting('application_name', true), "  \
-    "'address', pg_catalog.inet_client_addr(), 'pid', pg_catalog.pg_backend_pid(), 'query', "      \
-    "pg_catalog.left(pg_catalog.current_query(), 300)"
+    "'role', session_user, 'application', current_setting('application_name', true), 'address', "  \
+    "inet_client_addr(), 'pid', pg_backend_pid(), 'query', left(current_query(), 300)"
 
-#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $tell$\n"
+#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS "
 
-static const char functions_sql[] =
+/* What a person reads whose statement is refused; once what is fenced can be asked. */
+#define REFUSE(what, relid, name)                                                                  \
+    "  IF to_regclass('holdfast.fence') IS NOT NULL THEN\n"                                        \
+    "    SELECT f.alert INTO alert FROM holdfast.fence f WHERE f.relid = " relid " LIMIT 1;\n"     \
+    "    IF FOUND THEN\n"                                                                          \
+    "      RAISE EXCEPTION 'Holdfast refuses " what ": alert % is open', " name                    \
+    ", alert USING ERRCODE = 'insufficient_privilege', HINT = format('Nothing more is "            \
+    "destroyed here until a person decides: holdfast alerts, then holdfast resolve %s --revert "   \
+    "(or --accept)', alert);\n"                                                                    \
+    "    END IF;\n"                                                                                \
+    "  END IF;\n"
+
+static const struct {
+    const char *name;
+    const char *returns;
+    bool for_events; /* of an event trigger */
+    const char *body;
+} functions[] = {
+    {"tell", "trigger", false,
+     "\nDECLARE alert text;\n"
+     "BEGIN\n" REFUSE("to change %", "TG_RELID",
+                      "TG_RELID::regclass") "  PERFORM pg_logical_emit_message(true, 'holdfast', "
+                                            "json_build_object('event', "
+                                            "'statement', 'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, "
+                                            "'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
+                                            "  RETURN NULL;\n"
+                                            "END "},
+    {"tell_drop", "event_trigger", true,
+     "\nDECLARE dropped record; alert text;\n"
+     "BEGIN\n"
+     "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "
+     "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE(
+         "to drop %", "dropped.objid",
+         "dropped.object_identity") "  PERFORM pg_logical_emit_message(true, 'holdfast', "
+                                    "json_build_object('event', 'drop', "
+                                    "'tag', TG_TAG, 'type', dropped.object_type, 'oid', "
+                                    "dropped.objid, 'schema', "
+                                    "dropped.address_names[1], 'table', dropped.address_names[2], "
+                                    "'column', "
+                                    "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
+                                    "  END LOOP;\n"
+                                    "END "},
+    {"tell_ddl", "event_trigger", true,
+     "\nDECLARE made record;\n"
+     "BEGIN\n"
+     "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c "
+     "ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "
+     "c.relpersistence <> 't' LOOP\n"
+     "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'ddl', "
+     "'tag', TG_TAG, 'type', made.object_type, 'schema', made.schema_name, 'table', "
+     "made.relname, " TELL_FIELDS ")::text);\n"
+     "  END LOOP;\n"
+     "END "},
+};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+static const char schema_sql[] =
     "CREATE SCHEMA IF NOT EXISTS holdfast;\n"
+    "-- What a table's replica identity was.\n"
     "CREATE TABLE IF NOT EXISTS holdfast.kept (what text PRIMARY KEY, was text NOT NULL);\n"
-    "CREATE OR REPLACE FUNCTION holdfast.tell() RETURNS trigger " FUNCTION_HEAD "BEGIN\n"
-    "  PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'statement', 'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, "
-    "'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
-    "  RETURN NULL;\n"
-    "END $tell$;\n";
+    "-- Tables that nobody may change until an alert is resolved.\n"
+    "CREATE TABLE IF NOT EXISTS holdfast.fence (relid oid, source text, alert text NOT NULL, "
+    "PRIMARY KEY (relid, source));\n";
 
-static const char event_functions_sql[] =
-    "CREATE OR REPLACE FUNCTION holdfast.tell_drop() RETURNS event_trigger " FUNCTION_HEAD
-    "DECLARE dropped record;\n"
-    "BEGIN\n"
-    "  FOR dropped IN SELECT * FROM pg_catalog.pg_event_trigger_dropped_objects() WHERE "
-    "object_type IN ('table', 'table column') AND NOT is_temporary LOOP\n"
-    "    PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'drop', 'tag', TG_TAG, 'type', dropped.object_type, "
-    "'schema', dropped.address_names[1], 'table', dropped.address_names[2], 'column', "
-    "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
-    "  END LOOP;\n"
-    "END $tell$;\n"
-    "CREATE OR REPLACE FUNCTION holdfast.tell_ddl() RETURNS event_trigger " FUNCTION_HEAD
-    "DECLARE made record;\n"
-    "BEGIN\n"
-    "  FOR made IN SELECT d.*, c.relname FROM pg_catalog.pg_event_trigger_ddl_commands() d JOIN "
-    "pg_catalog.pg_class c ON c.oid = d.objid WHERE d.classid = 'pg_catalog.pg_class'::regclass "
-    "AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' LOOP\n"
-    "    PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'ddl', 'tag', TG_TAG, 'type', made.object_type, "
-    "'schema', made.schema_name, 'table', made.relname, " TELL_FIELDS ")::text);\n"
-    "  END LOOP;\n"
-    "END $tell$;\n"
+static const char events_sql[] =
     "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
     "CREATE EVENT TRIGGER holdfast_drop ON sql_drop EXECUTE FUNCTION holdfast.tell_drop();\n"
     "ALTER EVENT TRIGGER holdfast_drop ENABLE ALWAYS;\n"
@@ -172,6 +205,59 @@ static int complete_publication(struct postgres *pg, struct buf *ret, struct err
 
 /* ---- all of it ---- */
 
+static int add_functions(bool is_super, struct buf *ret, struct err *err)
+{
+    int rc = buf_add_c(ret, schema_sql, err);
+
+    for (size_t i = 0; i < FUNCTIONS && rc == 0; i++) {
+        if (is_super || !functions[i].for_events) {
+            rc = buf_printf(ret, err,
+                            "CREATE OR REPLACE FUNCTION holdfast.%s() RETURNS %s " FUNCTION_HEAD
+                            "$tell$%s$tell$;\n",
+                            functions[i].name, functions[i].returns, functions[i].body);
+        }
+    }
+    return rc == 0 ? buf_add_c(ret, is_super ? events_sql : no_events_sql, err) : rc;
+}
+
+/* What another role made there is that role's to change at any time; but for a superuser, who may
+ * change everything anyway. *ret: whose it is (heap); NULL: nobody's but ours. */
+static int find_stranger(struct postgres *pg, char **ret, struct err *err)
+{
+    int rc = pg_ask(pg, pg->sql,
+                    "SELECT r.rolname FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace "
+                    "WHERE nspname = 'holdfast' UNION SELECT p.proowner FROM pg_catalog.pg_proc p "
+                    "JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = "
+                    "'holdfast' UNION SELECT c.relowner FROM pg_catalog.pg_class c JOIN "
+                    "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
+                    "'holdfast') o JOIN pg_catalog.pg_roles r ON r.oid = o.owner WHERE NOT "
+                    "r.rolsuper AND r.rolname <> current_user ORDER BY 1",
+                    NULL, ret, err);
+
+    if (rc < 0 && err->code == ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        *ret = NULL;
+        return 0;
+    }
+    return rc;
+}
+
+static int refuse_strangers(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *stranger = NULL;
+
+    if (find_stranger(pg, &stranger, err) < 0) {
+        return -(int)err->code;
+    }
+    return stranger == NULL
+               ? 0
+               : err_set(err, ERR_REFUSED,
+                         "the schema holdfast, or something in it, belongs to the role %s, who "
+                         "may change it at any time: nothing of it is used. Drop it (DROP SCHEMA "
+                         "holdfast CASCADE), then run init again",
+                         stranger);
+}
+
 static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
 {
     bool has_publication = false;
@@ -182,8 +268,7 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                  pg->options->slot, &has_publication, err) < 0 ||
         ask_bool(pg, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", NULL,
                  &is_super, err) < 0 ||
-        buf_add_c(ret, functions_sql, err) < 0 ||
-        buf_add_c(ret, is_super ? event_functions_sql : no_events_sql, err) < 0) {
+        refuse_strangers(pg, err) < 0 || add_functions(is_super, ret, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
@@ -224,6 +309,30 @@ int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *
     return remove ? add_removal(pg, ret, err) : add_everything(pg, ret, err);
 }
 
+/* While it waits for a lock, everybody else who wants the table waits behind it. */
+#define AGAIN_LOCK "SET LOCAL lock_timeout = '300ms';\n"
+
+int pg_setup_again(struct postgres *pg, struct err *err)
+{
+    AUTO(buf_done) struct buf sql = BUF_INIT(POSTGRES_SQL_MAX);
+    struct err none = ERR_INIT;
+
+    int rc = buf_add_c(&sql, "BEGIN;\n" AGAIN_LOCK, err);
+    rc = rc == 0 ? pg_setup_sql(pg, false, &sql, err) : rc;
+    rc = rc == 0 ? pg_exec(pg, pg->sql, sql.data, err) : rc;
+    /* What is seen here is ours: nobody else can change it before the commit. */
+    rc = rc == 0 ? pg_tables_find(pg, err) : rc;
+    rc = rc == 0 ? pg_marks_look(pg, err) : rc;
+    rc = rc == 0 ? pg_exec(pg, pg->sql, "COMMIT", err) : rc;
+    if (rc < 0) {
+        int undone = pg_exec(pg, pg->sql, "ROLLBACK", &none);
+        return undone < 0 ? rc : -(int)err->code; /* the first error is the one to tell */
+    }
+    pg_marks_accept(pg);
+    CRASH_POINT("source.postgres.repaired");
+    return 0;
+}
+
 /* ---- is it all there? ---- */
 
 static const char missing_sql[] =
@@ -234,6 +343,8 @@ static const char missing_sql[] =
     "AND pubtruncate AND pubviaroot)) "
     "UNION ALL SELECT 2, 'the schema holdfast' WHERE NOT EXISTS (SELECT FROM "
     "pg_catalog.pg_namespace WHERE nspname = 'holdfast') "
+    "UNION ALL SELECT 3, 'the table holdfast.' || w FROM (VALUES ('kept'), ('fence')) v(w) WHERE "
+    "to_regclass('holdfast.' || w) IS NULL "
     "UNION ALL SELECT 3, 'the event trigger ' || w FROM (VALUES ('holdfast_drop'), "
     "('holdfast_ddl')) v(w) WHERE EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = "
     "'holdfast' AND obj_description(oid, 'pg_namespace') LIKE '%event triggers') AND NOT EXISTS "
@@ -260,6 +371,47 @@ static int missing_of_table(struct postgres *pg, const struct pg_table *table, c
     return 0;
 }
 
+/* They must say what they say in this version of Holdfast. */
+static int missing_of_functions(struct postgres *pg, char **ret, struct err *err)
+{
+    bool has_events = false;
+    int rc = ask_bool(pg,
+                      "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
+                      "'%event triggers'",
+                      NULL, &has_events, err);
+
+    for (size_t i = 0; i < FUNCTIONS && *ret == NULL && rc == 0; i++) {
+        AUTO(pg_clear) PGresult *result = NULL;
+        const char *values[] = {functions[i].name, functions[i].body};
+        if (functions[i].for_events && !has_events) {
+            continue;
+        }
+        rc = pg_query(pg, pg->sql,
+                      "SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = "
+                      "p.pronamespace WHERE n.nspname = 'holdfast' AND p.proname = $1 AND p.prosrc "
+                      "= $2 AND p.prosecdef",
+                      values, 2, &result, err);
+        if (rc == 0 && PQntuples(result) != 1) {
+            *ret = xprintf("the function holdfast.%s, as Holdfast made it,", functions[i].name);
+        }
+    }
+    return rc;
+}
+
+static int missing_of_schema(struct postgres *pg, char **ret, struct err *err)
+{
+    AUTO(free_ptr) char *stranger = NULL;
+
+    if (find_stranger(pg, &stranger, err) < 0) {
+        return -(int)err->code;
+    }
+    if (stranger != NULL) {
+        *ret = xprintf("a schema holdfast of our own (role %s owns something of it)", stranger);
+        return 0;
+    }
+    return missing_of_functions(pg, ret, err);
+}
+
 int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err)
 {
     *ret_missing = NULL;
@@ -268,7 +420,7 @@ int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err)
         return rc;
     }
     err->code = ERR_NONE;
-    rc = 0;
+    rc = *ret_missing == NULL ? missing_of_schema(pg, ret_missing, err) : 0;
     for (size_t i = 0; i < pg->table_count && *ret_missing == NULL && rc == 0; i++) {
         if (pg->tables[i].oid != 0) {
             rc = missing_of_table(pg, &pg->tables[i], ret_missing, err);

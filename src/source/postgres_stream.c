@@ -52,7 +52,7 @@ static int keep_position(struct postgres *pg, struct err *err)
     struct env *env = env_system();
     char lsn[PG_LSN_TEXT_MAX];
 
-    if (intake_flush(&pg->intake, text, err) < 0) {
+    if (pg_state_keep(pg, err) < 0 || intake_flush(&pg->intake, text, err) < 0) {
         return -(int)err->code;
     }
     int64_t lag_ms = pg->commit_us == 0 ? 0 : (env->now_us(env) - pg->commit_us) / 1000;
@@ -234,19 +234,22 @@ int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct e
                           "SNAPSHOT %s",
                           literal);
     if (announce(pg, why, err) < 0 || pg_exec(pg, pg->sql, begin, err) < 0 ||
-        compare_all(pg, err) < 0 || pg_exec(pg, pg->sql, "COMMIT", err) < 0) {
+        pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 || compare_all(pg, err) < 0 ||
+        pg_exec(pg, pg->sql, "COMMIT", err) < 0) {
         return -(int)err->code;
     }
+    pg_marks_accept(pg);
     pg->pending = lsn;
     return keep_position(pg, err) < 0 ? -(int)err->code : start_at(pg, lsn, err);
 }
 
 /* What the ledger knows of how the tables are made is the beginning; so a change is noticed. */
-static int keep_definitions(struct postgres *pg, struct err *err)
+static int keep_definitions(struct postgres *pg, pg_lsn end, struct err *err)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         bool changed;
         pg->tables[i].known = true;
+        pg->tables[i].compare_at = end; /* where it is still due */
         if (pg->tables[i].oid != 0 && pg_keep_definition(pg, &pg->tables[i], &changed, err) < 0) {
             return -(int)err->code;
         }
@@ -268,7 +271,9 @@ int pg_stream_start(struct postgres *pg, struct err *err)
     if (why != NULL) {
         return pg_stream_anew(pg, has_slot, why, err);
     }
-    return keep_definitions(pg, err) < 0 ? -(int)err->code : start_at(pg, pg->position, err);
+    return pg_state_load(pg, err) < 0 || keep_definitions(pg, end, err) < 0
+               ? -(int)err->code
+               : start_at(pg, pg->position, err);
 }
 
 /* ---- what comes ---- */

@@ -73,23 +73,45 @@ static int compare_due(struct postgres *pg, struct err *err)
     return 0;
 }
 
-static int look_at_tables(struct postgres *pg, struct err *err)
+static int end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
 {
-    uint32_t before[SOURCE_TABLES_MAX];
     AUTO(free_ptr) char *text = NULL;
+
+    return pg_ask(pg, pg->sql, "SELECT pg_catalog.pg_current_wal_lsn()", NULL, &text, err) < 0
+               ? -(int)err->code
+               : pg_lsn_parse(str_of(text == NULL ? "" : text), ret, err);
+}
+
+int pg_compare_later(struct postgres *pg, struct err *err)
+{
     pg_lsn now;
 
-    for (size_t i = 0; i < pg->table_count; i++) {
-        before[i] = pg->tables[i].oid;
+    if (end_of_log(pg, &now, err) < 0) {
+        return -(int)err->code;
     }
-    if (pg_tables_find(pg, err) < 0 ||
-        pg_ask(pg, pg->sql, "SELECT pg_catalog.pg_current_wal_lsn()", NULL, &text, err) < 0 ||
-        pg_lsn_parse(str_of(text), &now, err) < 0) {
+    for (size_t i = 0; i < pg->table_count; i++) {
+        pg->tables[i].compare = true;
+        pg->tables[i].compare_at = now;
+    }
+    return pg_state_keep(pg, err);
+}
+
+static int look_at_tables(struct postgres *pg, struct err *err)
+{
+    pg_lsn now;
+
+    if (pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 ||
+        end_of_log(pg, &now, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
         struct pg_table *table = &pg->tables[i];
-        if (table->oid != before[i] || (table->oid == 0 && !table->gone && table->known)) {
+        bool is_another = table->oid != 0 && table->last_oid != 0 && table->oid != table->last_oid;
+        bool is_new = table->oid != 0 && !table->known;
+        bool is_gone = table->oid == 0 && !table->gone && table->known;
+        bool has_other_parts = table->oid != 0 && table->marks.tree[0] != '\0' &&
+                               strcmp(table->marks.tree, table->seen.tree) != 0;
+        if (is_another || is_new || is_gone || has_other_parts) {
             table->known = true;
             table->compare = true;
             table->compare_at = now;
@@ -112,41 +134,53 @@ static bool is_fresh_table(const struct postgres *pg)
     return false;
 }
 
-int pg_setup_again(struct postgres *pg, struct err *err)
+static int tell_unguarded(struct postgres *pg, const char *missing, const char *touched,
+                          struct err *err)
 {
-    AUTO(buf_done) struct buf sql = BUF_INIT(POSTGRES_SQL_MAX);
+    AUTO(free_ptr)
+    char *text =
+        missing != NULL
+            ? xprintf("Somebody removed a defence from source %s: %s is missing. It is put back, "
+                      "and the tables are compared as a whole",
+                      pg->options->name, missing)
+            : xprintf("Somebody changed a defence of source %s, and changed it back: %s. What "
+                      "happened meanwhile may have gone by unseen; the tables are compared as a "
+                      "whole",
+                      pg->options->name, touched);
 
-    return pg_setup_sql(pg, false, &sql, err) < 0
-               ? -(int)err->code
-               : source_postgres_ops.run(&pg->base, buf_str(&sql), err);
+    intake_actor(&pg->intake, NULL);
+    pg->alerted = true;
+    return intake_alert(&pg->intake, "source_unguarded", text, err);
 }
 
-static int put_back(struct postgres *pg, const char *missing, struct err *err)
+/* The comparison is due before the defence is back: else a crash between the two would hide what
+ * went by. */
+static int put_back(struct postgres *pg, const char *missing, const char *touched, struct err *err)
 {
     struct err why = ERR_INIT;
 
-    if (!is_fresh_table(pg) && pg->trouble[0] == '\0') {
-        AUTO(free_ptr)
-        char *text = xprintf("Somebody removed a defence from source %s: %s is missing. It is put "
-                             "back, and the tables are compared as a whole",
-                             pg->options->name, missing);
-        intake_actor(&pg->intake, NULL);
-        if (intake_alert(&pg->intake, "source_unguarded", text, err) < 0) {
-            return -(int)err->code;
-        }
+    if (!is_fresh_table(pg) && !pg->alerted && tell_unguarded(pg, missing, touched, err) < 0) {
+        return -(int)err->code;
     }
-    if (pg_setup_again(pg, &why) < 0) {
-        AUTO(free_ptr)
-        char *text = xprintf("%s is missing, and can't be put back (%s); as its owner run: "
-                             "holdfast init postgres",
-                             missing, why.message);
-        pg_trouble(pg, text);
-        return 0;
+    if (pg_compare_later(pg, err) < 0) {
+        return -(int)err->code;
     }
-    for (size_t i = 0; i < pg->table_count; i++) {
-        pg->tables[i].compare = true;
+    if (pg_setup_again(pg, &why) == 0) {
+        return pg_compare_later(pg, err); /* what is in the log by now comes first */
     }
-    return look_at_tables(pg, err);
+    if (why.code == ERR_CANCELLED || PQstatus(pg->sql) != CONNECTION_OK) {
+        return err_copy(err, &why);
+    }
+    AUTO(free_ptr)
+    char *text =
+        xprintf(why.code == ERR_BUSY ? "%s is missing or was changed, and a transaction that is "
+                                       "under way keeps it from being put back (%s); it is tried "
+                                       "again every 3 s"
+                                     : "%s is missing or was changed, and can't be put back (%s); "
+                                       "as its owner run: holdfast init postgres",
+                missing != NULL ? missing : touched, why.message);
+    pg_trouble(pg, text);
+    return 0;
 }
 
 /* ---- the slot and the rows ---- */
@@ -186,39 +220,53 @@ static int look_at_slot(struct postgres *pg, struct err *err)
     return 0;
 }
 
-/* What is missing. A table that is dropped between two questions takes its trigger along: so what
- * was found is asked once more. */
-static int find_missing(struct postgres *pg, char **ret, struct err *err)
+/* What is missing or touched (each heap or NULL). A table that is dropped between two questions
+ * takes its trigger along: so what was found is asked once more. */
+static int find_missing(struct postgres *pg, char **ret_missing, char **ret_touched,
+                        struct err *err)
 {
     for (int round = 0; round < 2; round++) {
-        free(*ret);
-        *ret = NULL;
-        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, ret, err) < 0) {
+        free(*ret_missing);
+        free(*ret_touched);
+        *ret_missing = *ret_touched = NULL;
+        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, ret_missing, err) < 0) {
             return -(int)err->code;
         }
-        if (*ret == NULL) {
+        *ret_touched = pg_marks_touched(pg);
+        if (*ret_missing == NULL && *ret_touched == NULL) {
             return 0;
         }
     }
     return 0;
 }
 
+static int look_from_outside(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *missing = NULL;
+    AUTO(free_ptr) char *touched = NULL;
+
+    if (find_missing(pg, &missing, &touched, err) < 0) {
+        return -(int)err->code;
+    }
+    if (missing != NULL || touched != NULL) {
+        return put_back(pg, missing, touched, err);
+    }
+    pg->alerted = false;
+    pg_marks_accept(pg);
+    return pg_state_keep(pg, err) < 0 ? -(int)err->code : look_at_slot(pg, err);
+}
+
 int pg_watch(struct postgres *pg, struct err *err)
 {
     int64_t now = deadline_in(0).at_ms;
-    AUTO(free_ptr) char *missing = NULL;
 
     if (pg->in_transaction) {
         return 0;
     }
     if (now - pg->watched_ms >= POSTGRES_WATCH_MS) {
         pg->watched_ms = now;
-        if (find_missing(pg, &missing, err) < 0) {
+        if (look_from_outside(pg, err) < 0) {
             return -(int)err->code;
-        }
-        int rc = missing != NULL ? put_back(pg, missing, err) : look_at_slot(pg, err);
-        if (rc < 0) {
-            return rc;
         }
     }
     return compare_due(pg, err);

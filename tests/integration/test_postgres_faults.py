@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from support.home import eventually
+from support.home import eventually, is_holdfast
 from support.source import MEMORIES, Captured, config_of, id_of, insert
 
 
@@ -119,6 +119,83 @@ def test_a_defence_that_is_removed_is_told_and_put_back_and_the_rest_is_still_ca
     database.psql("DELETE FROM memories;")
     eventually(lambda: any(a["rule"] in ("deletes", "share") for a in captured.home.alerts()))
     assert len(captured.wait_rows(40)) == 40
+
+
+TOGGLES = {
+    "publication": (
+        "ALTER PUBLICATION {publication} SET (publish = 'insert');",
+        "ALTER PUBLICATION {publication} SET (publish = 'insert, update, delete, truncate');",
+    ),
+    "table of the publication": ("ALTER PUBLICATION {publication} DROP TABLE memories;", "ALTER PUBLICATION {publication} ADD TABLE memories;"),
+    "trigger": ("ALTER TABLE memories DISABLE TRIGGER holdfast_tell;", "ALTER TABLE memories ENABLE ALWAYS TRIGGER holdfast_tell;"),
+    "event trigger": ("ALTER EVENT TRIGGER holdfast_drop DISABLE;", "ALTER EVENT TRIGGER holdfast_drop ENABLE ALWAYS;"),
+}
+
+
+def is_unguarded(captured) -> bool:
+    return any(a["rule"] == "source_unguarded" and "changed it back" in a["summary"] for a in captured.home.alerts())
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["seen by a look", "seen at the next start"])
+@pytest.mark.parametrize("what", TOGGLES)
+def test_a_defence_that_is_switched_off_and_on_again_is_told_and_the_rows_are_compared(captured, what, running):
+    database = captured.database
+    publication = database.query("SELECT pubname FROM pg_publication")
+    off, on = (sql.format(publication=publication) for sql in TOGGLES[what])
+    if not running:
+        captured.home.call("stop")
+    # In one transaction: no look can come between. Its catalog is what the server decodes by, all the same.
+    database.psql(f"BEGIN; {off} DELETE FROM memories WHERE id <> '{id_of(1)}'; {on} COMMIT;")
+    captured.home.json("status")
+    eventually(lambda: is_unguarded(captured))
+    eventually(lambda: any(a["rule"] in ("deletes", "share") for a in captured.home.alerts()))
+    assert len(captured.wait_rows(40)) == 40
+    assert len([a for a in captured.home.alerts() if a["rule"] == "source_unguarded"]) == 1
+
+
+def test_a_crash_between_a_repair_and_its_comparison_hides_no_gap(captured):
+    database, home = captured.database, captured.home
+    publication = database.query("SELECT pubname FROM pg_publication")
+    home.call("stop")
+    home.env["HOLDFAST_CRASH_AT"] = "source.postgres.repaired"
+    captured.wait_connected()
+    pid = home.daemon_pid()
+    database.psql(f"ALTER PUBLICATION {publication} SET (publish = 'insert'); DELETE FROM memories WHERE id <> '{id_of(1)}';")
+    eventually(lambda: not is_holdfast(pid))
+    del home.env["HOLDFAST_CRASH_AT"]
+    assert database.query("SELECT pubdelete FROM pg_publication") == "t"  # it was repaired
+    home.json("status")
+    eventually(lambda: any(a["rule"] in ("deletes", "share") for a in home.alerts()))
+    assert len(captured.wait_rows(40)) == 40
+
+
+def test_init_once_more_and_a_restart_are_no_alarm(captured):
+    captured.home.call("init", "postgres", "--yes")
+    captured.database.psql("VACUUM FULL; ANALYZE; REINDEX SYSTEM " + captured.database.name)
+    captured.database.psql(insert(1, 100))
+    captured.wait_rows(41)
+    captured.home.call("stop")
+    captured.wait_connected()
+    captured.database.psql(insert(1, 101))
+    captured.wait_rows(42)
+    assert captured.home.alerts() == []
+
+
+@pytest.mark.parametrize("thing", ["schema", "function"])
+def test_a_schema_that_another_role_made_is_refused(homes, database, thing):
+    role = f"stranger_of_{database.name}"
+    database.psql(MEMORIES + f"CREATE ROLE {role}; GRANT CREATE ON DATABASE {database.name} TO {role};")
+    database.psql(
+        f"SET ROLE {role}; CREATE SCHEMA holdfast;"
+        if thing == "schema"
+        else f"CREATE SCHEMA holdfast; GRANT ALL ON SCHEMA holdfast TO {role}; SET ROLE {role};"
+        "CREATE FUNCTION holdfast.tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    )
+    captured = Captured(homes(config=config_of(database)), database)
+    refused = captured.home.call("init", "postgres", "--yes", check=False)
+    assert refused.status == 3 and role in refused.err and "DROP SCHEMA holdfast CASCADE" in refused.err
+    assert len(refused.err.strip().splitlines()) == 1
+    assert database.query("SELECT count(*) FROM pg_publication") == "0"
 
 
 def test_rows_deleted_under_another_name_are_held(owned):
