@@ -9,11 +9,11 @@ static json_t *tables_to_json(const struct source_restore *restore)
 
     for (size_t i = 0; i < restore->table_count; i++) {
         const struct source_restore_table *t = &restore->tables[i];
-        json_array_append_new(tables,
-                              json_pack("{s:s,s:b,s:I,s:I,s:I,s:I}", "table", t->table, "created",
-                                        t->created, "inserted", (json_int_t)t->inserted, "updated",
-                                        (json_int_t)t->updated, "kept", (json_int_t)t->kept, "same",
-                                        (json_int_t)t->same));
+        json_array_append_new(
+            tables, json_pack("{s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "table", t->table, "created",
+                              t->created, "inserted", (json_int_t)t->inserted, "updated",
+                              (json_int_t)t->updated, "kept", (json_int_t)t->kept, "same",
+                              (json_int_t)t->same, "lost", (json_int_t)t->lost));
     }
     return tables;
 }

@@ -220,6 +220,10 @@ static void print_restore(const json_t *r)
             (void)printf(", %lld left alone: somebody else changed them since",
                          number_of(t, "kept"));
         }
+        if (number_of(t, "lost")) {
+            (void)printf(", %lld not put back: a value was too large ever to be kept",
+                         number_of(t, "lost"));
+        }
         (void)putchar('\n');
     }
     if (dry_run) {

@@ -179,29 +179,51 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
         struct row_value *value = &row->values[i];
         if (value->unchanged) {
             value->unchanged = false;
+            value->digest = row_too_large(&origin, value->column);
             (void)row_text(last, &origin, row->mapping, value->column, &value->text);
         }
     }
     return 0;
 }
 
-static int refuse_row(struct intake *intake, const struct row *row, struct err *err)
+static void note_row(struct intake *intake, const struct row *row, const char *what)
 {
     struct str key = STR("?");
     struct err none = ERR_INIT;
 
-    if (!is_rows_fault(err->code)) {
-        return -(int)err->code;
-    }
     if (row_key(row, &key, &none) < 0) {
         key = STR("?");
     }
     AUTO(free_ptr)
-    char *why = xprintf("%s, row %.*s: %s", row->table, (int)(key.len < 64 ? key.len : 64),
-                        key.ptr == NULL ? "?" : key.ptr, err->message);
+    char *why =
+        xprintf("%s, row %.*s: %s", row->table, (int)(key.len < 64 ? key.len : 64), key.ptr, what);
     note_refused(intake, why);
+}
+
+static int refuse_row(struct intake *intake, const struct row *row, struct err *err)
+{
+    if (!is_rows_fault(err->code)) {
+        return -(int)err->code;
+    }
+    note_row(intake, row, err->message);
     err->code = ERR_NONE;
     return 0;
+}
+
+/* For the guard its content is emptied; what it was is in the row's history. */
+static void note_too_large(struct intake *intake, const struct row *row,
+                           const struct memory *memory)
+{
+    json_t *digests = json_object_get(memory->metadata, "too_large");
+    const char *column = json_object_iter_key(json_object_iter(digests));
+
+    if (column != NULL) {
+        AUTO(free_ptr)
+        char *what = xprintf("\"%.63s\" is too large for a memory; what the row said before is "
+                             "kept",
+                             column);
+        note_row(intake, row, what);
+    }
 }
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err)
@@ -220,7 +242,11 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
         result = fill_unchanged(intake, &whole, &last, err);
     }
     result = result == 0 ? row_to_memory(&whole, &memory, err) : result;
-    return result == 0 ? put_take(intake, &memory, err) : refuse_row(intake, row, err);
+    if (result < 0) {
+        return refuse_row(intake, row, err);
+    }
+    note_too_large(intake, row, &memory);
+    return put_take(intake, &memory, err);
 }
 
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,

@@ -110,6 +110,8 @@ int pg_query(struct postgres *pg, PGconn *conn, const char *sql, const char *con
 /* Several statements; what they answer is thrown away. */
 int pg_exec(struct postgres *pg, PGconn *conn, const char *sql, struct err *err) MUST_CHECK;
 /* The same with room for hours. */
+int pg_query_long(struct postgres *pg, PGconn *conn, const char *sql, PGresult **ret,
+                  struct err *err) MUST_CHECK;
 int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *ret_rows,
                  struct err *err) MUST_CHECK;
 /* The one value of a question; heap, NULL for NULL. ERR_NOT_FOUND: no row. */
@@ -120,6 +122,13 @@ int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value
 typedef int pg_row_fn(void *arg, const PGresult *row, struct err *err);
 int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
             struct err *err) MUST_CHECK;
+
+/* Rows of COPY FROM STDIN, and its end. Waiting for the server, they can be cancelled. */
+int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err *err) MUST_CHECK;
+int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err) MUST_CHECK;
+
+/* ERR_CANCELLED when it is: for what goes on for long without waiting. */
+int pg_cancelled(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* A name or a literal in quotes; heap. */
 char *pg_name(const char *name);

@@ -74,19 +74,11 @@ int pg_stream_tell(struct postgres *pg, struct err *err)
     be64_put(message + 17, pg->position); /* applied */
     be64_put(message + 25, (uint64_t)env->now_us(env) - (uint64_t)946684800 * 1000000);
     message[33] = 1; /* say where you are, too */
-    if (PQputCopyData(pg->stream, message, sizeof(message)) < 0) {
-        return pg_error(pg->stream, NULL, err);
-    }
-    struct deadline deadline = deadline_in(POSTGRES_CALL_MS);
-    int unsent;
-    while ((unsent = PQflush(pg->stream)) > 0) {
-        if (pg_wait(pg, pg->stream, true, deadline, err) < 0) {
-            return -(int)err->code;
-        }
-        (void)PQconsumeInput(pg->stream); /* a server that is full of its own messages */
+    if (pg_copy_put(pg, pg->stream, (struct str){message, sizeof(message)}, err) < 0) {
+        return -(int)err->code;
     }
     pg->told_ms = deadline_in(0).at_ms;
-    return unsent < 0 ? pg_error(pg->stream, NULL, err) : 0;
+    return 0;
 }
 
 /* ---- where to begin ---- */

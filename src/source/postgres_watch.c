@@ -211,7 +211,7 @@ static int look_at_slot(struct postgres *pg, struct err *err)
     } else if (pg->intake.counts.refused > 0) {
         AUTO(free_ptr)
         char *text =
-            xprintf("%llu changes of rows could not be kept; the last: %s",
+            xprintf("%llu changes of rows could not be kept whole; the last: %s",
                     (unsigned long long)pg->intake.counts.refused, pg->intake.counts.last_refused);
         pg_trouble(pg, text);
     } else {

@@ -63,6 +63,7 @@ struct source_restore_table {
     uint64_t updated;
     uint64_t kept; /* changed since by somebody else: left as they are */
     uint64_t same;
+    uint64_t lost; /* with a value too large ever to have been kept: they can't be put back */
 };
 
 struct source_restore {
