@@ -234,6 +234,11 @@ static int check_source(const struct config *config, struct config_source *sourc
         if (strcmp(config->sources[i].name, source->name) == 0) {
             return err_set(err, ERR_CONFIG, "two sources are named \"%s\"", source->name);
         }
+        if (source->slot != NULL && config->sources[i].slot != NULL &&
+            strcmp(config->sources[i].slot, source->slot) == 0) {
+            return err_set(err, ERR_CONFIG, "two sources have the slot \"%s\"; each needs its own",
+                           source->slot);
+        }
     }
     return 0;
 }

@@ -31,15 +31,26 @@ static struct source_options options_of(const struct config_source *source)
                                    .table_count = source->table_count};
 }
 
-void sources_name_slots(const char *home, struct config *config)
+/* "holdfast_1a2b3c4d_app": each source of each home has its own, and a person sees which. */
+static char *slot_of(const char *home, const char *source)
 {
-    struct sha256 hash = sha256_of(home, strlen(home));
+    AUTO(free_ptr) char *whole = xprintf("%s\n%s", home, source);
+    struct sha256 hash = sha256_of(whole, strlen(whole));
     char hex[SHA256_HEX_MAX];
 
     sha256_hex(&hash, hex);
+    char *slot = xprintf("holdfast_%.8s_%.45s", hex, source); /* 63 bytes at most */
+    for (char *c = slot; *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    return slot;
+}
+
+void sources_name_slots(const char *home, struct config *config)
+{
     for (size_t i = 0; i < config->source_count; i++) {
         if (!config->sources[i].slot) {
-            config->sources[i].slot = xprintf("holdfast_%.8s", hex);
+            config->sources[i].slot = slot_of(home, config->sources[i].name);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include "base/env.h"
 #include "base/utf8.h"
+#include "source/ids.h"
 
 void intake_init(struct intake *intake, struct ledger *ledger, const char *source)
 {
@@ -32,6 +33,10 @@ void intake_done(struct intake *intake)
     free(intake->drafts);
     free(intake->written);
     free(intake->actors);
+    for (size_t i = 0; i < intake->table_count; i++) {
+        free(intake->tables[i].name);
+    }
+    free(intake->tables);
     intake->memories = NULL;
 }
 
@@ -61,7 +66,7 @@ static void note_refused(struct intake *intake, const char *why)
     intake->counts.last_refused[len] = '\0';
 }
 
-/* The guard refuses what it can't hold: then nothing of the batch counts, and it comes again. */
+/* A row that can't be a memory, as against a ledger that can't take any just now. */
 static bool is_rows_fault(enum err_code code)
 {
     return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT;
@@ -74,9 +79,13 @@ static int take_answers(struct intake *intake, struct err *err)
         if (written->code == ERR_NONE) {
             continue;
         }
-        if (is_rows_fault(written->code)) {
+        /* The guard refuses what it can't hold: then nothing of the batch counts, nor the position
+         * behind it, and all of it comes again. */
+        if (!written->is_whole && is_rows_fault(written->code)) {
             note_refused(intake, written->message == NULL ? "refused" : written->message);
-        } else if (written->code != ERR_NOT_FOUND) { /* a row that was never known is deleted */
+        } else if (written->is_whole ||
+                   written->code !=
+                       ERR_NOT_FOUND) { /* else: a row that was never known is deleted */
             return err_set(err, written->code, "%s",
                            written->message == NULL ? "the ledger failed" : written->message);
         }
@@ -138,6 +147,37 @@ static int put_take(struct intake *intake, struct memory *memory, struct err *er
     return 0;
 }
 
+/* ---- ids ---- */
+
+static int keeps_ids(struct intake *intake, const char *table, bool *ret, struct err *err)
+{
+    for (size_t i = 0; i < intake->table_count; i++) {
+        if (strcmp(intake->tables[i].name, table) == 0) {
+            *ret = intake->tables[i].keeps_ids;
+            return 0;
+        }
+    }
+    if (ids_claim(intake->ledger, intake->source, table, ret, err) < 0) {
+        return -(int)err->code;
+    }
+    intake->tables = xrealloc(intake->tables, (intake->table_count + 1) * sizeof(*intake->tables));
+    intake->tables[intake->table_count++] =
+        (struct intake_table){.name = xstrdup(table), .keeps_ids = *ret};
+    return 0;
+}
+
+int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,
+              struct err *err)
+{
+    bool keeps = false;
+
+    if (keeps_ids(intake, table, &keeps, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = row_id(intake->source, table, keeps, key);
+    return 0;
+}
+
 /* ---- rows ---- */
 
 static bool has_unchanged(const struct row *row)
@@ -164,7 +204,7 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
         read_begin(intake->ledger, &reader, err) < 0) {
         return -(int)err->code;
     }
-    struct uuid id = row_id(row->source, row->table, key);
+    struct uuid id = row_id(row->source, row->table, row->keeps_ids, key);
     int result = read_last(reader, &id, last, &state, err);
     read_end(reader);
     if (result < 0 && err->code != ERR_NOT_FOUND) {
@@ -232,9 +272,12 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
     AUTO(free_ptr) struct row_value *values = NULL;
     struct row whole = *row;
     struct memory memory;
-    int result = 0;
+    int result = keeps_ids(intake, row->table, &whole.keeps_ids, err);
 
     memory_init(&last);
+    if (result < 0) {
+        return result;
+    }
     if (has_unchanged(row)) {
         values = xcalloc(row->count, sizeof(*values));
         memcpy(values, row->values, row->count * sizeof(*values));
@@ -285,9 +328,10 @@ int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *e
 
 int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
 {
-    struct uuid id = row_id(intake->source, table, key);
+    struct uuid id;
 
-    return intake_delete_id(intake, &id, err);
+    return intake_id(intake, table, key, &id, err) < 0 ? -(int)err->code
+                                                       : intake_delete_id(intake, &id, err);
 }
 
 /* ---- a table that is gone ---- */

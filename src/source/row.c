@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "model/memory_field.h"
+#include "source/ids.h"
 
 #define NAMESPACE_ROW "holdfast source row"
 #define NAMESPACE_DEFINITION "holdfast source definition"
@@ -41,19 +42,11 @@ int row_key(const struct row *row, struct str *ret, struct err *err)
     return 0;
 }
 
-static bool is_memories(const char *table)
-{
-    const char *dot = strrchr(table, '.');
-
-    return strcmp(dot == NULL ? table : dot + 1, "memories") == 0;
-}
-
-struct uuid row_id(const char *source, const char *table, struct str key)
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key)
 {
     struct uuid id;
-    struct err err = ERR_INIT;
 
-    if (is_memories(table) && uuid_parse(key, &id, &err) == 0 && !uuid_is_nil(&id)) {
+    if (keeps_ids && ids_of_key(key, &id)) {
         return id;
     }
     /* No name has a control character in it, so the parts can't run into each other. */
@@ -186,8 +179,9 @@ static int add_value(json_t *values, const struct row_value *value, const struct
 
 /* ---- what is too large ---- */
 
-#define VALUE_MIN_BYTES 128 /* leaving out a shorter one gains nothing: its digest takes as much   \
-                             */
+#define VALUE_MIN_BYTES                                                                            \
+    128 /* leaving out a shorter one gains nothing: its digest takes as much                       \
+         */
 
 static bool is_content(const struct row *row, size_t i)
 {
@@ -334,7 +328,7 @@ static int fill_memory(const struct row *row, struct memory *memory, struct err 
             content = row->values[i].text;
         }
     }
-    memory->id = row_id(row->source, row->table, key);
+    memory->id = row_id(row->source, row->table, row->keeps_ids, key);
     memory->content = xstrndup(content.ptr, content.len);
     memory->content_len = content.len;
     read_known_fields(row, memory);

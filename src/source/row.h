@@ -14,7 +14,7 @@
  * updated_at) are also read into the memory's own fields where they can be; what can't is only in
  * the row.
  *
- * The id: of the table `memories`, an id that is a UUID is the memory's own; of any other it is
+ * The id: of the table that keeps its UUIDs (source/ids.h) the row's own; of any other it is
  * derived from source, table and key, so that equal keys of two tables stay apart.
  */
 #ifndef HOLDFAST_SOURCE_ROW_H
@@ -37,13 +37,14 @@ struct row {
     const char *table;  /* "schema.name" */
     const struct source_mapping *mapping;
     const char *project; /* when the row says none */
+    bool keeps_ids;      /* its UUID is the memory's id; the intake's to know */
     struct row_value *values;
     size_t count;
 };
 
 /* The id column's text. ERR_INVALID: there is no such column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
-struct uuid row_id(const char *source, const char *table, struct str key);
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
 /* ERR_LIMIT (its key, or digests of too many large values), ERR_INVALID: the row can't be a memory,
  * and why. Unchanged values must have been

@@ -18,6 +18,7 @@ static struct row row_with(struct row_value *values, size_t count)
                         .table = "public.memories",
                         .mapping = &mapping,
                         .project = "default",
+                        .keeps_ids = true,
                         .values = values,
                         .count = count};
 }
@@ -101,19 +102,19 @@ static void a_row_without_content_is_one_blank(void **state)
 
 static void keys_of_two_tables_and_sources_stay_apart(void **state)
 {
-    struct uuid a = row_id("app", "public.notes", STR("1"));
-    struct uuid b = row_id("app", "public.parts", STR("1"));
-    struct uuid c = row_id("other", "public.notes", STR("1"));
-    struct uuid again = row_id("app", "public.notes", STR("1"));
-    struct uuid of_note = row_id("app", "public.notes", STR(KEY));
-    struct uuid of_memory = row_id("app", "mine.memories", STR(KEY));
+    struct uuid a = row_id("app", "public.notes", false, STR("1"));
+    struct uuid b = row_id("app", "public.parts", false, STR("1"));
+    struct uuid c = row_id("other", "public.notes", false, STR("1"));
+    struct uuid again = row_id("app", "public.notes", false, STR("1"));
+    struct uuid derived = row_id("app", "public.memories", false, STR(KEY));
+    struct uuid kept = row_id("app", "public.memories", true, STR(KEY));
 
     (void)state;
     assert_true(uuid_eq(&a, &again));
     assert_false(uuid_eq(&a, &b));
     assert_false(uuid_eq(&a, &c));
-    assert_false(uuid_eq(&of_note, &of_memory));
-    assert_int_equal(of_memory.bytes[15], 1);
+    assert_false(uuid_eq(&derived, &kept));
+    assert_int_equal(kept.bytes[15], 1);
 }
 
 /* What a value was is told by its digest, and the content of such a row is gone: for the guard it
