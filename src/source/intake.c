@@ -77,6 +77,7 @@ static int take_answers(struct intake *intake, struct err *err)
     for (size_t i = 0; i < intake->count; i++) {
         const struct written *written = &intake->written[i];
         if (written->code == ERR_NONE) {
+            intake->has_held = intake->has_held || written->held;
             continue;
         }
         /* The guard refuses what it can't hold: then nothing of the batch counts, nor the position
@@ -388,6 +389,7 @@ static int write_decision(struct intake *intake, const char *rule, const char *s
     struct draft draft = {
         .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
     int result = ledger_write(intake->ledger, &draft, 1, true, &written, err);
+    intake->has_held = true;
     written_done(&written, 1);
     decision_done(&decision);
     return result;

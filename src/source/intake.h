@@ -43,6 +43,7 @@ struct intake {
     size_t bytes;
     struct intake_table *tables; /* heap */
     size_t table_count;
+    bool has_held; /* some of what was written was held; its user's to take back */
     struct intake_counts counts;
 };
 

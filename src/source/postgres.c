@@ -24,6 +24,7 @@ static void postgres_close(struct source *source)
     pg_tables_done(pg);
     intake_done(&pg->intake);
     pgoutput_free(pg->decoder);
+    free(pg->passed);
     free(pg->system);
     free(pg);
 }

@@ -63,6 +63,12 @@ struct pg_relation {
     struct pg_relation *next;
 };
 
+/* An open alert that was looked through, and holds no row of ours. */
+struct pg_passed {
+    struct uuid alert;
+    uint64_t version;
+};
+
 struct postgres {
     struct source base;
     const struct source_options *options; /* borrowed */
@@ -89,7 +95,11 @@ struct postgres {
     struct pg_marks marks; /* of what belongs to no table; as pg_table's */
     struct pg_marks seen;
     char *kept;
-    bool alerted; /* of a defence that was removed and is not back yet */
+    bool alerted;              /* of a defence that was removed and is not back yet */
+    char fence[UUID_TEXT_MAX]; /* the alert for which it is up; "": it is down */
+    bool fence_known;          /* `fence` is what the database has */
+    struct pg_passed *passed;  /* heap */
+    size_t passed_count;
     char trouble[256];
 };
 
@@ -195,6 +205,11 @@ int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Compare all tables, once the stream is past this moment. */
 int pg_compare_later(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
+
+/* ---- postgres_fence.c ---- */
+
+/* Up while an alert is open that holds rows of this source; down when none is. */
+int pg_fence(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* ---- postgres_setup.c ---- */
 

@@ -131,6 +131,26 @@ static int restore_table(struct restoring *r, struct err *err)
 
 /* ---- all tables ---- */
 
+/* For this transaction alone: nobody else sees it down, and it is up again before the commit. */
+static int lower_fence(struct postgres *pg, struct err *err)
+{
+    return pg_exec(pg, pg->sql,
+                   "CREATE TEMP TABLE holdfast_fenced (relid oid, source text, alert text) ON "
+                   "COMMIT DROP;"
+                   "DO $lower$ BEGIN IF to_regclass('holdfast.fence') IS NOT NULL THEN "
+                   "WITH down AS (DELETE FROM holdfast.fence RETURNING *) INSERT INTO "
+                   "pg_temp.holdfast_fenced SELECT * FROM down; END IF; END $lower$",
+                   err);
+}
+
+static int raise_fence(struct postgres *pg, struct err *err)
+{
+    return pg_exec(pg, pg->sql,
+                   "DO $raise$ BEGIN IF to_regclass('holdfast.fence') IS NOT NULL THEN INSERT INTO "
+                   "holdfast.fence SELECT * FROM pg_temp.holdfast_fenced; END IF; END $raise$",
+                   err);
+}
+
 /* A superuser's session lets rows in as a replica does: no trigger changes them on their way, and
  * no order of tables is needed. */
 static int begin(struct restoring *r, struct err *err)
@@ -141,6 +161,9 @@ static int begin(struct restoring *r, struct err *err)
         pg_ask(r->pg, r->pg->sql,
                "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", NULL,
                &super, err) < 0) {
+        return -(int)err->code;
+    }
+    if (lower_fence(r->pg, err) < 0) {
         return -(int)err->code;
     }
     return super != NULL && super[0] == 't'
@@ -218,7 +241,9 @@ static int restore_all(struct restoring *r, struct pg_table **tables, size_t cou
             return -(int)err->code;
         }
     }
-    return pg_exec(r->pg, r->pg->sql, r->restore->dry_run ? "ROLLBACK" : "COMMIT", err);
+    return raise_fence(r->pg, err) < 0
+               ? -(int)err->code
+               : pg_exec(r->pg, r->pg->sql, r->restore->dry_run ? "ROLLBACK" : "COMMIT", err);
 }
 
 int pg_restore(struct postgres *pg, struct source_restore *restore, struct err *err)

@@ -253,7 +253,8 @@ static int look_from_outside(struct postgres *pg, struct err *err)
     }
     pg->alerted = false;
     pg_marks_accept(pg);
-    return pg_state_keep(pg, err) < 0 ? -(int)err->code : look_at_slot(pg, err);
+    return pg_state_keep(pg, err) < 0 || pg_fence(pg, err) < 0 ? -(int)err->code
+                                                               : look_at_slot(pg, err);
 }
 
 int pg_watch(struct postgres *pg, struct err *err)
@@ -268,6 +269,9 @@ int pg_watch(struct postgres *pg, struct err *err)
         if (look_from_outside(pg, err) < 0) {
             return -(int)err->code;
         }
+    } else if (pg->intake.has_held && pg_fence(pg, err) < 0) { /* as soon as there is an alert */
+        return -(int)err->code;
     }
+    pg->intake.has_held = false;
     return compare_due(pg, err);
 }

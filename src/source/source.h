@@ -33,6 +33,7 @@ struct source_options {
     const char *url;     /* where it is; without a password unless the environment gave it */
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
+    bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const struct source_mapping *tables;
     size_t table_count;
     struct ledger *ledger;
@@ -49,6 +50,8 @@ struct source_events {
     void (*on_note)(void *arg, const char *what);
     /* What is not as it should be while it goes on (NULL: it is again); for status. */
     void (*on_trouble)(void *arg, const char *what);
+    /* The source refuses to be destroyed until this alert is resolved (NULL: it does not). */
+    void (*on_fence)(void *arg, const char *alert);
 };
 
 struct source_health {
