@@ -25,6 +25,8 @@ static void postgres_close(struct source *source)
     intake_done(&pg->intake);
     pgoutput_free(pg->decoder);
     free(pg->passed);
+    free(pg->told);
+    free(pg->moving);
     free(pg->system);
     free(pg);
 }

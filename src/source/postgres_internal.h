@@ -41,15 +41,17 @@ struct pg_table {
     char *quoted;          /* "schema"."name" */
     uint32_t oid;          /* 0: it does not exist */
     uint32_t last_oid;     /* the last that it had; kept in the ledger */
+    uint32_t earlier_oid;  /* the one before, whose end the stream may still tell */
     struct pg_marks marks; /* as they are known; "": not yet; kept in the ledger */
     struct pg_marks seen;  /* as the last look found them */
     char *definition;      /* how it is made; NULL: not read yet */
-    bool published;        /* is in the publication, with all rows and columns */
-    bool filtered;         /* is in it, but with some of them only */
-    bool known;            /* the ledger has rows of it, or it was seen since */
-    bool gone;             /* its end has been captured */
-    bool compare; /* to be compared as a whole when the stream is past `compare_at`; kept in
-                     the ledger, lest a crash between its cause and itself hides a gap */
+    bool partitioned;
+    bool published; /* is in the publication, with all rows and columns */
+    bool filtered;  /* is in it, but with some of them only */
+    bool known;     /* the ledger has rows of it, or it was seen since */
+    bool gone;      /* its end has been captured */
+    bool compare;   /* to be compared as a whole when the stream is past `compare_at`; kept in
+                       the ledger, lest a crash between its cause and itself hides a gap */
     pg_lsn compare_at;
     char *kept; /* what the ledger has of all this; NULL: nothing yet */
 };
@@ -87,6 +89,11 @@ struct postgres {
     pg_lsn pending;  /* all up to here is in the intake */
     pg_lsn received; /* the server has nothing for us before this */
     bool in_transaction;
+    char *moving; /* the key of a row that left its partition just now; heap, NULL: none */
+    struct pg_table *moving_of;
+    char *told;        /* who did this transaction, by its first message; heap, NULL: none yet */
+    bool is_forged;    /* another one of it says otherwise */
+    int64_t forged_ms; /* when such an alert was raised last; 0: never */
     bool had_position; /* it was captured before, by this ledger */
     int64_t watched_ms;
     int64_t told_ms;

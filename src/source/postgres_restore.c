@@ -9,45 +9,101 @@
  */
 #include "source/postgres_restore.h"
 
-struct last_definition {
+/* How a table was made, as the source told it from time to time. */
+struct definitions {
     char *actor;
-    char *sql; /* heap; NULL: there is none */
+    char **items; /* heap; oldest first */
+    size_t count;
 };
+
+static void definitions_done(struct definitions *definitions)
+{
+    for (size_t i = 0; i < definitions->count; i++) {
+        free(definitions->items[i]);
+    }
+    free(definitions->items);
+    free(definitions->actor);
+}
 
 static int note_definition(void *arg, const struct change *change, const struct memory *memory,
                            bool held, struct err *err)
 {
-    struct last_definition *last = arg;
+    struct definitions *all = arg;
 
     (void)err;
-    if (!held && memory->deleted_us == TIME_NONE && strcmp(change->source, last->actor) == 0) {
-        free(last->sql);
-        last->sql = xstrdup(memory->content);
+    if (!held && memory->deleted_us == TIME_NONE && strcmp(change->source, all->actor) == 0) {
+        all->items = xrealloc(all->items, (all->count + 1) * sizeof(*all->items));
+        all->items[all->count++] = xstrdup(memory->content);
     }
     return 0;
 }
 
-/* How it was made, as the source last told it; heap. Its memory can be written by any agent, and
- * what they wrote is not run. */
-static int read_definition(struct restoring *r, char **ret, struct err *err)
+/* Their memory can be written by any agent, and what they wrote is not run. */
+static int read_definitions(struct restoring *r, struct definitions *ret, struct err *err)
 {
     struct uuid id = definition_id(r->pg->options->name, r->table->name);
-    AUTO(free_ptr) char *actor = definition_actor(r->pg->options->name);
-    struct last_definition last = {.actor = actor};
 
-    *ret = NULL;
-    if (read_history(r->reader, &id, note_definition, &last, err) < 0) {
-        free(last.sql);
+    *ret = (struct definitions){.actor = definition_actor(r->pg->options->name)};
+    if (read_history(r->reader, &id, note_definition, ret, err) < 0 && err->code != ERR_NOT_FOUND) {
         return -(int)err->code;
     }
-    if (last.sql == NULL) {
+    err->code = ERR_NONE;
+    return 0;
+}
+
+/* The last of them; heap. */
+static int read_definition(struct restoring *r, char **ret, struct err *err)
+{
+    AUTO(definitions_done) struct definitions all;
+
+    *ret = NULL;
+    if (read_definitions(r, &all, err) < 0) {
+        return -(int)err->code;
+    }
+    if (all.count == 0) {
         return err_set(err, ERR_NOT_FOUND,
                        "table %s does not exist, and how it was made was never captured: create "
                        "it, and restore again",
                        r->table->name);
     }
-    *ret = last.sql;
+    *ret = xstrdup(all.items[all.count - 1]);
     return 0;
+}
+
+#define PARTITION "CREATE TABLE IF NOT EXISTS "
+
+/* Each by itself: one may overlap what somebody made since. */
+static int make_part(struct restoring *r, const char *sql, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (pg_exec(r->pg, r->pg->sql, "SAVEPOINT holdfast_part", err) < 0) {
+        return -(int)err->code;
+    }
+    if (restore_run(r, sql, NULL, &why) < 0 && why.code != ERR_INVALID &&
+        why.code != ERR_CONFLICT) {
+        return err_copy(err, &why);
+    }
+    return why.code == ERR_NONE
+               ? 0
+               : pg_exec(r->pg, r->pg->sql, "ROLLBACK TO SAVEPOINT holdfast_part", err);
+}
+
+int restore_parts(struct restoring *r, size_t back, bool *ret_more, struct err *err)
+{
+    AUTO(definitions_done) struct definitions all;
+    int rc = read_definitions(r, &all, err);
+
+    *ret_more = rc == 0 && back < all.count;
+    if (!*ret_more) {
+        return rc;
+    }
+    char *at = all.items[all.count - 1 - back];
+    for (char *end; rc == 0 && (end = strstr(at, ";\n")) != NULL; at = end + 2) {
+        *end = '\0';
+        rc = strncmp(at, PARTITION, strlen(PARTITION)) == 0 ? make_part(r, at, err) : 0;
+    }
+    return rc;
 }
 
 static int make_table(struct restoring *r, struct err *err)

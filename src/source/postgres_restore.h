@@ -22,6 +22,10 @@ struct restoring {
 /* Run a statement, and show it. */
 int restore_run(struct restoring *r, const char *sql, uint64_t *ret_rows, struct err *err)
     MUST_CHECK;
+/* Make the partitions that the table had, as its `back`th definition before the last told. What
+ * can't be made is left out. *ret_more: there is such a definition. */
+int restore_parts(struct restoring *r, size_t back, bool *ret_more, struct err *err) MUST_CHECK;
+
 /* Fill `want` and `held` for r->table, and put back what is missing or destroyed. */
 int restore_rows(struct restoring *r, struct err *err) MUST_CHECK;
 

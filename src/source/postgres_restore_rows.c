@@ -368,6 +368,37 @@ static int count_rows(struct restoring *r, const char *condition, uint64_t *ret,
     return 0;
 }
 
+#define PARTS_BACK_MAX 32 /* definitions that are tried for the partition of a row */
+
+/* Rows of a partition that is gone have no place: it is made again, as it was last. */
+static int insert_into_parts(struct restoring *r, const char *insert, struct err *err)
+{
+    struct err why = ERR_INIT;
+    bool more = true;
+
+    for (size_t back = 0; more && back < PARTS_BACK_MAX; back++) {
+        if (pg_exec(r->pg, r->pg->sql, "SAVEPOINT holdfast_rows", err) < 0) {
+            return -(int)err->code;
+        }
+        why.code = ERR_NONE;
+        if (restore_run(r, insert, &r->answer->inserted, &why) == 0) {
+            return 0;
+        }
+        if (why.code != ERR_CONFLICT) {
+            return err_copy(err, &why);
+        }
+        if (pg_exec(r->pg, r->pg->sql, "ROLLBACK TO SAVEPOINT holdfast_rows", err) < 0 ||
+            restore_parts(r, back, &more, err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    (void)err_copy(err, &why);
+    return err_context(err,
+                       "where a partition was detached, attach it again (ALTER TABLE %s "
+                       "ATTACH PARTITION ...), then restore again",
+                       r->table->quoted);
+}
+
 static int put_rows(struct restoring *r, struct err *err)
 {
     AUTO(free_ptr) char *names = list_of(r, LIST_NAMES);
@@ -394,7 +425,8 @@ static int put_rows(struct restoring *r, struct err *err)
         return -(int)err->code;
     }
     r->answer->kept = there - r->answer->same - r->answer->updated;
-    return restore_run(r, insert, &r->answer->inserted, err);
+    return r->table->partitioned ? insert_into_parts(r, insert, err)
+                                 : restore_run(r, insert, &r->answer->inserted, err);
 }
 
 int restore_rows(struct restoring *r, struct err *err)

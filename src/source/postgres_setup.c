@@ -26,47 +26,50 @@
     "    END IF;\n"                                                                                \
     "  END IF;\n"
 
+#define REFUSE_CHANGE REFUSE("to change %", "TG_RELID", "TG_RELID::regclass")
+#define REFUSE_DROP REFUSE("to drop %", "dropped.objid", "dropped.object_identity")
+
+static const char tell_body[] =
+    "\nDECLARE alert text;\n"
+    "BEGIN\n" REFUSE_CHANGE
+    "  PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'statement', "
+    "'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, 'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
+    "  RETURN NULL;\n"
+    "END ";
+
+static const char tell_drop_body[] =
+    "\nDECLARE dropped record; alert text;\n"
+    "BEGIN\n"
+    "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "
+    "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE_DROP
+    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'drop', "
+    "'tag', TG_TAG, 'type', dropped.object_type, 'oid', dropped.objid::int8, 'schema', "
+    "dropped.address_names[1], 'table', dropped.address_names[2], 'column', "
+    "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
+    "  END LOOP;\n"
+    "END ";
+
+static const char tell_ddl_body[] =
+    "\nDECLARE made record;\n"
+    "BEGIN\n"
+    "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON "
+    "c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "
+    "c.relpersistence <> 't' LOOP\n"
+    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'ddl', "
+    "'tag', TG_TAG, 'type', made.object_type, 'schema', made.schema_name, 'table', "
+    "made.relname, " TELL_FIELDS ")::text);\n"
+    "  END LOOP;\n"
+    "END ";
+
 static const struct {
     const char *name;
     const char *returns;
     bool for_events; /* of an event trigger */
     const char *body;
 } functions[] = {
-    {"tell", "trigger", false,
-     "\nDECLARE alert text;\n"
-     "BEGIN\n" REFUSE("to change %", "TG_RELID",
-                      "TG_RELID::regclass") "  PERFORM pg_logical_emit_message(true, 'holdfast', "
-                                            "json_build_object('event', "
-                                            "'statement', 'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, "
-                                            "'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
-                                            "  RETURN NULL;\n"
-                                            "END "},
-    {"tell_drop", "event_trigger", true,
-     "\nDECLARE dropped record; alert text;\n"
-     "BEGIN\n"
-     "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "
-     "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE(
-         "to drop %", "dropped.objid",
-         "dropped.object_identity") "  PERFORM pg_logical_emit_message(true, 'holdfast', "
-                                    "json_build_object('event', 'drop', "
-                                    "'tag', TG_TAG, 'type', dropped.object_type, 'oid', "
-                                    "dropped.objid, 'schema', "
-                                    "dropped.address_names[1], 'table', dropped.address_names[2], "
-                                    "'column', "
-                                    "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
-                                    "  END LOOP;\n"
-                                    "END "},
-    {"tell_ddl", "event_trigger", true,
-     "\nDECLARE made record;\n"
-     "BEGIN\n"
-     "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c "
-     "ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "
-     "c.relpersistence <> 't' LOOP\n"
-     "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'ddl', "
-     "'tag', TG_TAG, 'type', made.object_type, 'schema', made.schema_name, 'table', "
-     "made.relname, " TELL_FIELDS ")::text);\n"
-     "  END LOOP;\n"
-     "END "},
+    {"tell", "trigger", false, tell_body},
+    {"tell_drop", "event_trigger", true, tell_drop_body},
+    {"tell_ddl", "event_trigger", true, tell_ddl_body},
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
@@ -138,12 +141,19 @@ static int add_identity(struct postgres *pg, const struct pg_table *table, struc
                  "c.relreplident WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'USING INDEX ' || (SELECT "
                  "quote_ident(x.relname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON "
                  "x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident) ELSE "
-                 "'DEFAULT' END FROM pg_catalog.pg_class c WHERE c.oid = $1::oid",
+                 "'DEFAULT' END, c.relkind FROM pg_catalog.pg_class c WHERE c.oid = $1::oid",
                  values, 2, &result, err) < 0) {
         return -(int)err->code;
     }
     if (PQntuples(result) != 1 || PQgetvalue(result, 0, 0)[0] == 't') {
         return 0;
+    }
+    if (PQgetvalue(result, 0, 2)[0] == 'p') {
+        return err_set(err, ERR_CONFIG,
+                       "table %s has partitions, and no primary key with \"%s\" in it: each of "
+                       "its partitions, those to come too, would refuse UPDATE and DELETE once it "
+                       "is published. Give it such a key",
+                       table->name, mapping_id(table->mapping));
     }
     AUTO(free_ptr) char *name = pg_literal(table->quoted);
     AUTO(free_ptr) char *was = pg_literal(PQgetvalue(result, 0, 1));
@@ -154,18 +164,36 @@ static int add_identity(struct postgres *pg, const struct pg_table *table, struc
                       mapping_id(table->mapping), name, was, table->quoted);
 }
 
+/* A statement's trigger is not its partitions', which may be changed by their own names. */
+static int add_triggers(struct postgres *pg, const struct pg_table *table, struct buf *ret,
+                        struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {oid};
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT $1::oid::regclass::text UNION SELECT relid::regclass::text "
+                      "FROM pg_catalog.pg_partition_tree($1::oid) ORDER BY 1",
+                      values, 1, &result, err);
+
+    for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
+        const char *name = PQgetvalue(result, i, 0);
+        rc = buf_printf(ret, err,
+                        "DROP TRIGGER IF EXISTS holdfast_tell ON %s;\n"
+                        "CREATE TRIGGER holdfast_tell BEFORE UPDATE OR DELETE OR TRUNCATE ON %s "
+                        "EXECUTE FUNCTION holdfast.tell();\n"
+                        "ALTER TABLE %s ENABLE ALWAYS TRIGGER holdfast_tell;\n",
+                        name, name, name);
+    }
+    return rc;
+}
+
 static int add_table(struct postgres *pg, const struct pg_table *table, bool has_publication,
                      struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
 
-    if (buf_printf(ret, err,
-                   "DROP TRIGGER IF EXISTS holdfast_tell ON %s;\n"
-                   "CREATE TRIGGER holdfast_tell BEFORE UPDATE OR DELETE OR TRUNCATE ON %s "
-                   "EXECUTE FUNCTION holdfast.tell();\n"
-                   "ALTER TABLE %s ENABLE ALWAYS TRIGGER holdfast_tell;\n",
-                   table->quoted, table->quoted, table->quoted) < 0 ||
-        add_identity(pg, table, ret, err) < 0) {
+    if (add_triggers(pg, table, ret, err) < 0 || add_identity(pg, table, ret, err) < 0) {
         return -(int)err->code;
     }
     if (!has_publication || table->published) {
@@ -358,15 +386,16 @@ static int missing_of_table(struct postgres *pg, const struct pg_table *table, c
     bool has_trigger = false;
 
     if (ask_bool(pg,
-                 "SELECT EXISTS(SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1::oid AND "
-                 "tgname = 'holdfast_tell' AND tgenabled = 'A')",
+                 "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
+                 "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
+                 "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
                  oid, &has_trigger, err) < 0) {
         return -(int)err->code;
     }
     if (!table->published) {
         *ret = xprintf("table %s in the publication", table->name);
     } else if (!has_trigger) {
-        *ret = xprintf("the trigger holdfast_tell on table %s", table->name);
+        *ret = xprintf("the trigger holdfast_tell on table %s (or a partition of it)", table->name);
     }
     return 0;
 }

@@ -77,8 +77,12 @@ void pg_marks_accept(struct postgres *pg)
     pg->marks = pg->seen;
     for (size_t i = 0; i < pg->table_count; i++) {
         struct pg_table *table = &pg->tables[i];
-        table->marks = table->oid != 0 ? table->seen : table->marks;
-        table->last_oid = table->oid != 0 ? table->oid : table->last_oid;
+        if (table->oid == 0) {
+            continue;
+        }
+        table->marks = table->seen;
+        table->earlier_oid = table->oid != table->last_oid ? table->last_oid : table->earlier_oid;
+        table->last_oid = table->oid;
     }
 }
 
@@ -133,7 +137,10 @@ static int load_table(struct postgres *pg, struct pg_table *table, struct err *e
     if (table->kept != NULL &&
         sscanf(table->kept, "%u %32s %32s %3s", &oid, marks.defence, marks.tree, due) >= 3) {
         table->last_oid = oid;
-        table->marks = marks;
+        table->marks.defence[0] = table->marks.tree[0] = '\0';
+        if (strcmp(marks.defence, "-") != 0) {
+            table->marks = marks;
+        }
         table->compare = table->compare || strcmp(due, DUE) == 0;
     }
     return 0;

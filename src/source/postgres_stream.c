@@ -155,6 +155,8 @@ static int start_at(struct postgres *pg, pg_lsn lsn, struct err *err)
     }
     pg->is_streaming = true;
     pg->position = pg->pending = pg->received = lsn;
+    free(pg->moving);
+    pg->moving = NULL;
     return 0;
 }
 

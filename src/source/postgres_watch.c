@@ -122,12 +122,16 @@ static int look_at_tables(struct postgres *pg, struct err *err)
 
 /* ---- what init made ---- */
 
-/* A table that was made anew is in no publication; that is nobody's fault, and no alert. */
+/* A table that was made anew is in no publication, and a new partition has no trigger; that is
+ * nobody's fault, and no alert. */
 static bool is_fresh_table(const struct postgres *pg)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         const struct pg_table *table = &pg->tables[i];
-        if (table->oid != 0 && !table->published && (table->gone || table->compare)) {
+        bool has_other_parts =
+            table->marks.tree[0] != '\0' && strcmp(table->marks.tree, table->seen.tree) != 0;
+        if (table->oid != 0 &&
+            (has_other_parts || (!table->published && (table->gone || table->compare)))) {
             return true;
         }
     }

@@ -254,6 +254,62 @@ def test_another_database_in_its_place_deletes_nothing(captured):
     assert home.json("restore")["tables"][0]["inserted"] == 40
 
 
+# ---- messages that somebody else writes ----
+
+MESSAGE = "pg_logical_emit_message(true, 'holdfast', json_build_object({})::text)"
+DROPPED = "'event', 'drop', 'tag', 'DROP TABLE', 'type', 'table', 'oid', {}, 'schema', 'public', 'table', 'memories', 'role', 'innocent', 'pid', 1"
+INNOCENT = "'event', 'statement', 'tag', 'DELETE', 'schema', 'public', 'table', 'memories', 'role', 'innocent', 'application', 'x', 'pid', 1"
+
+
+@pytest.mark.parametrize("oid", ["'memories'::regclass::oid::int8", "12345", "0", "-1", "'x'", "NULL"])
+def test_a_forged_drop_journals_nothing(captured, oid):
+    captured.database.psql(f"SELECT {MESSAGE.format(DROPPED.format(oid))};" + insert(1, 100))
+    eventually(lambda: id_of(100) in captured.rows())
+    if "regclass" in oid:
+        told = eventually(lambda: [a for a in captured.home.alerts() if a["rule"] == "source_forged"])
+        assert "memories was dropped, and it was not" in told[0]["summary"]
+    captured.database.psql(insert(1, 101))
+    rows = captured.wait_rows(42)
+    assert {m["sync_version"] for m in rows.values()} == {1}
+    assert {a["rule"] for a in captured.home.alerts()} <= {"source_forged"}
+
+
+def test_an_end_that_was_told_can_not_be_told_again(captured):
+    database = captured.database
+    oid = database.query("SELECT 'memories'::regclass::oid::int8")
+    database.psql("DROP TABLE memories;")
+    captured.wait_alerts()
+    captured.home.json("restore")
+    eventually(lambda: {m["sync_version"] for m in captured.rows().values()} == {3})  # deleted, and back
+    database.psql(f"SELECT {MESSAGE.format(DROPPED.format(oid))};" + insert(1, 100))
+    eventually(lambda: id_of(100) in captured.rows())
+    database.psql(insert(1, 101))
+    rows = captured.wait_rows(42)
+    assert {m["sync_version"] for m in rows.values()} == {1, 3}
+
+
+def test_a_forged_drop_of_a_column_is_told(captured):
+    lie = DROPPED.format(1).replace("'type', 'table'", "'type', 'table column', 'column', 'content'")
+    captured.database.psql(f"SELECT {MESSAGE.format(lie)};")
+    assert captured.wait_alerts()[0]["rule"] == "source_forged"
+
+
+FORGERIES = {
+    "before": f"BEGIN; SELECT {MESSAGE.format(INNOCENT)}; DELETE FROM memories; COMMIT;",
+    "within": f"DELETE FROM memories WHERE (SELECT {MESSAGE.format(INNOCENT)}) IS NOT NULL;",
+    "row by row": f"DELETE FROM memories WHERE {MESSAGE.format(INNOCENT + ', {}, content').format(chr(39) + 'c' + chr(39))} IS NOT NULL;",
+}
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+def test_nobody_is_blamed_where_the_messages_of_a_transaction_contradict_each_other(captured, how):
+    captured.database.psql(FORGERIES[how])
+    forged = eventually(lambda: [a for a in captured.home.alerts() if a["rule"] == "source_forged"])
+    assert len(forged) == 1 and "postgres, pid" in forged[0]["summary"] and "innocent, pid 1" in forged[0]["summary"]
+    held = eventually(lambda: [a for a in captured.home.alerts() if a["rule"] in ("deletes", "share")])
+    assert "innocent" not in held[0]["actor"] and len(captured.wait_rows(40)) == 40
+
+
 # ---- amounts ----
 
 
