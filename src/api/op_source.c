@@ -46,6 +46,7 @@ int op_restore(const struct op_call *call, struct op_reply *reply, struct err *e
         return -(int)err->code;
     }
     options.ledger = call->engine->ledger;
+    options.cancel = call->shutdown;
     int rc = driver->open(&options, &source, err);
     if (rc == 0) {
         rc = driver->restore(source, &restore, err);

@@ -62,6 +62,9 @@ int pg_cancelled(struct postgres *pg, struct err *err)
                : 0;
 }
 
+/* The wake may be another thread's too, who takes its signals: then it is looked at so often. */
+#define CANCEL_LOOK_MS 500
+
 int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
             struct err *err)
 {
@@ -75,10 +78,7 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
             return -(int)err->code;
         }
         int64_t left = deadline_left_ms(deadline);
-        int ready = poll(fds, 2, left > 60000 ? 60000 : (int)left);
-        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
-            (void)wake_wait(cancel, deadline_in(0)); /* takes the signal; cancellation stays */
-        }
+        int ready = poll(fds, 2, left > CANCEL_LOOK_MS ? CANCEL_LOOK_MS : (int)left);
         if (ready > 0 && fds[0].revents != 0) {
             return 0;
         }

@@ -37,7 +37,8 @@ struct source_options {
     const struct source_mapping *tables;
     size_t table_count;
     struct ledger *ledger;
-    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+    struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
+                            with ERR_CANCELLED */
 };
 
 /* What capture says on its way, from the source's thread. */

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
+from postgres_server import programs
 
 from support.home import eventually, is_holdfast
 from support.source import MEMORIES, Captured, config_of, id_of, insert
@@ -252,6 +256,96 @@ def test_another_database_in_its_place_deletes_nothing(captured):
     assert any("another database than before" in a["summary"] for a in alerts)
     assert len(captured.rows()) == 40
     assert home.json("restore")["tables"][0]["inserted"] == 40
+
+
+# ---- long transactions, and a shutdown in the middle ----
+
+
+@contextmanager
+def long_transaction(database, sql: str):
+    """A session of the application that has done this, and neither commits nor ends."""
+    command = [programs() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database.url]
+    env = os.environ | {"PGPASSWORD": database.server.password, "PGAPPNAME": "long"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env, text=True) as process:
+        process.stdin.write(f"BEGIN; {sql}\n")
+        process.stdin.flush()
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'long' AND state = 'idle in transaction'"
+        eventually(lambda: database.query(idle) == "1")
+        try:
+            yield
+            assert database.query(idle) == "1"  # it was there all the time
+        finally:
+            process.stdin.write("ROLLBACK;\n")
+            process.stdin.close()
+            process.wait(timeout=30)
+
+
+def test_a_repair_does_not_queue_behind_a_long_transaction_and_is_done_when_that_ends(captured):
+    database = captured.database
+    count = "SELECT count(*) FROM pg_event_trigger WHERE evtname = 'holdfast_drop'"
+    with long_transaction(database, insert(1, 700)):
+        database.psql("DROP EVENT TRIGGER holdfast_drop;")
+        error = eventually(lambda: captured.source()["error"])
+        assert "tried again" in error and "the event trigger holdfast_drop" in error
+        database.psql(f"UPDATE memories SET importance = 1 WHERE id = '{id_of(1)}';")  # others are not kept waiting
+        eventually(lambda: captured.rows()[id_of(1)]["importance"] == 1)
+        assert database.query(count) == "0"
+    eventually(lambda: database.query(count) == "1")
+    eventually(lambda: captured.source()["error"] is None)
+    assert [a["rule"] for a in captured.home.alerts()] == ["source_unguarded"]
+
+
+def waits_for(captured, sql: str):
+    """A statement of ours that the server works on just now."""
+    query = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast' AND state = 'active' AND query LIKE '{sql}'"
+    return lambda: captured.database.query(query)
+
+
+def test_a_restore_that_waits_for_a_lock_does_not_hold_up_a_shutdown(captured):
+    captured.database.psql("TRUNCATE memories;")
+    captured.wait_alerts()
+    pid = captured.home.daemon_pid()
+    with long_transaction(captured.database, "LOCK TABLE memories IN ACCESS EXCLUSIVE MODE;"), ThreadPoolExecutor() as pool:
+        restore = pool.submit(captured.home.call, "restore", check=False)
+        eventually(waits_for(captured, "CREATE TEMP TABLE%"))
+        captured.home.call("stop")
+        assert not is_holdfast(pid)
+        assert restore.result().status != 0
+    assert captured.database.query("SELECT count(*) FROM memories") == "0"
+    assert captured.home.json("restore")["restored"] == 40
+
+
+def test_a_restore_whose_server_takes_no_rows_does_not_hold_up_a_shutdown(captured):
+    rows = f"INSERT INTO memories (content) SELECT repeat(md5(i::text), 1000) FROM generate_series(1, 1500) i;"
+    captured.database.psql(rows)
+    captured.wait_rows(1540)
+    captured.database.psql("TRUNCATE memories;")
+    captured.wait_alerts()
+    pid = captured.home.daemon_pid()
+    with ThreadPoolExecutor() as pool:
+        for _ in range(20):  # until it is caught in the midst of sending
+            restore = pool.submit(captured.home.call, "restore", "--dry-run", check=False)
+            while not restore.done() and not (backend := waits_for(captured, "COPY%")()):
+                pass
+            if backend:
+                break
+        assert backend
+        os.kill(int(backend), signal.SIGSTOP)
+        try:
+            captured.home.call("stop")
+            assert not is_holdfast(pid)
+        finally:
+            os.kill(int(backend), signal.SIGCONT)
+        assert restore.result().status != 0
+
+
+def test_a_comparison_does_not_hold_up_a_shutdown(captured):
+    pid = captured.home.daemon_pid()
+    with long_transaction(captured.database, "LOCK TABLE memories IN ACCESS EXCLUSIVE MODE;"):
+        captured.database.psql("DROP EVENT TRIGGER holdfast_drop;")  # it is told, and a comparison is due
+        captured.wait_alerts()
+        captured.home.call("stop")
+        assert not is_holdfast(pid)
 
 
 # ---- messages that somebody else writes ----
