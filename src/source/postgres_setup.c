@@ -94,21 +94,24 @@ static const char no_events_sql[] =
     "-- This role is no superuser: no event triggers. A DROP is then found from outside, within\n"
     "-- seconds, without the name of who did it.\n";
 
-static const char remove_sql[] =
-    "DO $undo$ DECLARE k record; BEGIN\n"
-    "  IF to_regclass('holdfast.kept') IS NOT NULL THEN\n"
-    "    FOR k IN SELECT * FROM holdfast.kept LOOP\n"
-    "      IF to_regclass(k.what) IS NOT NULL THEN\n"
-    "        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', to_regclass(k.what), CASE "
-    "WHEN k.was IN ('DEFAULT', 'NOTHING') THEN k.was ELSE 'USING INDEX ' || "
-    "quote_ident((parse_ident(substr(k.was, 13)))[1]) END);\n"
-    "      END IF;\n"
-    "    END LOOP;\n"
-    "  END IF;\n"
+/* Of which tables, twice; what was kept there is never run. */
+#define UNDO_IDENTITY                                                                              \
+    "DO $undo$ DECLARE k record; BEGIN\n"                                                          \
+    "  IF to_regclass('holdfast.kept') IS NOT NULL THEN\n"                                         \
+    "    FOR k IN SELECT * FROM holdfast.kept WHERE %s LOOP\n"                                     \
+    "      IF to_regclass(k.what) IS NOT NULL THEN\n"                                              \
+    "        EXECUTE format('ALTER TABLE %%s REPLICA IDENTITY %%s', to_regclass(k.what), CASE "    \
+    "WHEN k.was IN ('DEFAULT', 'NOTHING') THEN k.was ELSE 'USING INDEX ' || "                      \
+    "quote_ident((parse_ident(substr(k.was, 13)))[1]) END);\n"                                     \
+    "      END IF;\n"                                                                              \
+    "    END LOOP;\n"                                                                              \
+    "    DELETE FROM holdfast.kept WHERE %s;\n"                                                    \
+    "  END IF;\n"                                                                                  \
     "END $undo$;\n"
-    "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
-    "DROP EVENT TRIGGER IF EXISTS holdfast_ddl;\n"
-    "DROP SCHEMA IF EXISTS holdfast CASCADE;\n";
+
+static const char remove_all_sql[] = "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
+                                     "DROP EVENT TRIGGER IF EXISTS holdfast_ddl;\n"
+                                     "DROP SCHEMA IF EXISTS holdfast CASCADE;\n";
 
 static int ask_bool(struct postgres *pg, const char *sql, const char *value, bool *ret,
                     struct err *err)
@@ -164,6 +167,18 @@ static int add_identity(struct postgres *pg, const struct pg_table *table, struc
                       mapping_id(table->mapping), name, was, table->quoted);
 }
 
+static int has_triggers(struct postgres *pg, const struct pg_table *table, bool *ret,
+                        struct err *err)
+{
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+
+    return ask_bool(pg,
+                    "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
+                    "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
+                    "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
+                    oid, ret, err);
+}
+
 /* A statement's trigger is not its partitions', which may be changed by their own names. */
 static int add_triggers(struct postgres *pg, const struct pg_table *table, struct buf *ret,
                         struct err *err)
@@ -189,11 +204,15 @@ static int add_triggers(struct postgres *pg, const struct pg_table *table, struc
 }
 
 static int add_table(struct postgres *pg, const struct pg_table *table, bool has_publication,
-                     struct buf *ret, struct err *err)
+                     bool anew, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
 
-    if (add_triggers(pg, table, ret, err) < 0 || add_identity(pg, table, ret, err) < 0) {
+    bool is_right = false;
+
+    if (has_triggers(pg, table, &is_right, err) < 0 ||
+        ((anew || !is_right) && add_triggers(pg, table, ret, err) < 0) ||
+        add_identity(pg, table, ret, err) < 0) {
         return -(int)err->code;
     }
     if (!has_publication || table->published) {
@@ -220,32 +239,97 @@ static int add_publication(struct postgres *pg, struct buf *ret, struct err *err
             rc = buf_printf(ret, err, "%s%s", count++ == 0 ? "" : ", ", pg->tables[i].quoted);
         }
     }
-    return rc < 0 ? rc : buf_add_c(ret, " WITH (" PUBLISHED ");\n", err);
+    return rc < 0 ? rc
+                  : buf_printf(ret, err,
+                               " WITH (" PUBLISHED ");\n"
+                               "COMMENT ON PUBLICATION %s IS 'Holdfast';\n",
+                               publication);
 }
 
 /* What it leaves out is never heard of. */
-static int complete_publication(struct postgres *pg, struct buf *ret, struct err *err)
+static int complete_publication(struct postgres *pg, bool anew, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
+    bool is_right = false;
 
-    return buf_printf(ret, err, "ALTER PUBLICATION %s SET (" PUBLISHED ");\n", publication);
+    if (ask_bool(pg,
+                 "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM "
+                 "pg_catalog.pg_publication WHERE pubname = $1",
+                 pg->options->slot, &is_right, err) < 0) {
+        return -(int)err->code;
+    }
+    return is_right && !anew ? 0
+                             : buf_printf(ret, err,
+                                          "ALTER PUBLICATION %s SET (" PUBLISHED ");\n"
+                                          "COMMENT ON PUBLICATION %s IS 'Holdfast';\n",
+                                          publication, publication);
 }
 
 /* ---- all of it ---- */
 
-static int add_functions(bool is_super, struct buf *ret, struct err *err)
+/* They must say what they say in this version of Holdfast. */
+static int missing_function(struct postgres *pg, bool with_events, const char **ret,
+                            struct err *err)
 {
+    int rc = 0;
+
+    *ret = NULL;
+    for (size_t i = 0; i < FUNCTIONS && *ret == NULL && rc == 0; i++) {
+        AUTO(pg_clear) PGresult *result = NULL;
+        const char *values[] = {functions[i].name, functions[i].body};
+        if (functions[i].for_events && !with_events) {
+            continue;
+        }
+        rc = pg_query(pg, pg->sql,
+                      "SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = "
+                      "p.pronamespace WHERE n.nspname = 'holdfast' AND p.proname = $1 AND p.prosrc "
+                      "= $2 AND p.prosecdef",
+                      values, 2, &result, err);
+        if (rc == 0 && PQntuples(result) != 1) {
+            *ret = functions[i].name;
+        }
+    }
+    return rc;
+}
+
+/* They are shared with other sources in this database, to whom it would look as if somebody had
+ * touched them: so what is right is left, unless `anew`. */
+static int add_functions(struct postgres *pg, bool with_events, bool anew, struct buf *ret,
+                         struct err *err)
+{
+    const char *missing = NULL;
     int rc = buf_add_c(ret, schema_sql, err);
 
-    for (size_t i = 0; i < FUNCTIONS && rc == 0; i++) {
-        if (is_super || !functions[i].for_events) {
+    rc = rc == 0 ? missing_function(pg, with_events, &missing, err) : rc;
+    for (size_t i = 0; i < FUNCTIONS && rc == 0 && (anew || missing != NULL); i++) {
+        if (with_events || !functions[i].for_events) {
             rc = buf_printf(ret, err,
                             "CREATE OR REPLACE FUNCTION holdfast.%s() RETURNS %s " FUNCTION_HEAD
                             "$tell$%s$tell$;\n",
                             functions[i].name, functions[i].returns, functions[i].body);
         }
     }
-    return rc == 0 ? buf_add_c(ret, is_super ? events_sql : no_events_sql, err) : rc;
+    return rc;
+}
+
+static int add_events(struct postgres *pg, bool is_super, bool anew, struct buf *ret,
+                      struct err *err)
+{
+    bool is_right = false;
+
+    if (!is_super) {
+        return buf_add_c(ret, no_events_sql, err);
+    }
+    if (ask_bool(pg,
+                 "SELECT count(*) = 2 FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p "
+                 "ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+                 "WHERE n.nspname = 'holdfast' AND e.evtenabled = 'A' AND (e.evtname, e.evtevent, "
+                 "p.proname) IN (('holdfast_drop', 'sql_drop', 'tell_drop'), ('holdfast_ddl', "
+                 "'ddl_command_end', 'tell_ddl'))",
+                 NULL, &is_right, err) < 0) {
+        return -(int)err->code;
+    }
+    return is_right && !anew ? 0 : buf_add_c(ret, events_sql, err);
 }
 
 /* What another role made there is that role's to change at any time; but for a superuser, who may
@@ -286,7 +370,7 @@ static int refuse_strangers(struct postgres *pg, struct err *err)
                          stranger);
 }
 
-static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
+static int add_everything(struct postgres *pg, bool anew, struct buf *ret, struct err *err)
 {
     bool has_publication = false;
     bool is_super = false;
@@ -296,13 +380,14 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                  pg->options->slot, &has_publication, err) < 0 ||
         ask_bool(pg, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", NULL,
                  &is_super, err) < 0 ||
-        refuse_strangers(pg, err) < 0 || add_functions(is_super, ret, err) < 0) {
+        refuse_strangers(pg, err) < 0 || add_functions(pg, is_super, anew, ret, err) < 0 ||
+        add_events(pg, is_super, anew, ret, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
         found += pg->tables[i].oid != 0;
         if (pg->tables[i].oid != 0 &&
-            add_table(pg, &pg->tables[i], has_publication, ret, err) < 0) {
+            add_table(pg, &pg->tables[i], has_publication, anew, ret, err) < 0) {
             return -(int)err->code;
         }
     }
@@ -311,22 +396,85 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                        "none of the tables exists in the database; the first is %s",
                        pg->table_count > 0 ? pg->tables[0].name : "(none is configured)");
     }
-    return has_publication ? complete_publication(pg, ret, err) : add_publication(pg, ret, err);
+    return has_publication ? complete_publication(pg, anew, ret, err)
+                           : add_publication(pg, ret, err);
+}
+
+/* Is there a publication of another source or home? */
+#define OTHERS "p.pubname <> $1 AND obj_description(p.oid, 'pg_publication') = 'Holdfast'"
+
+/* Does another one follow this table, too? */
+static int is_shared(struct postgres *pg, const struct pg_table *table, bool *ret, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {pg->options->slot, oid};
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel "
+                      "r ON r.prpubid = p.oid WHERE r.prrelid = $2::oid AND " OTHERS,
+                      values, 2, &result, err);
+
+    *ret = rc == 0 && PQntuples(result) > 0;
+    return rc;
+}
+
+/* What is this table's alone, where the rest is needed by others. */
+static int remove_table(struct postgres *pg, const struct pg_table *table, struct buf *ret,
+                        struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    AUTO(free_ptr) char *what = pg_literal(table->quoted);
+    AUTO(free_ptr) char *its = xprintf("what = %s", what);
+    const char *values[] = {oid};
+    bool shared = false;
+
+    if (table->oid == 0 || is_shared(pg, table, &shared, err) < 0 || shared) {
+        return -(int)err->code;
+    }
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT tgrelid::regclass::text FROM pg_catalog.pg_trigger WHERE tgname = "
+                      "'holdfast_tell' AND tgrelid IN (SELECT $1::oid UNION SELECT relid FROM "
+                      "pg_catalog.pg_partition_tree($1::oid)) ORDER BY 1",
+                      values, 1, &result, err);
+    for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
+        rc = buf_printf(ret, err, "DROP TRIGGER holdfast_tell ON %s;\n", PQgetvalue(result, i, 0));
+    }
+    return rc == 0 ? buf_printf(ret, err, UNDO_IDENTITY, its, its) : rc;
+}
+
+static int remove_ours(struct postgres *pg, struct buf *ret, struct err *err)
+{
+    AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
+    int rc = buf_printf(ret, err,
+                        "-- The schema holdfast stays: another source or home needs it.\n"
+                        "DELETE FROM holdfast.fence WHERE source = %s;\n",
+                        slot);
+
+    for (size_t i = 0; i < pg->table_count && rc == 0; i++) {
+        rc = remove_table(pg, &pg->tables[i], ret, err);
+    }
+    return rc;
 }
 
 static int add_removal(struct postgres *pg, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
     AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
+    bool has_others = false;
 
-    return buf_add_c(ret, remove_sql, err) < 0 ||
-                   buf_printf(ret, err,
-                              "DROP PUBLICATION IF EXISTS %s;\n"
-                              "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
-                              "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
-                              publication, slot) < 0
-               ? -(int)err->code
-               : 0;
+    if (ask_bool(pg, "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication p WHERE " OTHERS ")",
+                 pg->options->slot, &has_others, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = has_others ? remove_ours(pg, ret, err)
+                        : buf_printf(ret, err, UNDO_IDENTITY "%s", "true", "true", remove_all_sql);
+    return rc < 0 ? rc
+                  : buf_printf(ret, err,
+                               "DROP PUBLICATION IF EXISTS %s;\n"
+                               "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
+                               "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
+                               publication, slot);
 }
 
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err)
@@ -334,7 +482,7 @@ int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *
     if (pg_tables_find(pg, err) < 0) {
         return -(int)err->code;
     }
-    return remove ? add_removal(pg, ret, err) : add_everything(pg, ret, err);
+    return remove ? add_removal(pg, ret, err) : add_everything(pg, false, ret, err);
 }
 
 /* While it waits for a lock, everybody else who wants the table waits behind it. */
@@ -346,7 +494,8 @@ int pg_setup_again(struct postgres *pg, struct err *err)
     struct err none = ERR_INIT;
 
     int rc = buf_add_c(&sql, "BEGIN;\n" AGAIN_LOCK, err);
-    rc = rc == 0 ? pg_setup_sql(pg, false, &sql, err) : rc;
+    rc = rc == 0 ? pg_tables_find(pg, err) : rc;
+    rc = rc == 0 ? add_everything(pg, true, &sql, err) : rc;
     rc = rc == 0 ? pg_exec(pg, pg->sql, sql.data, err) : rc;
     /* What is seen here is ours: nobody else can change it before the commit. */
     rc = rc == 0 ? pg_tables_find(pg, err) : rc;
@@ -382,14 +531,9 @@ static const char missing_sql[] =
 static int missing_of_table(struct postgres *pg, const struct pg_table *table, char **ret,
                             struct err *err)
 {
-    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
     bool has_trigger = false;
 
-    if (ask_bool(pg,
-                 "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
-                 "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
-                 "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
-                 oid, &has_trigger, err) < 0) {
+    if (has_triggers(pg, table, &has_trigger, err) < 0) {
         return -(int)err->code;
     }
     if (!table->published) {
@@ -400,31 +544,22 @@ static int missing_of_table(struct postgres *pg, const struct pg_table *table, c
     return 0;
 }
 
-/* They must say what they say in this version of Holdfast. */
 static int missing_of_functions(struct postgres *pg, char **ret, struct err *err)
 {
+    const char *missing = NULL;
     bool has_events = false;
-    int rc = ask_bool(pg,
-                      "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
-                      "'%event triggers'",
-                      NULL, &has_events, err);
 
-    for (size_t i = 0; i < FUNCTIONS && *ret == NULL && rc == 0; i++) {
-        AUTO(pg_clear) PGresult *result = NULL;
-        const char *values[] = {functions[i].name, functions[i].body};
-        if (functions[i].for_events && !has_events) {
-            continue;
-        }
-        rc = pg_query(pg, pg->sql,
-                      "SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = "
-                      "p.pronamespace WHERE n.nspname = 'holdfast' AND p.proname = $1 AND p.prosrc "
-                      "= $2 AND p.prosecdef",
-                      values, 2, &result, err);
-        if (rc == 0 && PQntuples(result) != 1) {
-            *ret = xprintf("the function holdfast.%s, as Holdfast made it,", functions[i].name);
-        }
+    if (ask_bool(pg,
+                 "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
+                 "'%event triggers'",
+                 NULL, &has_events, err) < 0 ||
+        missing_function(pg, has_events, &missing, err) < 0) {
+        return -(int)err->code;
     }
-    return rc;
+    if (missing != NULL) {
+        *ret = xprintf("the function holdfast.%s, as Holdfast made it,", missing);
+    }
+    return 0;
 }
 
 static int missing_of_schema(struct postgres *pg, char **ret, struct err *err)

@@ -82,3 +82,41 @@ def test_two_sources_with_one_slot_are_refused(homes, database, staging):
     config = both_of(database, staging).replace("    kind: postgres\n", "    kind: postgres\n    slot: same\n")
     refused = homes(config=config).call("status", check=False)
     assert refused.status == 2 and 'the slot "same"' in refused.err
+
+
+TWO_IN_ONE = """daemon:
+  project: test
+sources:
+  - {{name: app, kind: postgres, url: {url}, tables: [notes, common]}}
+  - {{name: other, kind: postgres, url: {url}, tables: [parts, common]}}
+"""
+
+
+def test_two_sources_in_one_database_disturb_each_other_in_nothing(homes, database):
+    tables = "".join(f"CREATE TABLE {name} (id int, content text); INSERT INTO {name} SELECT i, '{name} ' || i FROM generate_series(1, 10) i;" for name in ("notes", "parts", "common"))
+    database.psql(tables)
+    captured = Captured(homes(config=TWO_IN_ONE.format(url=database.url)), database)
+    captured.home.call("init", "postgres", "app", "--yes")
+    captured.wait_rows(20)
+    captured.home.call("init", "postgres", "other", "--yes")
+    captured.wait_rows(40)
+    eventually(lambda: all(s["connected"] and s["error"] is None for s in captured.home.json("status")["sources"]))
+    config = captured.home.path / "holdfast.yaml"
+    config.write_text(config.read_text().replace("[notes, common]", "[notes, common, more]"))
+    database.psql("CREATE TABLE more (id int PRIMARY KEY, content text); INSERT INTO more VALUES (1, 'more');")
+    captured.home.call("stop")
+    captured.home.call("init", "postgres", "app", "--yes")
+    captured.wait_rows(41)
+    assert captured.home.alerts() == []
+
+    captured.home.call("init", "postgres", "app", "--remove", "--yes")
+    triggers = "SELECT string_agg(tgrelid::regclass::text, ' ' ORDER BY 1) FROM pg_trigger WHERE tgname = 'holdfast_tell'"
+    assert database.query(triggers) == "common parts"
+    identity = "SELECT relreplident FROM pg_class WHERE relname = '{}'"
+    assert [database.query(identity.format(name)) for name in ("notes", "parts", "common")] == ["d", "f", "f"]
+    assert database.query("SELECT count(*) FROM pg_event_trigger") == "2"
+    captured.home.call("stop")
+    captured.home.call("init", "postgres", "other", "--remove", "--yes")
+    assert database.query(triggers) == "" and database.query("SELECT count(*) FROM pg_event_trigger") == "0"
+    assert database.query(identity.format("common")) == "d"
+    assert database.query("SELECT to_regnamespace('holdfast') IS NULL") == "t"
