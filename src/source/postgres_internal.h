@@ -102,7 +102,9 @@ struct postgres {
     struct pg_marks marks; /* of what belongs to no table; as pg_table's */
     struct pg_marks seen;
     char *kept;
-    bool alerted;              /* of a defence that was removed and is not back yet */
+    bool unguarded;            /* a defence was removed, and is not back yet */
+    bool alerted;              /* of that */
+    int64_t compared_ms;       /* when a comparison began last; 0: none did */
     char fence[UUID_TEXT_MAX]; /* the alert for which it is up; "": it is down */
     bool fence_known;          /* `fence` is what the database has */
     struct pg_passed *passed;  /* heap */

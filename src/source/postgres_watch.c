@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 
+#define UNGUARDED_COMPARE_MS (60 * 1000)
 #define RETAINED_WARN_BYTES ((uint64_t)1 << 30) /* of the server's log, kept for our slot */
 
 void pg_trouble(struct postgres *pg, const char *what)
@@ -54,6 +55,11 @@ static int compare(struct postgres *pg, struct pg_table *table, struct err *err)
  * itself, with the name of who did it, comes first. */
 static int compare_due(struct postgres *pg, struct err *err)
 {
+    int64_t now = deadline_in(0).at_ms;
+
+    if (pg->unguarded && pg->compared_ms != 0 && now - pg->compared_ms < UNGUARDED_COMPARE_MS) {
+        return 0; /* it is due again and again, until the defence is back */
+    }
     for (size_t i = 0; i < pg->table_count && !pg->in_transaction; i++) {
         struct pg_table *table = &pg->tables[i];
         if (!table->compare || pg->received < table->compare_at) {
@@ -65,6 +71,7 @@ static int compare_due(struct postgres *pg, struct err *err)
         if (table->oid != 0 && !table->published) {
             continue; /* the next look puts it back first */
         }
+        pg->compared_ms = now;
         int rc = table->oid == 0 ? vanished(pg, table, err) : compare(pg, table, err);
         if (rc < 0) {
             return rc;
@@ -166,10 +173,12 @@ static int put_back(struct postgres *pg, const char *missing, const char *touche
     if (!is_fresh_table(pg) && !pg->alerted && tell_unguarded(pg, missing, touched, err) < 0) {
         return -(int)err->code;
     }
+    pg->unguarded = true;
     if (pg_compare_later(pg, err) < 0) {
         return -(int)err->code;
     }
     if (pg_setup_again(pg, &why) == 0) {
+        pg->unguarded = false;
         return pg_compare_later(pg, err); /* what is in the log by now comes first */
     }
     if (why.code == ERR_CANCELLED || PQstatus(pg->sql) != CONNECTION_OK) {
@@ -253,9 +262,9 @@ static int look_from_outside(struct postgres *pg, struct err *err)
         return -(int)err->code;
     }
     if (missing != NULL || touched != NULL) {
-        return put_back(pg, missing, touched, err);
+        return put_back(pg, missing, touched, err) < 0 ? -(int)err->code : pg_fence(pg, err);
     }
-    pg->alerted = false;
+    pg->alerted = pg->unguarded = false;
     pg_marks_accept(pg);
     return pg_state_keep(pg, err) < 0 || pg_fence(pg, err) < 0 ? -(int)err->code
                                                                : look_at_slot(pg, err);
