@@ -83,7 +83,7 @@ static int look_at_alert(void *arg, const struct alert *alert, struct err *err)
     struct postgres *pg = seeking->pg;
     size_t len = strlen(pg->options->name);
     bool is_by_us = strncmp(alert->actor, pg->options->name, len) == 0 &&
-                    (alert->actor[len] == '\0' || alert->actor[len] == ':');
+                    (alert->actor[len] == '\0' || strncmp(&alert->actor[len], ": ", 2) == 0);
 
     if (seeking->has_found || alert->changes == 0 || (!is_by_us && is_passed(pg, alert))) {
         return 0;
