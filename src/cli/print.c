@@ -192,6 +192,11 @@ static void print_sources(const json_t *sources)
         (void)printf("source %s (%s): %s%s%s", text_of(s, "name"), text_of(s, "kind"),
                      text_of(s, "state"), text_of(s, "position")[0] ? ", at " : "",
                      text_of(s, "position"));
+        if (text_of(s, "fence")[0]) {
+            (void)printf("\n  fenced: UPDATE, DELETE, TRUNCATE and DROP are refused until a person "
+                         "decides: holdfast resolve %s",
+                         text_of(s, "fence"));
+        }
         if (text_of(s, "error")[0]) {
             (void)printf("\n  ");
         }
@@ -219,6 +224,10 @@ static void print_restore(const json_t *r)
         if (number_of(t, "kept")) {
             (void)printf(", %lld left alone: somebody else changed them since",
                          number_of(t, "kept"));
+        }
+        if (number_of(t, "lost")) {
+            (void)printf(", %lld not put back: a value was too large ever to be kept",
+                         number_of(t, "lost"));
         }
         (void)putchar('\n');
     }

@@ -10,7 +10,7 @@
 #define CONFIG_NAME "holdfast.yaml"
 
 static const char *const choices_ack[] = {"ledger", "vault", NULL};
-static const char *const choices_on_alert[] = {"hold", "pause", NULL};
+static const char *const choices_on_alert[] = {"hold", "pause", "fence", NULL};
 static const char *const choices_format[] = {"logfmt", "json", NULL};
 static const char *const choices_level[] = {"debug", "info", "warn", "error", NULL};
 

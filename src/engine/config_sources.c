@@ -10,6 +10,7 @@ static void source_done(struct config_source *source)
     free(source->url);
     free(source->slot);
     free(source->project);
+    free(source->on_alert);
     for (size_t i = 0; i < source->table_count; i++) {
         mapping_done(&source->tables[i]);
     }
@@ -190,7 +191,8 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
                 {"kind", SOURCE_NAME_MAX, &source->kind},
                 {"url", 4096, &source->url},
                 {"slot", 63, &source->slot},
-                {"project", PROJECT_ID_MAX_BYTES, &source->project}};
+                {"project", PROJECT_ID_MAX_BYTES, &source->project},
+                {"on_alert", SOURCE_NAME_MAX, &source->on_alert}};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (strcmp(keys[i].name, config_scalar(key)) == 0) {
@@ -202,7 +204,7 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     }
     (void)err_set(err, ERR_CONFIG,
                   "unknown key \"sources[].%.64s\"; a source knows name, kind, url, slot, project, "
-                  "tables",
+                  "on_alert, tables",
                   config_scalar(key));
     return refuse(l, key, err);
 }
@@ -227,12 +229,23 @@ static int check_source(const struct config *config, struct config_source *sourc
         return err_set(err, ERR_CONFIG, "slot \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and _",
                        source->slot);
     }
+    if (source->on_alert != NULL && strcmp(source->on_alert, "hold") != 0 &&
+        strcmp(source->on_alert, "fence") != 0) {
+        return err_set(err, ERR_CONFIG,
+                       "on_alert of a source is \"%.64s\"; allowed are hold, fence",
+                       source->on_alert);
+    }
     if (source->project != NULL && project_id_check(str_of(source->project), err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i + 1 < config->source_count; i++) {
         if (strcmp(config->sources[i].name, source->name) == 0) {
             return err_set(err, ERR_CONFIG, "two sources are named \"%s\"", source->name);
+        }
+        if (source->slot != NULL && config->sources[i].slot != NULL &&
+            strcmp(config->sources[i].slot, source->slot) == 0) {
+            return err_set(err, ERR_CONFIG, "two sources have the slot \"%s\"; each needs its own",
+                           source->slot);
         }
     }
     return 0;

@@ -25,6 +25,12 @@ struct intake_counts {
     char last_refused[256]; /* why, of the last one */
 };
 
+/* Whether a table's rows keep their UUIDs (source/ids.h), once it was asked. */
+struct intake_table {
+    char *name; /* heap */
+    bool keeps_ids;
+};
+
 struct intake {
     struct ledger *ledger;
     const char *source;               /* borrowed, as all names */
@@ -35,6 +41,9 @@ struct intake {
     char (*actors)[SOURCE_MAX_BYTES + 1]; /* of each draft */
     size_t count;
     size_t bytes;
+    struct intake_table *tables; /* heap */
+    size_t table_count;
+    bool has_held; /* some of what was written was held; its user's to take back */
     struct intake_counts counts;
 };
 
@@ -44,6 +53,10 @@ void intake_done(struct intake *intake);
 /* Who does what comes next: "name" of the source, and what is known, e.g. "app: agent (psql)".
  * NULL: nothing is. */
 void intake_actor(struct intake *intake, const char *who);
+
+/* The id of the memory that a table's row is. */
+int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,
+              struct err *err) MUST_CHECK;
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err) MUST_CHECK;
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,

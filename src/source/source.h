@@ -33,10 +33,12 @@ struct source_options {
     const char *url;     /* where it is; without a password unless the environment gave it */
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
+    bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const struct source_mapping *tables;
     size_t table_count;
     struct ledger *ledger;
-    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+    struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
+                            with ERR_CANCELLED */
 };
 
 /* What capture says on its way, from the source's thread. */
@@ -49,6 +51,8 @@ struct source_events {
     void (*on_note)(void *arg, const char *what);
     /* What is not as it should be while it goes on (NULL: it is again); for status. */
     void (*on_trouble)(void *arg, const char *what);
+    /* The source refuses to be destroyed until this alert is resolved (NULL: it does not). */
+    void (*on_fence)(void *arg, const char *alert);
 };
 
 struct source_health {
@@ -63,6 +67,7 @@ struct source_restore_table {
     uint64_t updated;
     uint64_t kept; /* changed since by somebody else: left as they are */
     uint64_t same;
+    uint64_t lost; /* with a value too large ever to have been kept: they can't be put back */
 };
 
 struct source_restore {

@@ -98,6 +98,7 @@ WRECKS = {
     "delete_most": f"DELETE FROM memories WHERE id <> '{id_of(1)}';",
     "blank": "UPDATE memories SET content = NULL;",
     "empty": "UPDATE memories SET content = '';",
+    "overwritten with more than a memory takes": "UPDATE memories SET content = repeat('x', 60000);",
     "fixtures": "DELETE FROM memories; " + insert(20, 101),
 }
 
