@@ -124,24 +124,43 @@ static int load(struct postgres *pg, const char *name, char **ret, struct err *e
     return rc;
 }
 
+/* The next word of it; cut where there is no room. */
+static void take_word(const char **at, char *ret, size_t size)
+{
+    size_t len = strcspn(*at, " ");
+
+    (void)snprintf(ret, size, "%.*s", (int)len, *at);
+    *at += len;
+    *at += strspn(*at, " ");
+}
+
+/* "OID DEFENCE TREE DUE", "-" for what is not known. */
+static void read_table(struct pg_table *table)
+{
+    const char *at = table->kept;
+    char oid[16];
+    char due[sizeof(DUE)];
+
+    take_word(&at, oid, sizeof(oid));
+    take_word(&at, table->marks.defence, sizeof(table->marks.defence));
+    take_word(&at, table->marks.tree, sizeof(table->marks.tree));
+    take_word(&at, due, sizeof(due));
+    table->last_oid = (uint32_t)strtoul(oid, NULL, 10);
+    table->compare = table->compare || strcmp(due, DUE) == 0;
+    if (strcmp(table->marks.defence, "-") == 0) {
+        table->marks = (struct pg_marks){.defence = ""};
+    }
+}
+
 static int load_table(struct postgres *pg, struct pg_table *table, struct err *err)
 {
     AUTO(free_ptr) char *name = xprintf("%s/%s", pg->options->name, table->name);
-    struct pg_marks marks;
-    char due[4] = "";
-    uint32_t oid;
 
     if (load(pg, name, &table->kept, err) < 0) {
         return -(int)err->code;
     }
-    if (table->kept != NULL &&
-        sscanf(table->kept, "%u %32s %32s %3s", &oid, marks.defence, marks.tree, due) >= 3) {
-        table->last_oid = oid;
-        table->marks.defence[0] = table->marks.tree[0] = '\0';
-        if (strcmp(marks.defence, "-") != 0) {
-            table->marks = marks;
-        }
-        table->compare = table->compare || strcmp(due, DUE) == 0;
+    if (table->kept != NULL) {
+        read_table(table);
     }
     return 0;
 }
