@@ -63,9 +63,10 @@ def home(homes):
 
 
 @pytest.fixture
-def neo4j_server():
+def neo4j_server(request):
     """A real Neo4j: running, empty, and this test's alone. The worker's next test gets the same one."""
-    with neo4j_support.lease() as server:
+    mark = request.node.get_closest_marker("dimensions")
+    with neo4j_support.lease(*mark.args if mark else ()) as server:
         yield server
 
 
