@@ -401,7 +401,8 @@ static void the_number_of_drafts_is_limited(void **state)
     assert_int_equal(ledger_commits(home->ledger) - before, 1); /* atomic: one, however long */
     assert_int_equal(written[some - 1].seq, some + 1);
     assert_ok(ledger_write(home->ledger, drafts, most, false, written, &err), &err);
-    assert_int_equal(ledger_commits(home->ledger) - before, 1 + (most + LEDGER_BATCH_MAX - 1) / LEDGER_BATCH_MAX);
+    assert_int_equal(ledger_commits(home->ledger) - before,
+                     1 + (most + LEDGER_BATCH_MAX - 1) / LEDGER_BATCH_MAX);
     assert_int_equal(written[most - 1].seq, some + 1 + most);
     free(drafts);
     free(written);
