@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.graph import access, changes_of, rows, until
-
-STATEMENTS = Path(__file__).parents[2] / "src/vault/neo4j_statements.def"
+from support.neo4j import STATEMENTS
 
 
 def unit_program(name: str) -> Path:

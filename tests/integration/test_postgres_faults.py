@@ -427,7 +427,7 @@ def test_an_idle_source_still_advances(captured):
     server.psql("CREATE TABLE IF NOT EXISTS elsewhere(t text); INSERT INTO elsewhere SELECT repeat('x', 1000) FROM generate_series(1, 1000);")
     mark = server.query("SELECT pg_current_wal_lsn()")
     server.psql("INSERT INTO elsewhere SELECT repeat('y', 1000) FROM generate_series(1, 1000); DROP TABLE elsewhere;")
-    eventually(lambda: server.query(slot.format(mark)) == "t", timeout_s=60, every_s=0.5)
+    eventually(lambda: server.query(slot.format(mark)) == "t", timeout_s=60)
 
 
 def test_rows_that_can_not_be_kept_are_told_and_do_not_stop_the_others(captured):

@@ -11,6 +11,7 @@ import pytest
 from support.graph import access, rows, until
 
 DIMENSIONS = 4
+pytestmark = pytest.mark.dimensions(DIMENSIONS)
 SESSIONS = [f"01990000-0000-7000-8000-00000000000{i}" for i in range(2)]
 EVERYTHING = ("-k", "1000", "--all-projects")
 

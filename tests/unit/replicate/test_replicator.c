@@ -46,11 +46,12 @@ static void a_commit_is_sent_without_being_asked(void **state)
 static void ten_thousand_that_wait_are_drained(void **state)
 {
     struct rig *rig = *state;
+    unsigned count = unit_times(10000);
 
     FAKE_SET(open_fails, ERR_UNAVAILABLE);
     rig_start(rig);
-    rig_remember_many(rig, 10000);
-    rig_until(rig_status(rig).queue == 10001);
+    rig_remember_many(rig, count);
+    rig_until(rig_status(rig).queue == count + 1);
     FAKE_SET(open_fails, ERR_NONE);
     rig_drain(rig);
     assert_same(rig);
