@@ -28,7 +28,10 @@ static struct source_options options_of(const struct config_source *source)
                                    .slot = source->slot,
                                    .project = source->project,
                                    .tables = source->tables,
-                                   .table_count = source->table_count};
+                                   .table_count = source->table_count,
+                                   .path = source->path,
+                                   .include = source->include,
+                                   .ignore = source->ignore};
 }
 
 void sources_name_slots(const char *home, struct config *config)
@@ -82,8 +85,8 @@ static int no_such_source(const struct config *config, const char *name, struct 
     }
     return config->source_count == 0
                ? err_set(err, ERR_NOT_FOUND,
-                         "no source is configured; set DATABASE_URL, or write sources: into "
-                         "holdfast.yaml")
+                         "no source is configured; run holdfast init files PATH, set "
+                         "DATABASE_URL, or write sources: into holdfast.yaml")
                : err_set(err, ERR_NOT_FOUND, "%s%s%s; there are " STR_FMT,
                          name ? "there is no source \"" : "say which source", name ? name : "",
                          name ? "\"" : "", STR_ARG(buf_str(&names)));

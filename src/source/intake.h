@@ -35,6 +35,7 @@ struct intake {
     char (*actors)[SOURCE_MAX_BYTES + 1]; /* of each draft */
     size_t count;
     size_t bytes;
+    bool versioned; /* of what comes next (struct draft) */
     struct intake_counts counts;
 };
 
@@ -46,6 +47,8 @@ void intake_done(struct intake *intake);
 void intake_actor(struct intake *intake, const char *who);
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err) MUST_CHECK;
+/* One that is a memory already; taken over, on failure too. */
+int intake_put_take(struct intake *intake, struct memory *memory, struct err *err) MUST_CHECK;
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
                   struct err *err) MUST_CHECK;
 int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
@@ -59,6 +62,10 @@ int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *e
  */
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
                 struct err *err) MUST_CHECK;
+
+/* The same of memories by their ids; the summary is said as it is. */
+int intake_gone_ids(struct intake *intake, const struct uuid *ids, size_t count, const char *rule,
+                    const char *summary, struct err *err) MUST_CHECK;
 
 /* Write what waits; with a position (may be NULL) in the last transaction. */
 int intake_flush(struct intake *intake, const char *position, struct err *err) MUST_CHECK;
