@@ -362,16 +362,28 @@ static int wait_ms(const struct files *files)
     return next_ms == INT64_MAX ? -1 : next_ms <= now_ms ? 0 : (int)(next_ms - now_ms);
 }
 
+/* While nothing is done, the root is not held open: that would keep its disk from being unmounted,
+ * and its end from being told. */
+static int open_again(struct files *files, struct err *err)
+{
+    if (files_open_root(files, err) == -ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        files->watch.root_lost = true;
+    }
+    return -(int)err->code;
+}
+
 static int wait_for_news(struct files *files, struct err *err)
 {
     struct wake *cancel = files->options->cancel;
     struct pollfd polls[] = {{.fd = files->watch.fd, .events = POLLIN},
                              {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
 
+    close_fd(&files->root_fd);
     if (poll(polls, 2, wait_ms(files)) < 0 && errno != EINTR) {
         return err_errno(err, ERR_UNAVAILABLE, errno, "waiting for changes in %s", files->root);
     }
-    if (files_cancelled(files, err) < 0) {
+    if (files_cancelled(files, err) < 0 || open_again(files, err) < 0) {
         return -(int)err->code;
     }
     if (polls[1].revents != 0) {

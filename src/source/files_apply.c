@@ -54,6 +54,7 @@ int files_load(struct files *files, struct err *err)
 
 struct applying {
     struct files *files;
+    int64_t now_ms; /* one moment for all of it, so that what is looked at again comes together */
     struct files_at at;
     struct file_state state;
     struct git_changes git;
@@ -117,6 +118,19 @@ static int by_hash(const void *a, const void *b)
     return memcmp(x->hash.bytes, y->hash.bytes, SHA256_LEN);
 }
 
+/* Is it gone, or empty, for the first time? Then it is looked at once more: many a program removes
+ * or empties a file only to write it anew. */
+static bool is_doubtful(const struct applying *a, struct file_entry *entry)
+{
+    entry->doubt_ms = entry->doubt_ms == 0 ? a->now_ms : entry->doubt_ms;
+    return a->now_ms - entry->doubt_ms < FILES_DOUBT_MS;
+}
+
+static void look_again(struct applying *a, const char *path)
+{
+    settle_note(&a->files->settle, path, a->now_ms, FILES_DOUBT_MS);
+}
+
 /* A file that went away in this batch, with this very text. One without text is like any other. */
 static struct file_entry *find_gone(struct applying *a, const struct file_state *state)
 {
@@ -135,7 +149,7 @@ static struct file_entry *find_gone(struct applying *a, const struct file_state 
         found--;
     }
     for (; found < a->gone + a->gone_count && sha256_eq(&(*found)->hash, &state->hash); found++) {
-        if (!(*found)->moved && (*found)->left == FILES_KEPT) {
+        if (!(*found)->found && (*found)->left == FILES_KEPT) {
             return *found;
         }
     }
@@ -186,7 +200,7 @@ static int put(struct applying *a, struct file_entry *entry, const char *path, s
     return 0;
 }
 
-/* The entry that a file at this path goes on with, or a new one. */
+/* The entry that a file at this path goes on with, or a new one. NULL: that will be seen. */
 static struct file_entry *entry_for(struct applying *a, const char *path)
 {
     struct files *files = a->files;
@@ -196,8 +210,13 @@ static struct file_entry *entry_for(struct applying *a, const char *path)
         return entry;
     }
     struct file_entry *gone = find_gone(a, &a->state);
+    if (gone != NULL && is_doubtful(a, gone)) {
+        look_again(a, path);
+        return NULL;
+    }
     if (gone != NULL) {
         files_tree_move(&files->tree, gone, path);
+        gone->found = true;
         return gone;
     }
     if (entry != NULL) {
@@ -212,9 +231,10 @@ static struct file_entry *entry_for(struct applying *a, const char *path)
 static int leave(struct applying *a, const char *path, struct err *err)
 {
     struct files *files = a->files;
-    struct file_entry *entry = entry_for(a, path);
+    struct file_entry *entry = entry_for(a, path); /* no file went away with no text */
     enum files_left left = a->state.left;
 
+    entry->doubt_ms = 0;
     if (entry->left != left) {
         name_left(files, path,
                   left == FILES_BINARY  ? "no text (not UTF-8)"
@@ -245,45 +265,93 @@ static int apply_present(struct applying *a, const char *path, struct err *err)
         return leave(a, path, err);
     }
     struct file_entry *entry = entry_for(a, path);
+    if (entry == NULL) {
+        return 0;
+    }
     if (entry->left == FILES_UNREADABLE) {
         files_tree_set(&files->tree, entry, entry->alive, FILES_KEPT);
     }
+    if (a->state.size == 0 && entry->alive && entry->size > 0 && is_doubtful(a, entry)) {
+        look_again(a, path);
+        return 0;
+    }
+    entry->doubt_ms = 0;
     return is_as_known(entry, &a->state) ? 0 : put(a, entry, path, err);
 }
 
 /* ---- what moved ---- */
 
-static void move_one(struct applying *a, struct file_entry *entry, const char *to)
+/* Does the file there say what the ledger last heard, or an edit of it? */
+static int is_of_same_text(struct applying *a, const struct file_entry *entry, const char *to,
+                           bool *ret, struct err *err)
+{
+    AUTO(memory_done) struct memory last;
+    struct file_origin origin;
+    struct sketch before;
+    struct sketch after;
+
+    *ret = false;
+    memory_init(&last);
+    int rc = files_read(&a->at, to, &a->state, err);
+    if (rc == 0 && !sha256_eq(&a->state.hash, &entry->hash)) {
+        rc = last_text(a->files, entry, &last, &origin, err);
+        if (rc == 0) {
+            sketch_change(origin.text, buf_str(&a->state.text), &before, &after);
+            *ret = a->state.left == FILES_KEPT && !sketch_keeps_less(&before, &after, 1);
+        }
+    } else {
+        *ret = rc == 0 && a->state.left == entry->left;
+    }
+    if (rc == -ERR_NOT_FOUND || rc == -ERR_BUSY) {
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return rc;
+}
+
+static int move_one(struct applying *a, struct file_entry *entry, struct files_move *move,
+                    const char *to, struct err *err)
 {
     struct files *files = a->files;
     const struct file_entry *there = files_tree_find(&files->tree, to);
+    bool is_same = false;
 
     if (!entry->alive || (there != NULL && there->alive) || !files_wants(files, to) ||
-        files_is_there(&a->at, entry->path) || !files_is_there(&a->at, to)) {
-        return; /* something is at its old place again, or it went over another */
+        files_is_there(&a->at, entry->path)) {
+        return 0; /* something is at its old place again, or it went over another */
+    }
+    if (is_of_same_text(a, entry, to, &is_same, err) < 0 || !is_same) {
+        return -(int)err->code;
+    }
+    if (!move->is_folder && is_doubtful(a, entry)) {
+        settle_move(&files->settle, move->from, to, false, a->now_ms);
+        move->waits = true;
+        return 0;
     }
     files_tree_move(&files->tree, entry, to);
+    return 0;
 }
 
-static void apply_move(struct applying *a, const struct files_move *move)
+static int apply_move(struct applying *a, struct files_move *move, struct err *err)
 {
     struct files_tree *tree = &a->files->tree;
     size_t len = strlen(move->from);
 
     if (!move->is_folder) {
         struct file_entry *entry = files_tree_find(tree, move->from);
-        if (entry != NULL) {
-            move_one(a, entry, move->to);
-        }
-        return;
+        return entry == NULL ? 0 : move_one(a, entry, move, move->to, err);
     }
     for (size_t i = 0; i < tree->count; i++) {
         struct file_entry *entry = tree->items[i];
-        if (strncmp(entry->path, move->from, len) == 0 && entry->path[len] == '/') {
-            AUTO(free_ptr) char *to = xprintf("%s%s", move->to, entry->path + len);
-            move_one(a, entry, to);
+        if (strncmp(entry->path, move->from, len) != 0 || entry->path[len] != '/') {
+            continue;
+        }
+        AUTO(free_ptr) char *to = xprintf("%s%s", move->to, entry->path + len);
+        if (move_one(a, entry, move, to, err) < 0) {
+            return -(int)err->code;
         }
     }
+    return 0;
 }
 
 /* ---- what is gone ---- */
@@ -323,7 +391,7 @@ static char *vanished_summary(const struct files *files, size_t count)
 }
 
 /* Those that git did not take; when nothing is left at all, that is an alert of its own. */
-static int delete_gone(struct applying *a, struct err *err)
+static int delete_gone(struct applying *a, bool is_certain, struct err *err)
 {
     struct files *files = a->files;
     AUTO(free_ptr) struct uuid *lost = xcalloc(a->gone_count + 1, sizeof(*lost));
@@ -332,9 +400,16 @@ static int delete_gone(struct applying *a, struct err *err)
     for (size_t i = 0; i < a->gone_count; i++) {
         struct file_entry *entry = a->gone[i];
         bool is_gits = false;
-        if (entry->moved || !entry->alive) {
-            continue; /* it turned up elsewhere */
+        if (entry->found) {
+            entry->found = false;
+            entry->doubt_ms = 0;
+            continue;
         }
+        if (!is_certain && is_doubtful(a, entry)) {
+            look_again(a, entry->path);
+            continue;
+        }
+        entry->doubt_ms = 0;
         if (ask_git(a, entry, NULL, &is_gits, err) < 0) {
             return -(int)err->code;
         }
@@ -405,13 +480,26 @@ static void note_again(struct files *files, const struct files_batch *batch)
     }
 }
 
+/* Is it what a file may have become that is looked at once more? */
+static bool waits_for_move(const struct files_batch *batch, const char *path)
+{
+    for (size_t i = 0; i < batch->move_count; i++) {
+        if (batch->moves[i].waits && strcmp(batch->moves[i].to, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int apply_all(struct applying *a, struct files_batch *batch, struct err *err)
 {
     struct files *files = a->files;
     AUTO(free_ptr) bool *is_there = xcalloc(batch->count + 1, sizeof(*is_there));
 
     for (size_t i = 0; i < batch->move_count; i++) {
-        apply_move(a, &batch->moves[i]);
+        if (apply_move(a, &batch->moves[i], err) < 0) {
+            return -(int)err->code;
+        }
     }
     find_all_gone(a, batch, is_there);
     if (waits_for_git(a, batch)) {
@@ -420,16 +508,17 @@ static int apply_all(struct applying *a, struct files_batch *batch, struct err *
     }
     int rc = a->has_git ? git_read_changes(files, &a->git, err) : 0;
     for (size_t i = 0; i < batch->count && rc == 0; i++) {
-        rc = is_there[i] ? apply_present(a, batch->paths[i], err) : 0;
+        bool is_due = is_there[i] && !waits_for_move(batch, batch->paths[i]);
+        rc = is_due ? apply_present(a, batch->paths[i], err) : 0;
         rc = rc == 0 && i % 256 == 0 ? files_cancelled(files, err) : rc;
     }
-    rc = rc == 0 ? delete_gone(a, err) : rc;
+    rc = rc == 0 ? delete_gone(a, false, err) : rc;
     return rc == 0 ? intake_flush(&files->intake, NULL, err) : rc;
 }
 
 int files_apply(struct files *files, struct files_batch *batch, struct err *err)
 {
-    struct applying a = {.files = files};
+    struct applying a = {.files = files, .now_ms = files_now_ms(files)};
 
     files_at_init(&a.at, files->root_fd);
     buf_init(&a.state.text, FILES_BYTES_MAX + 1);
@@ -451,7 +540,7 @@ int files_vanished(struct files *files, struct err *err)
             a.gone[a.gone_count++] = files->tree.items[i];
         }
     }
-    int rc = delete_gone(&a, err);
+    int rc = delete_gone(&a, true, err);
     free(a.gone);
     return rc == 0 ? intake_flush(&files->intake, NULL, err) : rc;
 }

@@ -31,6 +31,7 @@ struct files_move {
     char *from; /* heap */
     char *to;   /* heap */
     bool is_folder;
+    bool waits; /* it was not believed yet, and is told once more */
 };
 
 struct files_settle {

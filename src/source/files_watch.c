@@ -9,13 +9,12 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/utf8.h"
+#include "base/fault.h"
 #include "source/files_internal.h"
 
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |            \
-     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
+     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 #define EVENT_BYTES ((size_t)64 * 1024) /* taken at once */
 
 /* ---- folders ---- */
@@ -122,7 +121,7 @@ static int watch_folder(struct walk *walk, int fd, const char *folder, struct er
 
     /* By its descriptor: the name may be another's by now. */
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/.", fd);
-    int wd = inotify_add_watch(watch->fd, path, EVENTS & ~(unsigned)IN_DONT_FOLLOW);
+    int wd = FAULT("files.watch", ENOSPC) ? -1 : inotify_add_watch(watch->fd, path, EVENTS);
     if (wd >= 0) {
         set_folder(watch, wd, folder);
         return 0;
