@@ -362,7 +362,9 @@ static void find_all_gone(struct applying *a, const struct files_batch *batch, b
 
     a->gone = xcalloc(batch->count + 1, sizeof(struct file_entry *));
     for (size_t i = 0; i < batch->count; i++) {
-        is_there[i] = files_is_there(&a->at, batch->paths[i]);
+        /* What a file was moved to need not be one that is captured. */
+        is_there[i] = files_wants(files, batch->paths[i]) &&
+                      files_is_there(&a->at, batch->paths[i]);
         struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         if (is_there[i] || entry == NULL) {
             continue;

@@ -366,10 +366,11 @@ bool git_knows(const struct git_changes *changes, const char *path)
 bool git_explains(const struct git_changes *changes, const char *path, struct str before,
                   const struct str *after)
 {
-    const struct git_change *change = find_first(changes, path);
-    const struct git_change *end = changes->items + changes->count;
+    const struct git_change *first = find_first(changes, path);
+    size_t begin = first == NULL ? changes->count : (size_t)(first - changes->items);
 
-    for (; change != NULL && change < end && strcmp(change->path, path) == 0; change++) {
+    for (size_t i = begin; i < changes->count && strcmp(changes->items[i].path, path) == 0; i++) {
+        const struct git_change *change = &changes->items[i];
         bool is_after = after == NULL ? change->after.len == 0
                                       : change->after.len > 0 && is_blob(&change->after, *after);
         if (is_after && change->before.len > 0 && is_blob(&change->before, before)) {

@@ -340,6 +340,21 @@ static void a_backup_made_by_renaming_keeps_the_memory_at_its_name(void **state)
     assert_string_equal(history_of(world, &id).last, "after");
 }
 
+static void a_file_that_moves_out_of_what_is_captured_is_gone(void **state)
+{
+    struct world *world = *state;
+
+    keep(world, "a.md", "text");
+    keep(world, "b.md", "other");
+    settle(world);
+    struct uuid id = id_at(world, "a.md");
+    rename_file(world, "a.md", "a.txt");
+    settle_move(&world->files->settle, "a.md", "a.txt", false, files_now_ms(world->files));
+    settle(world);
+    assert_int_equal(history_of(world, &id).deletions, 1);
+    assert_null(files_tree_find(&world->files->tree, "a.txt"));
+}
+
 static void a_file_that_becomes_binary_has_lost_its_text(void **state)
 {
     struct world *world = *state;
@@ -414,7 +429,6 @@ static void the_last_file_of_a_source_is_held_by_an_alert(void **state)
 static void a_loss_waits_for_git_but_not_for_ever(void **state)
 {
     struct world *world = *state;
-    AUTO(free_ptr) char *lock = path_join(world->root, ".git/index.lock");
     AUTO(free_ptr) char *git = path_join(world->root, ".git");
 
     keep(world, "a.md", "text");
@@ -459,6 +473,8 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_backup_made_by_renaming_keeps_the_memory_at_its_name,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(a_file_that_moves_out_of_what_is_captured_is_gone, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(a_file_that_becomes_binary_has_lost_its_text, begin, end),
         cmocka_unit_test_setup_teardown(a_binary_file_is_named_and_kept_out, begin, end),
         cmocka_unit_test_setup_teardown(what_says_nothing_new_is_not_journaled, begin, end),
