@@ -443,18 +443,15 @@ static int delete_gone(struct applying *a, bool is_certain, struct err *err)
 
 /* ---- all of it ---- */
 
-/* A checkout first changes the files, then gives its lock up, and then says where HEAD is. So while
- * git is at work, and a moment longer, what may be a loss waits; though not for ever. */
-static bool is_git_at_work(struct files *files)
+/* While git is at work, what may be a loss waits; though not for ever. */
+static bool is_git_at_work(struct files *files, int64_t now_ms)
 {
-    int64_t now_ms = files_now_ms(files);
-    bool is_busy = git_is_busy(files->git);
+    struct env *env = ledger_env(files->options->ledger);
 
-    if (!is_busy && (files->git_wait_ms == 0 || files->git_is_free)) {
+    if (!git_is_busy(files->git, env->now_us(env))) {
         files->git_wait_ms = 0;
         return false;
     }
-    files->git_is_free = !is_busy;
     files->git_wait_ms = files->git_wait_ms == 0 ? now_ms : files->git_wait_ms;
     return now_ms - files->git_wait_ms < FILES_GIT_WAIT_MS;
 }
@@ -470,7 +467,7 @@ static bool waits_for_git(struct applying *a, const struct files_batch *batch)
     }
     a->has_git =
         files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN);
-    return a->has_git && is_git_at_work(files);
+    return a->has_git && is_git_at_work(files, a->now_ms);
 }
 
 static void note_again(struct files *files, const struct files_batch *batch)

@@ -63,11 +63,22 @@ char *git_folder_of(const char *root)
     }
 }
 
-bool git_is_busy(const char *git)
+/* When a file in the git folder was changed; 0: there is none. */
+static int64_t changed_us(const char *git, const char *name)
 {
-    AUTO(free_ptr) char *lock = path_join(git, "index.lock");
+    AUTO(free_ptr) char *path = path_join(git, name);
+    struct stat st;
 
-    return file_exists(lock);
+    return stat(path, &st) != 0 ? 0
+                                : (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+}
+
+bool git_is_busy(const char *git, int64_t now_us)
+{
+    int64_t index_us = changed_us(git, "index");
+
+    return changed_us(git, "index.lock") != 0 ||
+           (index_us > changed_us(git, "logs/HEAD") && index_us > now_us - FILES_GIT_AFTER_US);
 }
 
 /* ---- where HEAD was ---- */

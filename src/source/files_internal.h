@@ -25,6 +25,7 @@
 #define FILES_RESCAN_MS 30000 /* from scan to scan, where the kernel gives too few watches */
 #define FILES_GIT_WAIT_MS 2000 /* so long a loss waits for git to finish what it does */
 #define FILES_BESIDE ".holdfast-" /* in the name of what restore writes beside a file */
+#define FILES_GIT_AFTER_US ((int64_t)500000) /* so long after its index git may still move HEAD */
 #define FILES_GIT_CHANGED_MIN 5 /* so many known files changed at once may be a checkout */
 
 /* Why a file is not kept as it is. */
@@ -163,7 +164,6 @@ struct files {
     const struct source_events *events;
     char trouble[256];
     int64_t git_wait_ms; /* since when a loss waits for git; 0: none does */
-    bool git_is_free;    /* it was seen to be done, once */
     int64_t rescan_ms;   /* when the next scan is due, where watches are short */
 };
 
@@ -230,7 +230,9 @@ void git_changes_done(struct git_changes *changes);
 
 /* The git folder of the work tree that root lies in; heap, NULL: none. */
 char *git_folder_of(const char *root);
-bool git_is_busy(const char *git);
+/* Does git work there? It changes the files, then its index, which it locks for that, and says last
+ * where HEAD is. */
+bool git_is_busy(const char *git, int64_t now_us);
 /* What git can tell of its history; nothing when there is no git, or it fails: then the guard
  * judges as ever. */
 int git_read_changes(struct files *files, struct git_changes *ret, struct err *err) MUST_CHECK;

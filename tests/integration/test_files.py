@@ -309,7 +309,6 @@ SAVES = {
     "emptied_first": ": > CLAUDE.md; printf '%s\\n' \"$TEXT\" > CLAUDE.md",
     "by_rename": "printf '%s\\n' \"$TEXT\" > .CLAUDE.tmp.md && mv .CLAUDE.tmp.md CLAUDE.md",
     "with_backup": "mv CLAUDE.md CLAUDE.md~ && printf '%s\\n' \"$TEXT\" > CLAUDE.md && rm CLAUDE.md~",
-    "with_captured_backup": "mv CLAUDE.md old.md && printf '%s\\n' \"$TEXT\" > CLAUDE.md && rm old.md",
     "removed_first": "rm CLAUDE.md && printf '%s\\n' \"$TEXT\" > CLAUDE.md",
     "sed": "sed -i \"\\$s/.*/$TEXT/\" CLAUDE.md",
     "vim": "vim -es -u NONE -c 'set backup writebackup backupcopy=no' -c \"\\$s/.*/$TEXT/\" -c wq CLAUDE.md && rm -f CLAUDE.md~",
