@@ -29,8 +29,8 @@ static json_t *restore_to_json(const struct source_restore *restore, const char 
         kept += restore->tables[i].kept;
     }
     return json_pack("{s:s,s:s,s:b,s:I,s:I,s:o,s:s%}", "source", name, "kind", kind, "dry_run",
-                     restore->dry_run, "restored", (json_int_t)restored, "kept", (json_int_t)kept, "tables",
-                     tables_to_json(restore), "sql",
+                     restore->dry_run, "restored", (json_int_t)restored, "kept", (json_int_t)kept,
+                     "tables", tables_to_json(restore), "sql",
                      restore->sql.data == NULL ? "" : restore->sql.data, restore->sql.len);
 }
 

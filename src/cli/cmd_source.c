@@ -249,8 +249,8 @@ int cmd_init_files(struct cli *cli, int argc, char **argv)
     }
     if (cli->json) {
         AUTO(json_unref)
-        json_t *object = json_pack("{s:s,s:b,s:b}", "source", name, "added", added, "dry_run",
-                                   setup.dry_run);
+        json_t *object =
+            json_pack("{s:s,s:b,s:b}", "source", name, "added", added, "dry_run", setup.dry_run);
         (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_SORT_KEYS);
         (void)putchar('\n');
     } else if (!added) {

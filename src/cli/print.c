@@ -206,8 +206,8 @@ static void print_restore(const json_t *r)
     bool is_files = strcmp(text_of(r, "kind"), "files") == 0;
     const char *insert = is_files ? (dry_run ? "files to write" : "files written")
                                   : (dry_run ? "rows to insert" : "rows inserted");
-    const char *update = is_files ? (dry_run ? "to put back" : "put back")
-                                  : (dry_run ? "to update" : "updated");
+    const char *update =
+        is_files ? (dry_run ? "to put back" : "put back") : (dry_run ? "to update" : "updated");
     size_t i;
     const json_t *t;
 

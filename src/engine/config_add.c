@@ -179,7 +179,8 @@ static bool is_source(const struct config *config, const char *name)
     return false;
 }
 
-/* The last part of the path, in the letters that a name has; a number behind it when it is taken. */
+/* The last part of the path, in the letters that a name has; a number behind it when it is taken.
+ */
 static char *name_of_path(const struct config *config, const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -333,8 +333,7 @@ static int load_source(const struct config_loading *l, const yaml_node_t *node, 
     struct config *config = l->config;
 
     if (node->type != YAML_MAPPING_NODE || config->source_count == CONFIG_SOURCES_MAX) {
-        (void)err_set(err, ERR_CONFIG,
-                      A_SOURCE_IS "; at most %d", CONFIG_SOURCES_MAX);
+        (void)err_set(err, ERR_CONFIG, A_SOURCE_IS "; at most %d", CONFIG_SOURCES_MAX);
         return refuse(l, node, err);
     }
     struct config_source *source = &config->sources[config->source_count++];

@@ -15,7 +15,7 @@
 #define FOLDER_GONE '-'
 #define FILE_THERE 'f'
 #define FILE_GONE 'F'
-#define MOUNT_MAX 240 /* bytes of it in the position, which has 256 */
+#define MOUNT_MAX 240            /* bytes of it in the position, which has 256 */
 #define NAMES_MAX ((size_t)1024) /* bytes of them that init shows */
 
 static const char *const default_include[] = {"**/*.md", "**/*.mdc", "**/.cursorrules"};
@@ -283,9 +283,9 @@ static int root_is_gone(struct files *files, const char *position, struct err *e
 static void tell(struct files *files, int64_t lag_ms)
 {
     AUTO(free_ptr)
-    char *position = xprintf("%zu file%s in %zu folder%s", files->tree.alive,
-                             files->tree.alive == 1 ? "" : "s", files->watch.count,
-                             files->watch.count == 1 ? "" : "s");
+    char *position =
+        xprintf("%zu file%s in %zu folder%s", files->tree.alive, files->tree.alive == 1 ? "" : "s",
+                files->watch.count, files->watch.count == 1 ? "" : "s");
 
     files->events->on_position(files->events->arg, position, lag_ms);
     files_tell_trouble(files);
@@ -398,8 +398,8 @@ static int root_is_lost(struct files *files, struct err *err)
     AUTO(free_ptr) char *before = position_of(files, true);
     AUTO(free_ptr) char *now = mount_of(files->root);
 
-    if (files->watch.unmounted || (now != NULL && files->mount != NULL &&
-                                   strcmp(now, files->mount) != 0)) {
+    if (files->watch.unmounted ||
+        (now != NULL && files->mount != NULL && strcmp(now, files->mount) != 0)) {
         return err_set(err, ERR_AWAY, "the disk of %s was unmounted", files->root);
     }
     if (files_open_root(files, err) == -ERR_NOT_FOUND) {
@@ -439,8 +439,7 @@ static int follow(struct files *files, struct err *err)
 static int capture_nothing(struct files *files, const char *position, struct err *err)
 {
     err->code = ERR_NONE;
-    if (files_check_mount(files, err) < 0 ||
-        (was_there(position) && files_load(files, err) < 0)) {
+    if (files_check_mount(files, err) < 0 || (was_there(position) && files_load(files, err) < 0)) {
         return -(int)err->code;
     }
     return root_is_gone(files, position, err);

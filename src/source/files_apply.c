@@ -11,7 +11,6 @@
 
 /* ---- what the ledger has ---- */
 
-
 static int note_known(void *arg, const struct memory *memory, const struct last_state *state,
                       struct err *err)
 {
@@ -363,8 +362,8 @@ static void find_all_gone(struct applying *a, const struct files_batch *batch, b
     a->gone = xcalloc(batch->count + 1, sizeof(struct file_entry *));
     for (size_t i = 0; i < batch->count; i++) {
         /* What a file was moved to need not be one that is captured. */
-        is_there[i] = files_wants(files, batch->paths[i]) &&
-                      files_is_there(&a->at, batch->paths[i]);
+        is_there[i] =
+            files_wants(files, batch->paths[i]) && files_is_there(&a->at, batch->paths[i]);
         struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         if (is_there[i] || entry == NULL) {
             continue;
@@ -465,8 +464,7 @@ static bool waits_for_git(struct applying *a, const struct files_batch *batch)
         const struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         known += entry != NULL && entry->alive;
     }
-    a->has_git =
-        files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN);
+    a->has_git = files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN);
     return a->has_git && is_git_at_work(files, a->now_ms);
 }
 

@@ -17,14 +17,15 @@
 #include "source/intake.h"
 #include "source/source.h"
 
-#define FILES_BYTES_MAX (4 * MEMORY_CONTENT_MAX) /* a larger file has too many characters anyway */
-#define FILES_PATH_MAX 2048 /* bytes: in metadata, all control characters escaped, it fits */
-#define FILES_DEPTH_MAX 128 /* folders within folders */
-#define FILES_READS_MAX 4   /* of a file that changes while it is read; then it is read later */
-#define FILES_DOUBT_MS 40   /* so long a file has to be gone or empty until that is believed */
-#define FILES_RESCAN_MS 30000 /* from scan to scan, where the kernel gives too few watches */
+#define FILES_BYTES_MAX (4 * MEMORY_CONTENT_MAX) /* a larger file has too many characters anyway   \
+                                                  */
+#define FILES_PATH_MAX 2048    /* bytes: in metadata, all control characters escaped, it fits */
+#define FILES_DEPTH_MAX 128    /* folders within folders */
+#define FILES_READS_MAX 4      /* of a file that changes while it is read; then it is read later */
+#define FILES_DOUBT_MS 40      /* so long a file has to be gone or empty until that is believed */
+#define FILES_RESCAN_MS 30000  /* from scan to scan, where the kernel gives too few watches */
 #define FILES_GIT_WAIT_MS 2000 /* so long a loss waits for git to finish what it does */
-#define FILES_BESIDE ".holdfast-" /* in the name of what restore writes beside a file */
+#define FILES_BESIDE ".holdfast-"            /* in the name of what restore writes beside a file */
 #define FILES_GIT_AFTER_US ((int64_t)500000) /* so long after its index git may still move HEAD */
 #define FILES_GIT_CHANGED_MIN 5 /* so many known files changed at once may be a checkout */
 
@@ -43,8 +44,8 @@ struct file_entry {
     enum files_left left;
     bool known; /* the ledger has a memory of it */
     bool alive;
-    bool moved; /* its path changed, and the ledger does not know yet */
-    bool found; /* it was gone in this batch, and turned up elsewhere */
+    bool moved;       /* its path changed, and the ledger does not know yet */
+    bool found;       /* it was gone in this batch, and turned up elsewhere */
     int64_t doubt_ms; /* when it was first found gone or emptied; 0: it is there */
     struct file_entry *next_by_path;
     struct file_entry *next_by_id;
@@ -131,7 +132,7 @@ struct files_folder {
 
 #define FILES_FOLDER_BUCKETS 4096
 struct files_watch {
-    int fd; /* inotify; -1 */
+    int fd;                                             /* inotify; -1 */
     struct files_folder *folders[FILES_FOLDER_BUCKETS]; /* by watch */
     size_t count;
     struct files_going { /* moved from, and not yet to */

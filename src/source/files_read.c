@@ -206,9 +206,7 @@ int files_read(struct files_at *at, const char *path, struct file_state *ret, st
     }
     if (fd < 0) {
         ret->left = FILES_UNREADABLE;
-        return files_is_there(at, path)
-                   ? 0
-                   : err_set(err, ERR_NOT_FOUND, "%s is no file", path);
+        return files_is_there(at, path) ? 0 : err_set(err, ERR_NOT_FOUND, "%s is no file", path);
     }
     for (int i = 0; i < FILES_READS_MAX; i++) {
         int rc = read_once(fd, path, ret, err);

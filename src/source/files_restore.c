@@ -116,7 +116,8 @@ static int put_over(struct restoring *r, int folder, const char *beside, const c
 {
     const char *slash = strrchr(path, '/');
     AUTO(free_ptr)
-    char *beside_path = xprintf("%.*s%s", slash == NULL ? 0 : (int)(slash + 1 - path), path, beside);
+    char *beside_path =
+        xprintf("%.*s%s", slash == NULL ? 0 : (int)(slash + 1 - path), path, beside);
 
     int rc = rename_with(folder, beside, name, RENAME_EXCHANGE);
     if (rc == 0 && !is_same_file(r, beside_path)) {

@@ -169,8 +169,9 @@ static int walk_entry(struct walk *walk, int fd, const struct dirent *entry, con
 {
     struct files *files = walk->files;
 
-    AUTO(free_ptr) char *path = folder[0] == '\0' ? xstrdup(entry->d_name)
-                                                  : xprintf("%s/%s", folder, entry->d_name);
+    AUTO(free_ptr)
+    char *path =
+        folder[0] == '\0' ? xstrdup(entry->d_name) : xprintf("%s/%s", folder, entry->d_name);
     if (is_folder_at(fd, entry)) {
         return depth < FILES_DEPTH_MAX && files_wants_folder(files, path)
                    ? walk_folder(walk, fd, entry->d_name, path, depth + 1, err)
@@ -292,11 +293,10 @@ static void moved_from(struct files *files, uint32_t cookie, const char *path, b
     struct files_going *going = &files->watch.going;
 
     files_watch_settled(files);
-    *going = (struct files_going){
-        .cookie = cookie,
-        .is_folder = is_folder,
-        .due_ms = files_now_ms(files) + SETTLE_QUIET_MS,
-        .path = xstrdup(path)};
+    *going = (struct files_going){.cookie = cookie,
+                                  .is_folder = is_folder,
+                                  .due_ms = files_now_ms(files) + SETTLE_QUIET_MS,
+                                  .path = xstrdup(path)};
     if (!is_folder) {
         note(files, path, SETTLE_QUIET_MS);
     }

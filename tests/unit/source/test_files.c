@@ -46,10 +46,8 @@ static void open_source(struct world *world)
                                     .on_position = ignore_position,
                                     .on_note = count_note,
                                     .on_trouble = keep_trouble};
-    world->options = (struct source_options){.name = "notes",
-                                             .project = "sea",
-                                             .path = world->root,
-                                             .ledger = world->home->ledger};
+    world->options = (struct source_options){
+        .name = "notes", .project = "sea", .path = world->root, .ledger = world->home->ledger};
     assert_ok(source_files_ops.open(&world->options, &world->source, &err), &err);
     world->files = (struct files *)world->source;
     world->files->events = &events;
@@ -464,10 +462,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_stays_empty_is_believed, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_is_removed_and_made_anew_was_never_gone, begin,
                                         end),
-        cmocka_unit_test_setup_teardown(
-            a_file_that_stays_away_is_deleted_and_comes_back_as_itself, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_memory_moves_with_its_file_and_the_old_place_is_anothers, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_that_stays_away_is_deleted_and_comes_back_as_itself,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_memory_moves_with_its_file_and_the_old_place_is_anothers,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(what_another_text_went_over_was_no_move, begin, end),
         cmocka_unit_test_setup_teardown(a_text_that_turns_up_elsewhere_takes_its_memory_along,
                                         begin, end),

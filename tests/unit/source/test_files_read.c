@@ -65,7 +65,8 @@ static void there_and_back(struct place *place, const char *name, struct memory 
 
 static void a_file_comes_back_to_the_byte_with_mode_and_time(void **state)
 {
-    static const char *const texts[] = {"x", "", " ", "\n", "\r\n\ttabs\x01\x1b[0m\xef\xbb\xbf\xc3\xa9"};
+    static const char *const texts[] = {"x", "", " ", "\n",
+                                        "\r\n\ttabs\x01\x1b[0m\xef\xbb\xbf\xc3\xa9"};
     struct place *place = *state;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -147,7 +148,7 @@ static void links_folders_and_pipes_are_no_files(void **state)
     assert_int_equal(symlinkat("in", place->root, "linked"), 0);
     assert_int_equal(mkfifoat(place->root, "pipe.md", 0644), 0);
 
-    static const char *const names[] = {"link.md", "folder.md",    "pipe.md", "linked/x.md",
+    static const char *const names[] = {"link.md", "folder.md",    "pipe.md",     "linked/x.md",
                                         "none.md", "none/none.md", "real.md/x.md"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct err err = ERR_INIT;
@@ -160,8 +161,8 @@ static void links_folders_and_pipes_are_no_files(void **state)
 
 static void a_path_that_leads_elsewhere_is_none(void **state)
 {
-    static const char *const wrong[] = {"", "/a", "a/", "a//b", ".", "..", "./a", "../a", "a/../b",
-                                        "a/..", "a/./b"};
+    static const char *const wrong[] = {"",    "/a",   "a/",     "a//b", ".",    "..",
+                                        "./a", "../a", "a/../b", "a/..", "a/./b"};
     static const char *const right[] = {"a", "a/b", "..a", "a../b", ".hidden", "a/...", "a b\nc"};
     AUTO(free_ptr) char *longest = xmalloc(FILES_PATH_MAX + 2);
 

@@ -182,8 +182,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_path_is_taken_once_and_when_it_is_quiet, begin, end),
         cmocka_unit_test_setup_teardown(what_happens_together_is_taken_together_and_sorted, begin,
                                         end),
-        cmocka_unit_test_setup_teardown(
-            others_that_go_on_changing_hold_a_path_up_for_a_moment_only, begin, end),
+        cmocka_unit_test_setup_teardown(others_that_go_on_changing_hold_a_path_up_for_a_moment_only,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(a_path_that_never_rests_is_taken_at_last, begin, end),
         cmocka_unit_test_setup_teardown(a_new_file_waits_until_it_is_closed, begin, end),
         cmocka_unit_test_setup_teardown(what_need_not_wait_is_due_at_once, begin, end),

@@ -35,13 +35,20 @@ static void check(const struct sample *samples, size_t count,
 static void a_name_is_meant_in_any_folder_and_a_path_from_the_root_on(void **state)
 {
     static const struct sample samples[] = {
-        {"CLAUDE.md", "CLAUDE.md", true},        {"CLAUDE.md", "a/b/CLAUDE.md", true},
-        {"CLAUDE.md", "XCLAUDE.md", false},      {"CLAUDE.md", "CLAUDE.md/x", false},
-        {"*.md", "a.md", true},                  {"*.md", "a/b.md", true},
-        {"*.md", "a.mdx", false},                {"*.md", ".md", true},
-        {"docs/*.md", "docs/a.md", true},        {"docs/*.md", "x/docs/a.md", false},
-        {"docs/*.md", "docs/x/a.md", false},     {"docs/a?.md", "docs/ab.md", true},
-        {"docs/a?.md", "docs/a\xc3\xa9.md", true}, {"docs/a?.md", "docs/a/.md", false},
+        {"CLAUDE.md", "CLAUDE.md", true},
+        {"CLAUDE.md", "a/b/CLAUDE.md", true},
+        {"CLAUDE.md", "XCLAUDE.md", false},
+        {"CLAUDE.md", "CLAUDE.md/x", false},
+        {"*.md", "a.md", true},
+        {"*.md", "a/b.md", true},
+        {"*.md", "a.mdx", false},
+        {"*.md", ".md", true},
+        {"docs/*.md", "docs/a.md", true},
+        {"docs/*.md", "x/docs/a.md", false},
+        {"docs/*.md", "docs/x/a.md", false},
+        {"docs/a?.md", "docs/ab.md", true},
+        {"docs/a?.md", "docs/a\xc3\xa9.md", true},
+        {"docs/a?.md", "docs/a/.md", false},
     };
 
     (void)state;
@@ -51,11 +58,16 @@ static void a_name_is_meant_in_any_folder_and_a_path_from_the_root_on(void **sta
 static void two_stars_are_any_folders_and_none(void **state)
 {
     static const struct sample samples[] = {
-        {"**/*.md", "a.md", true},        {"**/*.md", "a/b/c.md", true},
-        {"a/**/z.md", "a/z.md", true},    {"a/**/z.md", "a/b/c/z.md", true},
-        {"a/**/z.md", "b/a/z.md", false}, {"a/**", "a/b/c", true},
-        {"a/**", "a", false},             {"a/**", "ab/c", false},
-        {"**", "any/thing", true},        {"a**b/x", "aXb/x", true},
+        {"**/*.md", "a.md", true},
+        {"**/*.md", "a/b/c.md", true},
+        {"a/**/z.md", "a/z.md", true},
+        {"a/**/z.md", "a/b/c/z.md", true},
+        {"a/**/z.md", "b/a/z.md", false},
+        {"a/**", "a/b/c", true},
+        {"a/**", "a", false},
+        {"a/**", "ab/c", false},
+        {"**", "any/thing", true},
+        {"a**b/x", "aXb/x", true},
         {"a**b/x", "a/b/x", false},
     };
 
@@ -79,10 +91,14 @@ static void brackets_are_one_of_several_characters(void **state)
 static void a_folder_that_is_meant_takes_all_below_it(void **state)
 {
     static const struct sample folders[] = {
-        {"node_modules", "node_modules", true},       {"node_modules/", "a/node_modules", true},
-        {"node_modules/**", "node_modules", true},    {"node_modules/**", "a/node_modules", false},
-        {"**/node_modules/**", "a/node_modules", true}, {"**/.git/**", ".git", true},
-        {"*.md", "a", false},                         {"**/*.md", "docs", false},
+        {"node_modules", "node_modules", true},
+        {"node_modules/", "a/node_modules", true},
+        {"node_modules/**", "node_modules", true},
+        {"node_modules/**", "a/node_modules", false},
+        {"**/node_modules/**", "a/node_modules", true},
+        {"**/.git/**", ".git", true},
+        {"*.md", "a", false},
+        {"**/*.md", "docs", false},
     };
     static const struct sample below[] = {
         {"**/.git/**", ".git/refs/x.md", true}, {"private", "a/private/b/c.md", true},
