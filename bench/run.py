@@ -15,10 +15,11 @@ import signal
 import sys
 
 import figures
+import files_figures
 import kit
 import neo4j_figures
 
-FIGURES = figures.FIGURES | neo4j_figures.FIGURES
+FIGURES = figures.FIGURES | neo4j_figures.FIGURES | files_figures.FIGURES
 GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES)}
 COLUMNS = ("what", "ours", "peer", "ratio", "target", "reached")
 

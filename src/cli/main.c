@@ -20,6 +20,7 @@ static const struct command {
     {"resolve", cmd_resolve},
     {"resume", cmd_resume},
     {"project link", cmd_project_link},
+    {"init files", cmd_init_files},
     {"init postgres", cmd_init_postgres},
 };
 

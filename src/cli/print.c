@@ -208,6 +208,11 @@ static void print_sources(const json_t *sources)
 static void print_restore(const json_t *r)
 {
     bool dry_run = json_is_true(json_object_get(r, "dry_run"));
+    bool is_files = strcmp(text_of(r, "kind"), "files") == 0;
+    const char *insert = is_files ? (dry_run ? "files to write" : "files written")
+                                  : (dry_run ? "rows to insert" : "rows inserted");
+    const char *update =
+        is_files ? (dry_run ? "to put back" : "put back") : (dry_run ? "to update" : "updated");
     size_t i;
     const json_t *t;
 
@@ -216,10 +221,9 @@ static void print_restore(const json_t *r)
         (void)putchar('\n');
     }
     json_array_foreach (json_object_get(r, "tables"), i, t) {
-        (void)printf("%s%s: %lld rows %s, %lld %s, %lld as they should be", text_of(t, "table"),
+        (void)printf("%s%s: %lld %s, %lld %s, %lld as they should be", text_of(t, "table"),
                      json_is_true(json_object_get(t, "created")) ? " (made again)" : "",
-                     number_of(t, "inserted"), dry_run ? "to insert" : "inserted",
-                     number_of(t, "updated"), dry_run ? "to update" : "updated",
+                     number_of(t, "inserted"), insert, number_of(t, "updated"), update,
                      number_of(t, "same"));
         if (number_of(t, "kept")) {
             (void)printf(", %lld left alone: somebody else changed them since",

@@ -33,7 +33,10 @@ static struct source_options options_of(const struct config *config,
                                    .project = source->project,
                                    .fence = fence,
                                    .tables = source->tables,
-                                   .table_count = source->table_count};
+                                   .table_count = source->table_count,
+                                   .path = source->path,
+                                   .include = source->include,
+                                   .ignore = source->ignore};
 }
 
 /* "holdfast_1a2b3c4d_app": each source of each home has its own, and a person sees which. */
@@ -98,8 +101,8 @@ static int no_such_source(const struct config *config, const char *name, struct 
     }
     return config->source_count == 0
                ? err_set(err, ERR_NOT_FOUND,
-                         "no source is configured; set DATABASE_URL, or write sources: into "
-                         "holdfast.yaml")
+                         "no source is configured; run holdfast init files PATH, set "
+                         "DATABASE_URL, or write sources: into holdfast.yaml")
                : err_set(err, ERR_NOT_FOUND, "%s%s%s; there are " STR_FMT,
                          name ? "there is no source \"" : "say which source", name ? name : "",
                          name ? "\"" : "", STR_ARG(buf_str(&names)));

@@ -112,6 +112,8 @@ struct draft {
                        TIME_NONE: now (created_at of an existing memory is kept) */
     bool over_held; /* memory put: what shows is said again although a later change is held; so it
                        is journaled, and stays when that change is accepted */
+    bool versioned; /* memory put, delete: what it takes away is in the history of its owner's
+                       version control, which says the same as the draft: the guard is not asked */
     struct uuid id; /* memory delete */
     const struct session *session;   /* session put */
     const struct project *project;   /* project put */

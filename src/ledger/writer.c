@@ -95,7 +95,7 @@ static int write_one(struct batch *batch, struct request *request, size_t i,
     int result = store_write(store, &request->drafts[i], &request->written[i],
                              effects_next(effects), &has_effect, err);
     if (result == 0) {
-        effects->count += has_effect;
+        effects->count += has_effect && !request->drafts[i].versioned;
         batch->journaled |= !request->written[i].unchanged;
     } else if (is_drafts_fault(err->code) && store_rows_written(store) != rows) {
         err->code =

@@ -126,12 +126,13 @@ static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, s
     intake->bytes += bytes;
     memcpy(intake->actors[i], intake->actor, sizeof(intake->actor));
     memory_init(&intake->memories[i]);
-    intake->drafts[i] = (struct draft){.kind = KIND_MEMORY, .source = intake->actors[i]};
+    intake->drafts[i] = (struct draft){
+        .kind = KIND_MEMORY, .source = intake->actors[i], .versioned = intake->versioned};
     *ret = &intake->drafts[i];
     return 0;
 }
 
-static int put_take(struct intake *intake, struct memory *memory, struct err *err)
+int intake_put_take(struct intake *intake, struct memory *memory, struct err *err)
 {
     struct draft *draft = NULL;
 
@@ -290,7 +291,7 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
         return refuse_row(intake, row, err);
     }
     note_too_large(intake, row, &memory);
-    return put_take(intake, &memory, err);
+    return intake_put_take(intake, &memory, err);
 }
 
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
@@ -306,7 +307,7 @@ int intake_define(struct intake *intake, const char *table, const char *project,
         err->code = ERR_NONE;
         return 0;
     }
-    if (put_take(intake, &memory, err) < 0) {
+    if (intake_put_take(intake, &memory, err) < 0) {
         return -(int)err->code;
     }
     AUTO(free_ptr) char *actor = definition_actor(intake->source);
@@ -401,14 +402,13 @@ int intake_alert(struct intake *intake, const char *rule, const char *summary, s
 }
 
 /* Delete what there was, in batches; what the guard left standing is collected. */
-static int delete_all(struct going *going, struct ranges *ret_unheld, struct err *err)
+static int delete_all(struct intake *intake, const struct uuid *ids, size_t all,
+                      struct ranges *ret_unheld, struct err *err)
 {
-    struct intake *intake = going->intake;
-
-    for (size_t i = 0; i < going->count;) {
-        size_t count = going->count - i < INTAKE_BATCH ? going->count - i : INTAKE_BATCH;
+    for (size_t i = 0; i < all;) {
+        size_t count = all - i < INTAKE_BATCH ? all - i : INTAKE_BATCH;
         for (size_t k = 0; k < count; k++, i++) {
-            if (intake_delete_id(intake, &going->ids[i], err) < 0) {
+            if (intake_delete_id(intake, &ids[i], err) < 0) {
                 return -(int)err->code;
             }
         }
@@ -432,14 +432,29 @@ static int delete_all(struct going *going, struct ranges *ret_unheld, struct err
     return 0;
 }
 
+int intake_gone_ids(struct intake *intake, const struct uuid *ids, size_t count, const char *rule,
+                    const char *summary, struct err *err)
+{
+    struct ranges unheld;
+
+    ranges_init(&unheld);
+    int result = intake_flush(intake, NULL, err);
+    if (result == 0) {
+        result = delete_all(intake, ids, count, &unheld, err);
+    }
+    if (result == 0 && unheld.count > 0) {
+        result = write_decision(intake, rule, summary, &unheld, err);
+    }
+    ranges_done(&unheld);
+    return result;
+}
+
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
                 struct err *err)
 {
     struct going going = {.intake = intake, .table = table};
     struct reader *reader = NULL;
-    struct ranges unheld;
 
-    ranges_init(&unheld);
     int result = intake_flush(intake, NULL, err);
     if (result == 0) {
         result = read_begin(intake->ledger, &reader, err);
@@ -449,14 +464,10 @@ int intake_gone(struct intake *intake, const char *table, const char *rule, cons
         read_end(reader);
     }
     if (result == 0) {
-        result = delete_all(&going, &unheld, err);
-    }
-    if (result == 0 && unheld.count > 0) {
         AUTO(free_ptr)
         char *text = xprintf("%s (%zu row%s)", summary, going.count, going.count == 1 ? "" : "s");
-        result = write_decision(intake, rule, text, &unheld, err);
+        result = intake_gone_ids(intake, going.ids, going.count, rule, text, err);
     }
-    ranges_done(&unheld);
     free(going.ids);
     return result;
 }

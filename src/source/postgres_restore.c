@@ -309,6 +309,9 @@ int pg_restore(struct postgres *pg, struct source_restore *restore, struct err *
     size_t count = 0;
 
     buf_init(&restore->sql, SOURCE_RESTORE_SQL_MAX);
+    if (restore->at_us != TIME_NONE) {
+        return err_set(err, ERR_USAGE, "--at is for sources of files");
+    }
     buf_init(&r.lines, (size_t)4 * CHANGE_RECORD_MAX);
     if (pg_tables_find(pg, err) < 0 ||
         choose_tables(pg, restore->only_table, tables, &count, err) < 0 ||

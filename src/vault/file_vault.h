@@ -143,11 +143,6 @@ void file_time_name(struct env *env, char ret_text[FILE_TIME_MAX]);
 
 /* ---- file_mount.c ---- */
 
-/*
- * The mount point that path is below, or would be if it were there. It says the same after a
- * restart, as a device number does not, and is known for every file system. Heap; NULL: can't tell.
- */
-char *file_mount_of(const char *path);
 /* Before the known vault is made anew: ERR_AWAY when its place is on another mount than it was,
  * ERR_UNAVAILABLE when on which it is can't be told now. */
 int file_mount_check(const struct file_vault *vault, struct err *err) MUST_CHECK;

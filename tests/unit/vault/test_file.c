@@ -1,5 +1,6 @@
 /* The file driver: what it writes where, and what it makes of what others did to its folder. */
 #include "base/fault.h"
+#include "base/mount.h"
 #include "vault/box.h"
 
 static void assert_mode(const char *path, mode_t mode)
@@ -266,7 +267,7 @@ static void a_segment_that_cannot_be_sealed_keeps_no_other_from_it(void **state)
 
 static void a_disk_that_cannot_be_told_is_not_taken_for_mounted(void **state)
 {
-    AUTO(free_ptr) char *mount = file_mount_of("/");
+    AUTO(free_ptr) char *mount = mount_of("/");
     struct file_vault vault = {.path = (char *)(uintptr_t) "/nothing/there", .mount = mount};
     struct err err = ERR_INIT;
 
