@@ -1,4 +1,6 @@
 /* Is the vault's disk the one that it was made on? */
+#include <errno.h>
+
 #include "base/fault.h"
 #include "base/mount.h"
 #include "vault/file_vault.h"
