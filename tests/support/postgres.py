@@ -74,11 +74,11 @@ def lease():
 
 
 def forget(server: Postgres, name: str) -> None:
-    """Drop a database with its slots, whoever uses them."""
+    """Drop a database with its slots, whoever uses them, and however often that one comes back."""
     server.psql(
-        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
-        "DO $$ BEGIN FOR i IN 1..500 LOOP EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE active);"
-        " PERFORM pg_sleep(0.02); END LOOP; END $$;"
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots;"
+        "DO $$ BEGIN FOR i IN 1..500 LOOP"
+        " PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
+        " BEGIN PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots; EXCEPTION WHEN object_in_use THEN NULL; END;"
+        " EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots); PERFORM pg_sleep(0.02); END LOOP; END $$;"
     )
     server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
