@@ -189,6 +189,7 @@ static int put(struct applying *a, struct file_entry *entry, const char *path, s
     if (rc < 0) {
         return rc;
     }
+    entry->born_ms = entry->alive ? entry->born_ms : a->now_ms;
     entry->hash = state->hash;
     entry->size = state->size;
     entry->mtime_ns = state->mtime_ns;
@@ -391,8 +392,28 @@ static char *vanished_summary(const struct files *files, size_t count)
                                 files->options->path, count, source, source);
 }
 
-/* Those that git did not take; when nothing is left at all, that is an alert of its own. */
-static int delete_gone(struct applying *a, bool is_certain, struct err *err)
+/* A file that was made just now to be put over another, as editors save: its text is there. */
+static bool went_over_another(const struct applying *a, const struct files_batch *batch,
+                              const struct file_entry *entry)
+{
+    if (batch == NULL || entry->born_ms == 0 || a->now_ms - entry->born_ms > FILES_YOUNG_MS) {
+        return false;
+    }
+    for (size_t i = 0; i < batch->move_count; i++) {
+        const struct files_move *move = &batch->moves[i];
+        const struct file_entry *to = strcmp(move->from, entry->path) == 0
+                                          ? files_tree_find(&a->files->tree, move->to)
+                                          : NULL;
+        if (to != NULL && to->alive && sha256_eq(&to->hash, &entry->hash)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those that git did not take; when nothing is left at all, that is an alert of its own. Without a
+ * batch all of it is certain. */
+static int delete_gone(struct applying *a, const struct files_batch *batch, struct err *err)
 {
     struct files *files = a->files;
     AUTO(free_ptr) struct uuid *lost = xcalloc(a->gone_count + 1, sizeof(*lost));
@@ -406,7 +427,8 @@ static int delete_gone(struct applying *a, bool is_certain, struct err *err)
             entry->doubt_ms = 0;
             continue;
         }
-        if (!is_certain && is_doubtful(a, entry)) {
+        bool is_over = went_over_another(a, batch, entry);
+        if (batch != NULL && !is_over && is_doubtful(a, entry)) {
             look_again(a, entry->path);
             continue;
         }
@@ -415,11 +437,11 @@ static int delete_gone(struct applying *a, bool is_certain, struct err *err)
             return -(int)err->code;
         }
         files_tree_set(&files->tree, entry, false, FILES_KEPT);
-        if (!is_gits) {
+        if (!is_gits && !is_over) {
             lost[lost_count++] = entry->id;
             continue;
         }
-        intake_actor(&files->intake, "git");
+        intake_actor(&files->intake, is_gits ? "git" : NULL);
         files->intake.versioned = true;
         int rc = intake_delete_id(&files->intake, &entry->id, err);
         files->intake.versioned = false;
@@ -509,7 +531,7 @@ static int apply_all(struct applying *a, struct files_batch *batch, struct err *
         rc = is_due ? apply_present(a, batch->paths[i], err) : 0;
         rc = rc == 0 && i % 256 == 0 ? files_cancelled(files, err) : rc;
     }
-    rc = rc == 0 ? delete_gone(a, false, err) : rc;
+    rc = rc == 0 ? delete_gone(a, batch, err) : rc;
     return rc == 0 ? intake_flush(&files->intake, NULL, err) : rc;
 }
 
@@ -537,7 +559,7 @@ int files_vanished(struct files *files, struct err *err)
             a.gone[a.gone_count++] = files->tree.items[i];
         }
     }
-    int rc = delete_gone(&a, true, err);
+    int rc = delete_gone(&a, NULL, err);
     free(a.gone);
     return rc == 0 ? intake_flush(&files->intake, NULL, err) : rc;
 }

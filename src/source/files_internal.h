@@ -17,12 +17,14 @@
 #include "source/intake.h"
 #include "source/source.h"
 
-#define FILES_BYTES_MAX (4 * MEMORY_CONTENT_MAX) /* a larger file has too many characters anyway   \
-                                                  */
+#define FILES_BYTES_MAX                                                                            \
+    (4 * MEMORY_CONTENT_MAX)   /* a larger file has too many characters anyway                     \
+                                */
 #define FILES_PATH_MAX 2048    /* bytes: in metadata, all control characters escaped, it fits */
 #define FILES_DEPTH_MAX 128    /* folders within folders */
 #define FILES_READS_MAX 4      /* of a file that changes while it is read; then it is read later */
 #define FILES_DOUBT_MS 40      /* so long a file has to be gone or empty until that is believed */
+#define FILES_YOUNG_MS 60000   /* a file that is put over another within this was made for that */
 #define FILES_RESCAN_MS 30000  /* from scan to scan, where the kernel gives too few watches */
 #define FILES_GIT_WAIT_MS 2000 /* so long a loss waits for git to finish what it does */
 #define FILES_BESIDE ".holdfast-"            /* in the name of what restore writes beside a file */
@@ -46,6 +48,7 @@ struct file_entry {
     bool alive;
     bool moved;       /* its path changed, and the ledger does not know yet */
     bool found;       /* it was gone in this batch, and turned up elsewhere */
+    int64_t born_ms;  /* when it came to be, if that was seen; 0: it was there before */
     int64_t doubt_ms; /* when it was first found gone or emptied; 0: it is there */
     struct file_entry *next_by_path;
     struct file_entry *next_by_id;

@@ -338,6 +338,25 @@ static void a_backup_made_by_renaming_keeps_the_memory_at_its_name(void **state)
     assert_string_equal(history_of(world, &id).last, "after");
 }
 
+static void a_file_made_to_be_put_over_another_is_no_loss(void **state)
+{
+    struct world *world = *state;
+
+    keep(world, "a.md", "before");
+    settle(world);
+    for (int i = 0; i < 20; i++) {
+        AUTO(free_ptr) char *text = xprintf("version %d", i);
+        keep(world, ".tmp.md", text);
+        settle(world); /* so slow that it is captured */
+        rename_file(world, ".tmp.md", "a.md");
+        settle_move(&world->files->settle, ".tmp.md", "a.md", false, files_now_ms(world->files));
+        advance(world, SETTLE_QUIET_MS);
+        assert_false(files_tree_find(&world->files->tree, ".tmp.md")->alive);
+        assert_string_equal(history_at(world, "a.md").last, text);
+    }
+    assert_int_equal(history_at(world, "a.md").changes, 21);
+}
+
 static void a_file_that_moves_out_of_what_is_captured_is_gone(void **state)
 {
     struct world *world = *state;
@@ -471,6 +490,7 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_backup_made_by_renaming_keeps_the_memory_at_its_name,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(a_file_made_to_be_put_over_another_is_no_loss, begin, end),
         cmocka_unit_test_setup_teardown(a_file_that_moves_out_of_what_is_captured_is_gone, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_file_that_becomes_binary_has_lost_its_text, begin, end),
