@@ -96,7 +96,7 @@ struct file_entry *files_tree_add(struct files_tree *tree, const char *path, con
 
     if (tree->count == tree->capacity) {
         tree->capacity = tree->capacity == 0 ? BUCKETS_FIRST : tree->capacity * 2;
-        tree->items = xrealloc(tree->items, tree->capacity * sizeof(*tree->items));
+        tree->items = xrealloc(tree->items, tree->capacity * sizeof(struct file_entry *));
     }
     if (tree->count >= tree->bucket_count) {
         grow(tree);

@@ -15,10 +15,11 @@
 
 #include "base/buf.h"
 
-#define GLOBS_MAX 64             /* patterns of one list */
-#define GLOB_MAX_BYTES 255       /* of one pattern */
-#define GLOB_STEPS_MAX (1 << 16) /* of one match: beyond, it is no match; patterns are a person's  \
-                                  */
+#define GLOBS_MAX 64       /* patterns of one list */
+#define GLOB_MAX_BYTES 255 /* of one pattern */
+#define GLOB_STEPS_MAX                                                                             \
+    (1 << 16) /* of one match: beyond, it is no match; patterns are a person's                     \
+               */
 
 struct globs {
     char *items[GLOBS_MAX]; /* heap */

@@ -43,7 +43,7 @@ struct intake {
     size_t bytes;
     struct intake_table *tables; /* heap */
     size_t table_count;
-    bool has_held; /* some of what was written was held; its user's to take back */
+    bool has_held;  /* some of what was written was held; its user's to take back */
     bool versioned; /* of what comes next (struct draft) */
     struct intake_counts counts;
 };
