@@ -7,6 +7,7 @@
  * if it is still what the destruction left. A dry run does all of it and rolls back, so that its
  * counts are those of the real one.
  */
+#include "source/definition.h"
 #include "source/postgres_internal.h"
 
 struct restoring {
@@ -309,52 +310,11 @@ static int put_rows(struct restoring *r, struct err *err)
     return run(r, insert, &r->answer->inserted, err);
 }
 
-struct last_definition {
-    char *actor;
-    char *sql; /* heap; NULL: there is none */
-};
-
-static int note_definition(void *arg, const struct change *change, const struct memory *memory,
-                           bool held, struct err *err)
-{
-    struct last_definition *last = arg;
-
-    (void)err;
-    if (!held && memory->deleted_us == TIME_NONE && strcmp(change->source, last->actor) == 0) {
-        free(last->sql);
-        last->sql = xstrdup(memory->content);
-    }
-    return 0;
-}
-
-/* How it was made, as the source last told it; heap. Its memory can be written by any agent, and
- * what they wrote is not run. */
-static int read_definition(struct restoring *r, char **ret, struct err *err)
-{
-    struct uuid id = definition_id(r->pg->options->name, r->table->name);
-    AUTO(free_ptr) char *actor = definition_actor(r->pg->options->name);
-    struct last_definition last = {.actor = actor};
-
-    *ret = NULL;
-    if (read_history(r->reader, &id, note_definition, &last, err) < 0) {
-        free(last.sql);
-        return -(int)err->code;
-    }
-    if (last.sql == NULL) {
-        return err_set(err, ERR_NOT_FOUND,
-                       "table %s does not exist, and how it was made was never captured: create "
-                       "it, and restore again",
-                       r->table->name);
-    }
-    *ret = last.sql;
-    return 0;
-}
-
 static int make_table(struct restoring *r, struct err *err)
 {
     AUTO(free_ptr) char *definition = NULL;
 
-    int rc = read_definition(r, &definition, err);
+    int rc = definition_read(r->reader, r->pg->options->name, r->table->name, &definition, err);
     if (rc < 0 || definition == NULL) {
         return rc;
     }
@@ -379,7 +339,7 @@ static int finish_table(struct restoring *r, struct err *err)
     if (!r->answer->created) {
         return 0;
     }
-    int rc = read_definition(r, &definition, err);
+    int rc = definition_read(r->reader, r->pg->options->name, r->table->name, &definition, err);
     if (rc < 0 || definition == NULL) {
         return rc;
     }

@@ -31,7 +31,7 @@ int row_key(const struct row *row, struct str *ret, struct err *err)
 {
     const char *column = mapping_id(row->mapping);
 
-    *ret = text_of(row, column);
+    *ret = row->key.ptr != NULL ? row->key : text_of(row, column);
     if (ret->ptr == NULL) {
         return err_set(err, ERR_INVALID,
                        "a row of %s has no value in \"%s\", the column that says which it is; say "
@@ -170,11 +170,17 @@ static void read_known_fields(const struct row *row, struct memory *memory)
 
 /* ---- the memory ---- */
 
+static const char *const class_names[ROW_CLASSES] = {
+    [ROW_INTEGER] = "integer", [ROW_REAL] = "real", [ROW_BLOB] = "blob", [ROW_RAW_TEXT] = "text"};
+
 static int add_value(json_t *values, const struct row_value *value, const struct row *row,
                      struct err *err)
 {
     json_t *text =
         value->text.ptr == NULL ? json_null() : json_stringn(value->text.ptr, value->text.len);
+    if (text != NULL && value->text.ptr != NULL && value->class != ROW_TEXT) {
+        text = json_pack("{s:o}", class_names[value->class], text);
+    }
 
     if (text == NULL) {
         return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
@@ -184,10 +190,19 @@ static int add_value(json_t *values, const struct row_value *value, const struct
                : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
 }
 
-static int set_metadata(const struct row *row, struct str key, bool content_differs,
-                        struct memory *memory, struct err *err)
+/* A content that is no plain text is shown as one, and kept as what it is. */
+static bool content_is_plain(const struct row *row)
+{
+    const struct row_value *content = find_value(row, mapping_content(row->mapping));
+
+    return content == NULL || (content->text.len > 0 && content->class == ROW_TEXT);
+}
+
+static int set_metadata(const struct row *row, struct str key, struct memory *memory,
+                        struct err *err)
 {
     AUTO(json_unref) json_t *values = json_object();
+    bool content_differs = !content_is_plain(row);
     int result = 0;
 
     for (size_t i = 0; i < row->count && result == 0; i++) {
@@ -241,8 +256,7 @@ static int fill_memory(const struct row *row, struct memory *memory, struct err 
     if (set_project(row, memory, err) < 0) {
         return -(int)err->code;
     }
-    bool has_column = find_value(row, mapping_content(row->mapping)) != NULL;
-    return set_metadata(row, key, has_column && !has_content, memory, err);
+    return set_metadata(row, key, memory, err);
 }
 
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
@@ -290,22 +304,46 @@ bool row_of_memory(const struct memory *memory, const char *source, const char *
            (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
 }
 
-bool row_text(const struct memory *memory, const struct row_origin *origin,
-              const struct source_mapping *mapping, const char *column, struct str *ret_text)
+/* What add_value made. */
+static void read_value(const json_t *value, struct row_value *ret)
+{
+    for (int class = ROW_INTEGER; class < ROW_CLASSES && json_is_object(value); class ++) {
+        const json_t *text = json_object_get(value, class_names[class]);
+        if (text != NULL) {
+            ret->class = (enum row_class)class;
+            value = text;
+        }
+    }
+    if (json_is_string(value)) {
+        ret->text = (struct str){json_string_value(value), json_string_length(value)};
+    }
+}
+
+bool row_value(const struct memory *memory, const struct row_origin *origin,
+               const struct source_mapping *mapping, const char *column, struct row_value *ret)
 {
     const json_t *value = json_object_get(origin->values, column);
 
+    *ret = (struct row_value){.column = column};
     if (value != NULL) {
-        *ret_text = json_is_string(value)
-                        ? (struct str){json_string_value(value), json_string_length(value)}
-                        : (struct str){NULL, 0};
+        read_value(value, ret);
         return true;
     }
     if (strcmp(column, mapping_content(mapping)) == 0) {
-        *ret_text = (struct str){memory->content, memory->content_len};
+        ret->text = (struct str){memory->content, memory->content_len};
         return true;
     }
     return false;
+}
+
+bool row_text(const struct memory *memory, const struct row_origin *origin,
+              const struct source_mapping *mapping, const char *column, struct str *ret_text)
+{
+    struct row_value value;
+
+    bool was_captured = row_value(memory, origin, mapping, column, &value);
+    *ret_text = value.text;
+    return was_captured;
 }
 
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,

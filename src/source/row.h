@@ -6,7 +6,8 @@
  * has none ("" or NULL) the content is one blank, which the guard takes for what it is: emptied.
  * metadata is
  *   {"source": {"name": ..., "table": "schema.name", "key": ...}, "row": {column: text or null}}
- * with all columns but ignored ones, and the content only where it differs from the memory's.
+ * with all columns but ignored ones, and the content only where it differs from the memory's. Where
+ * a database keeps values of several classes in one column, what is no text is {class: text}.
  * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
  * updated_at) are also read into the memory's own fields where they can be; what can't is only in
  * the row.
@@ -22,10 +23,21 @@
 
 #define ROW_BLANK " " /* the content of a row that has none */
 
+/* What a value is in the database, where the column does not say it. */
+enum row_class {
+    ROW_TEXT,
+    ROW_INTEGER,
+    ROW_REAL,     /* its text comes back to the same double */
+    ROW_BLOB,     /* text: base64 */
+    ROW_RAW_TEXT, /* a text that is not UTF-8, or has a NUL in it; text: base64 */
+    ROW_CLASSES
+};
+
 struct row_value {
     const char *column;
     struct str text; /* ptr NULL: NULL */
-    bool unchanged;  /* a large value that was not sent: it is what it was */
+    enum row_class class;
+    bool unchanged; /* a large value that was not sent: it is what it was */
 };
 
 struct row {
@@ -33,11 +45,12 @@ struct row {
     const char *table;  /* "schema.name" */
     const struct source_mapping *mapping;
     const char *project; /* when the row says none */
+    struct str key;      /* ptr NULL: the id column's text */
     struct row_value *values;
     size_t count;
 };
 
-/* The id column's text. ERR_INVALID: there is no such column, or it is NULL. */
+/* The row's key. ERR_INVALID: there is no id column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
 struct uuid row_id(const char *source, const char *table, struct str key);
 
@@ -54,7 +67,10 @@ struct row_origin {
 bool row_of_memory(const struct memory *memory, const char *source, const char *table,
                    struct row_origin *ret);
 
-/* The text of a column: *ret_text NULL for NULL. False: it was not captured. */
+/* The value of a column, views into the memory. False: it was not captured. */
+bool row_value(const struct memory *memory, const struct row_origin *origin,
+               const struct source_mapping *mapping, const char *column, struct row_value *ret);
+/* Its text alone: NULL for NULL. */
 bool row_text(const struct memory *memory, const struct row_origin *origin,
               const struct source_mapping *mapping, const char *column, struct str *ret_text);
 

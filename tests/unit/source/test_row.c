@@ -84,6 +84,45 @@ static void every_column_comes_back_as_it_was(void **state)
     assert_false(row_text(&memory, &origin, &mapping, "unknown", &text));
 }
 
+static void the_class_of_a_value_comes_back_with_it(void **state)
+{
+    struct row_value values[] = {value("id", KEY), value("content", "AAE="), value("n", "5"),
+                                 value("t", "5"), value("r", "0.1"), value("b", "")};
+    const enum row_class classes[] = {ROW_TEXT, ROW_RAW_TEXT, ROW_INTEGER,
+                                      ROW_TEXT, ROW_REAL,     ROW_BLOB};
+    struct row row = row_with(values, 6);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct row_value back;
+
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        values[i].class = classes[i];
+    }
+    read_row(&row, &memory);
+    assert_string_equal(memory.content, "AAE="); /* as well as it can be shown */
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(row_value(&memory, &origin, &mapping, values[i].column, &back));
+        assert_int_equal(back.class, classes[i]);
+        assert_true(str_eq(back.text, values[i].text));
+    }
+}
+
+static void a_key_that_is_no_column_is_given(void **state)
+{
+    struct row_value values[] = {value("a", "1"), value("b", "2"), value("content", "x")};
+    struct row row = row_with(values, 3);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+
+    (void)state;
+    row.key = STR("[\"1\",\"2\"]");
+    read_row(&row, &memory);
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_string_equal(origin.key, "[\"1\",\"2\"]");
+}
+
 /* For the guard this is an emptied memory; on restore it is what it was. */
 static void a_row_without_content_is_one_blank(void **state)
 {
@@ -203,6 +242,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_specifications_columns_become_the_memorys_fields),
         cmocka_unit_test(every_column_comes_back_as_it_was),
+        cmocka_unit_test(the_class_of_a_value_comes_back_with_it),
+        cmocka_unit_test(a_key_that_is_no_column_is_given),
         cmocka_unit_test(a_row_without_content_is_one_blank),
         cmocka_unit_test(keys_of_two_tables_and_sources_stay_apart),
         cmocka_unit_test(a_row_is_refused_when_it_can_not_be_kept),
