@@ -31,13 +31,13 @@ struct config_vault {
 
 struct config_source {
     char *name;    /* [a-z0-9-]{1,63}, unique */
-    char *kind;    /* "files", "postgres" */
-    char *url;     /* of the file: without a password */
+    char *kind;    /* "files", "postgres", "sqlite" */
+    char *url;     /* postgres: without a password, when it is the configuration's */
     char *slot;    /* NULL: made of the home's path */
     char *project; /* of rows that say none; NULL: daemon.project, else the source's name */
-    struct source_mapping *tables; /* heap; at least one */
+    struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
-    char *path;            /* files: absolute */
+    char *path;            /* files, sqlite: absolute */
     struct globs *include; /* files: heap; NULL: the defaults */
     struct globs *ignore;
 };

@@ -51,9 +51,8 @@ static int note_known(void *arg, const struct memory *memory, const struct last_
         c->items = xrealloc(c->items, c->capacity * sizeof(*c->items));
     }
     struct compare_known *item = &c->items[c->count++];
-    *item = (struct compare_known){.id = memory->id,
-                                   .table = (uint16_t)table,
-                                   .is_alive = memory->deleted_us == TIME_NONE};
+    *item = (struct compare_known){
+        .id = memory->id, .table = (uint16_t)table, .is_alive = memory->deleted_us == TIME_NONE};
     return row_digest(memory, &c->scratch, &item->digest, err);
 }
 

@@ -33,8 +33,8 @@ struct compare {
 };
 
 /* Load what the ledger heard of a table (NULL: of all). compare_done frees, also after an error. */
-int compare_load(struct compare *compare, struct intake *intake, const char *table,
-                 struct err *err) MUST_CHECK;
+int compare_load(struct compare *compare, struct intake *intake, const char *table, struct err *err)
+    MUST_CHECK;
 void compare_done(struct compare *compare);
 
 /* One row that is there. A row that can't be a memory is refused by the intake. */

@@ -310,7 +310,7 @@ static void read_value(const json_t *value, struct row_value *ret)
     for (int class = ROW_INTEGER; class < ROW_CLASSES && json_is_object(value); class ++) {
         const json_t *text = json_object_get(value, class_names[class]);
         if (text != NULL) {
-            ret->class = (enum row_class)class;
+            ret->class = (enum row_class) class;
             value = text;
         }
     }

@@ -4,6 +4,7 @@
 static const struct source_ops *const drivers[] = {
     &source_files_ops,
     &source_postgres_ops,
+    &source_sqlite_ops,
 };
 
 int source_driver(const char *kind, const struct source_ops **ret, struct err *err)
@@ -14,7 +15,8 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
             return 0;
         }
     }
-    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed are files, postgres", kind);
+    return err_set(err, ERR_CONFIG,
+                   "source kind is \"%.64s\"; allowed are files, postgres, sqlite", kind);
 }
 
 void source_restore_done(struct source_restore *restore)
