@@ -167,6 +167,8 @@ struct sqlite_watch {
     int fd; /* inotify; -1: none */
     char *path;
     char *real;      /* what the path leads to */
+    bool saw_log;    /* its log or journal was written since somebody looked */
+    bool saw_end;    /* one of the set was removed: others may follow */
     bool is_distant; /* on a file system where others' writes are not told */
 };
 /* ERR_NOT_FOUND: the folder is not there. */
@@ -226,13 +228,15 @@ struct sqlite {
     struct sqlite_identity last; /* as of the last look */
     bool has_last;
     bool is_log;  /* the file keeps a write-ahead log: reading locks nobody out */
+    bool saw_log; /* the log was written since it was last seen whole */
     struct sqlite_log log;
     int64_t ahead_ms; /* since when commits may be on their way that nothing will tell; 0: none */
     bool is_torn; /* somebody committed between two slices of this look */
     enum sqlite_state state;
     int64_t bad_since_ms;
     int64_t event_ms;   /* the last event */
-    bool is_told;       /* of the state */
+    bool is_told;     /* of the state */
+    bool is_log_lost; /* the state came with the removal of its log */
     int64_t locked_ms;  /* since when somebody locks us out; 0: nobody does */
     int64_t changed_us; /* the first event that is not captured yet; 0: none */
     bool position_is_kept;

@@ -13,9 +13,9 @@
 #define SETTLE_MS 500      /* a file that is gone or damaged may be on its way: so long quiet */
 #define SETTLE_MAX_MS 5000 /* though it goes on changing */
 #define SETTLE_LOOK_MS 50
-#define AGAIN_MIN_MS 2      /* from one look to the next, while somebody is about to commit */
-#define AGAIN_MAX_MS 2000   /* or holds a lock for long */
-#define AHEAD_MAX_MS 60000  /* then the log's end is of a transaction that was given up */
+#define AGAIN_MIN_MS 2       /* from one look to the next, while somebody is about to commit */
+#define AGAIN_MAX_MS 2000    /* or holds a lock for long */
+#define AHEAD_MAX_MS 60000   /* then the log's end is of a transaction that was given up */
 #define LOCKED_TELL_MS 10000 /* a lock that is worth telling */
 
 void sqlite_trouble(struct sqlite *sq, const char *what)
@@ -262,23 +262,32 @@ static int table_vanished(struct sqlite *sq, struct sqlite_table *table, struct 
     return table_gone(sq, table, "source_dropped", what, who, err);
 }
 
+static char *say_bad(const struct sqlite *sq, const char *why)
+{
+    const char *path = sq->watch.path;
+    const char *name = sq->options->name;
+
+    return sq->state == LITE_GONE ? xprintf("The file %s of source %s is gone", path, name)
+           : sq->is_log_lost
+               ? xprintf("The write-ahead log of %s of source %s was removed (%s)", path, name, why)
+               : xprintf("The file %s of source %s is damaged (%s)", path, name, why);
+}
+
 /* The file, or some of its tables: when it has stayed so for a while. */
 static int tell_bad(struct sqlite *sq, bool whole, const char *why, struct err *err)
 {
-    bool is_gone = sq->state == LITE_GONE;
-    const char *who = is_gone ? "the file was removed" : "the file was damaged";
-    AUTO(free_ptr)
-    char *what =
-        is_gone ? xprintf("The file %s of source %s is gone", sq->watch.path, sq->options->name)
-                : xprintf("The file %s of source %s is damaged (%s)", sq->watch.path,
-                          sq->options->name, why);
+    const char *rule = sq->state == LITE_GONE ? "source_vanished" : "source_damaged";
+    const char *who = sq->state == LITE_GONE ? "the file was removed"
+                      : sq->is_log_lost      ? "its log was removed"
+                                             : "the file was damaged";
+    AUTO(free_ptr) char *what = say_bad(sq, why);
     int rc = 0;
 
+    sqlite_trouble(sq, what);
     for (size_t i = 0; i < sq->table_count && rc == 0; i++) {
         struct sqlite_table *table = &sq->tables[i];
         if (table->is_known && !table->is_gone && (whole || table->is_damaged)) {
-            rc = table_gone(sq, table, is_gone ? "source_vanished" : "source_damaged", what, who,
-                            err);
+            rc = table_gone(sq, table, rule, what, who, err);
         }
     }
     sq->is_told = rc == 0;
@@ -300,7 +309,6 @@ static int note_bad(struct sqlite *sq, enum sqlite_state state, bool whole, cons
     int64_t quiet_since = sq->event_ms > sq->bad_since_ms ? sq->event_ms : sq->bad_since_ms;
     if (!sq->is_told &&
         (now - quiet_since >= SETTLE_MS || now - sq->bad_since_ms >= SETTLE_MAX_MS)) {
-        sqlite_trouble(sq, why);
         return tell_bad(sq, whole, why, err);
     }
     return 0;
@@ -325,7 +333,7 @@ static bool lost_log(const struct sqlite *sq, const struct sqlite_identity *now)
 }
 
 /* An application writes through SQLite: then the inode stays, the header's counter does not fall,
- * and the log is copied into the file before it goes away. */
+ * what is new comes by the log, and that is copied into the file before it goes away. */
 static struct suspicion suspect(const struct sqlite *sq, const struct sqlite_identity *now)
 {
     const struct sqlite_identity *last = &sq->last;
@@ -345,6 +353,10 @@ static struct suspicion suspect(const struct sqlite *sq, const struct sqlite_ide
     if (lost_log(sq, now)) {
         return (struct suspicion){LITE_EVERYTHING, "its log was removed",
                                   "its write-ahead log was removed"};
+    }
+    if (sq->is_log && !sq->saw_log && now->mtime_us != last->mtime_us) {
+        return (struct suspicion){LITE_EVERYTHING, "the file was overwritten",
+                                  "it was overwritten by what is not SQLite"};
     }
     return (struct suspicion){.what = LITE_NOTHING};
 }
@@ -456,6 +468,7 @@ static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct er
         }
     }
     sq->state = LITE_SOUND;
+    sq->is_log_lost = false;
     sq->last = *now;
     sq->has_last = true;
     tell_refused(sq);
@@ -530,7 +543,7 @@ static int locked(struct sqlite *sq, const struct err *why)
 /* What kept us from looking: a state of the file, a lock, or an error. */
 static int not_looked(struct sqlite *sq, struct err *err)
 {
-    AUTO(free_ptr) char *why = xprintf("%s: %s", sq->watch.path, err->message);
+    AUTO(free_ptr) char *why = xstrdup(err->message);
 
     if (err->code == ERR_NOT_FOUND || err->code == ERR_CORRUPT) {
         enum sqlite_state state = err->code == ERR_NOT_FOUND ? LITE_GONE : LITE_DAMAGED;
@@ -549,11 +562,13 @@ static void note_ahead(struct sqlite *sq)
 {
     if (!sq->is_log) {
         sq->ahead_ms = 0;
+        sq->saw_log = false;
         return;
     }
     struct sqlite_log now = sqlite_log_read(sq->db);
     if (!now.is_ahead && memcmp(now.index, sq->log.index, sizeof(now.index)) == 0) {
         sq->ahead_ms = 0;
+        sq->saw_log = false; /* all that was written to it was seen */
     } else if (sq->ahead_ms == 0 || sq->ahead_ms < sq->event_ms) {
         sq->ahead_ms = deadline_in(0).at_ms;
     }
@@ -564,7 +579,9 @@ static int64_t look_again_ms(int64_t since_ms, int64_t now)
 {
     int64_t pause = (now - since_ms) / 4;
 
-    return now + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
+    return now + (pause < AGAIN_MIN_MS   ? AGAIN_MIN_MS
+                  : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS
+                                         : pause);
 }
 
 int sqlite_look(struct sqlite *sq, struct err *err)
@@ -572,8 +589,11 @@ int sqlite_look(struct sqlite *sq, struct err *err)
     struct sqlite_identity now = {.inode = 0};
     struct err none = ERR_INIT;
 
+    sq->saw_log = sq->saw_log || sq->watch.saw_log;
+    sq->watch.saw_log = false;
     int rc = sqlite_watch_refresh(&sq->watch, err);
     rc = rc == 0 ? sqlite_identify(sq->watch.real, &now, err) : rc;
+    sq->is_log_lost = sq->is_log_lost || (rc == 0 && lost_log(sq, &now));
     /* What is open is of use only for what has no name any more; within one process SQLite would
      * have a second connection share its view of the log. */
     if (sq->db != NULL && (rc < 0 || is_elsewhere(sq, &now) || lost_log(sq, &now))) {

@@ -14,6 +14,8 @@
 #define DISTANT_LOOK_MS 5000 /* where inotify does not tell of other machines' writes */
 #define QUIET_MS 2           /* a commit is several writes: they are waited for */
 #define QUIET_MAX_MS 10      /* but no longer than this */
+#define END_QUIET_MS 30      /* a set that is being removed is let go: opening it makes a log anew */
+#define END_QUIET_MAX_MS 100
 
 /* ---- what is watched ---- */
 
@@ -101,18 +103,36 @@ static const char *name_of(const char *path)
     return strrchr(path, '/') + 1;
 }
 
-/* The file itself; of its log and journal whatever is not their being opened by a reader. */
-static bool is_change(const char *path, const struct inotify_event *event)
+enum part { PART_NONE, PART_FILE, PART_LOG };
+
+/* Which file of the set it is; of a log and a journal, their being opened by a reader is nothing.
+ */
+static enum part part_of(const char *path, const struct inotify_event *event)
 {
     const char *name = name_of(path);
     size_t len = strlen(name);
 
     if (event->len == 0 || strncmp(event->name, name, len) != 0) {
-        return false;
+        return PART_NONE;
     }
     const char *rest = event->name + len;
     bool is_beside = strcmp(rest, "-wal") == 0 || strcmp(rest, "-journal") == 0;
-    return *rest == '\0' || (is_beside && (event->mask & IN_CREATE) == 0);
+    return *rest == '\0'                                 ? PART_FILE
+           : is_beside && (event->mask & IN_CREATE) == 0 ? PART_LOG
+                                                         : PART_NONE;
+}
+
+/* True: it is a change. */
+static bool take_event(struct sqlite_watch *watch, const struct inotify_event *event)
+{
+    bool is_lost = (event->mask & IN_Q_OVERFLOW) != 0; /* what it was is not known */
+    enum part part = part_of(watch->path, event);
+
+    part = part == PART_NONE ? part_of(watch->real, event) : part;
+    watch->saw_log = watch->saw_log || is_lost || (part == PART_LOG && (event->mask & IN_MODIFY));
+    watch->saw_end = watch->saw_end ||
+                     (part != PART_NONE && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0);
+    return is_lost || part != PART_NONE;
 }
 
 /* Takes all events there are. 1: one of them is a change. */
@@ -128,8 +148,7 @@ static int take_events(struct sqlite_watch *watch, struct err *err)
             if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) != 0) {
                 return err_set(err, ERR_NOT_FOUND, "the folder of %s was removed", watch->path);
             }
-            changed = changed || (event->mask & IN_Q_OVERFLOW) != 0 ||
-                      is_change(watch->path, event) || is_change(watch->real, event);
+            changed = take_event(watch, event) || changed;
             at += sizeof(*event) + event->len;
         }
     }
@@ -172,11 +191,12 @@ int sqlite_watch_wait(struct sqlite_watch *watch, struct wake *cancel, struct de
     if (rc <= 0) {
         return rc == 0 && looks ? 1 : rc;
     }
-    struct deadline most = deadline_in(QUIET_MAX_MS);
+    struct deadline most = deadline_in(watch->saw_end ? END_QUIET_MAX_MS : QUIET_MAX_MS);
     int more = 1;
     while (more > 0 && deadline_left_ms(most) > 0) {
-        more = wait_event(watch, cancel, deadline_in(QUIET_MS), err);
+        more = wait_event(watch, cancel, deadline_in(watch->saw_end ? END_QUIET_MS : QUIET_MS), err);
     }
+    watch->saw_end = false;
     return more < 0 ? more : 1;
 }
 

@@ -67,7 +67,8 @@ class Tool:
         with sqlite3.connect(self.path, timeout=10) as connection:
             connection.text_factory = bytes
             columns = [row[1].decode() for row in connection.execute(f"PRAGMA table_info({table})")]
-            asked = ", ".join(f'"{c}", typeof("{c}")' for c in columns)
+            quoted = ['"' + c.replace('"', '""') + '"' for c in columns]
+            asked = ", ".join(f"{c}, typeof({c})" for c in quoted)
             rows = connection.execute(f"SELECT {asked} FROM {table} ORDER BY {order}").fetchall()
         connection.close()
         return rows
