@@ -363,9 +363,8 @@ def test_a_writer_is_never_turned_away_while_we_read(homes, tool):
     captured.home.json("status")
     for number in range(200):
         hasty.execute(f"UPDATE memories SET uses = uses + 1 WHERE id = '{id_of(number + 1)}'")
-    last = lambda: captured.home.call("show", id_of(200), "--json", check=False)
-    eventually(lambda: last().status == 0 and last().json()["metadata"]["row"]["uses"] == {"integer": "201"})
-    assert len(captured.rows()) == 5040
+    captured.wait_rows(5040)
+    eventually(lambda: captured.rows()[id_of(200)]["metadata"]["row"]["uses"] == {"integer": "201"})
     assert captured.home.alerts() == []
 
 

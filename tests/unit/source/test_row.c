@@ -87,7 +87,7 @@ static void every_column_comes_back_as_it_was(void **state)
 static void the_class_of_a_value_comes_back_with_it(void **state)
 {
     struct row_value values[] = {value("id", KEY), value("content", "AAE="), value("n", "5"),
-                                 value("t", "5"), value("r", "0.1"), value("b", "")};
+                                 value("t", "5"),  value("r", "0.1"),        value("b", "")};
     const enum row_class classes[] = {ROW_TEXT, ROW_RAW_TEXT, ROW_INTEGER,
                                       ROW_TEXT, ROW_REAL,     ROW_BLOB};
     struct row row = row_with(values, 6);
