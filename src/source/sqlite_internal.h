@@ -126,7 +126,6 @@ struct sqlite_table {
     size_t sorted;
     size_t capacity;
     int64_t last_rowid;
-    int64_t walk_us; /* how long the last walk took */
     int64_t due_ms;  /* not walked before */
     bool is_due;     /* something may have changed since the last walk */
 };

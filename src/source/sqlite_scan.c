@@ -11,7 +11,9 @@
  */
 #include "source/sqlite_internal.h"
 
-#define WALK_SHARE 9       /* a walk is followed by so many times its length without one */
+#include <time.h>
+
+#define WALK_SHARE 4       /* a walk is followed by so many times what it cost without one */
 #define WALK_PAUSE_MS 5000 /* but by no more than this */
 
 /* ---- a row as the intake takes it ---- */
@@ -409,12 +411,21 @@ static int walk_all(struct walk *w, struct err *err)
     return rc == 0 ? delete_unseen(w, err) : rc;
 }
 
+/* Of this thread: a machine that has other work makes a walk long, but not dear. */
+static int64_t cpu_us(void)
+{
+    struct timespec now = {.tv_sec = 0};
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* can't fail for one's own thread */
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 int sqlite_scan(struct sqlite *sq, struct sqlite_table *table, enum sqlite_suspect suspect,
                 struct err *err)
 {
     struct walk w = {.sq = sq, .table = table, .suspect = suspect};
     AUTO(free_ptr) char *list = sqlite_column_list(&table->shape);
-    int64_t begin_us = env_system()->now_us(env_system());
+    int64_t begin_us = cpu_us();
     bool is_walk =
         suspect != LITE_NOTHING || !table->is_compared || deadline_in(0).at_ms >= table->due_ms;
     int rc;
@@ -425,8 +436,7 @@ int sqlite_scan(struct sqlite *sq, struct sqlite_table *table, enum sqlite_suspe
     if (is_walk) {
         rc = walk_all(&w, err);
         table->is_due = rc < 0;
-        table->walk_us = env_system()->now_us(env_system()) - begin_us;
-        int64_t pause_ms = table->walk_us / 1000 * WALK_SHARE;
+        int64_t pause_ms = (cpu_us() - begin_us) / 1000 * WALK_SHARE;
         table->due_ms = deadline_in(pause_ms < WALK_PAUSE_MS ? pause_ms : WALK_PAUSE_MS).at_ms;
     } else {
         rc = table->shape.rowid == NULL ? 0 : walk_rows(&w, table->last_rowid, false, false, err);
