@@ -26,7 +26,6 @@ static struct source_options options_of(const struct config_source *source)
     return (struct source_options){.name = source->name,
                                    .url = source->url,
                                    .slot = source->slot,
-                                   .path = source->path,
                                    .project = source->project,
                                    .tables = source->tables,
                                    .table_count = source->table_count,
