@@ -85,12 +85,12 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
     MUST_CHECK;
 
 /*
- * The same for a source of files, by the name given or one of its own (*ret_name, heap). A folder
- * that is configured already changes nothing (*ret_added false; *ret_name as it is there). dry_run:
- * nothing is written.
+ * The same for a source that is at a path (kinds files, sqlite), by the name given or one of its
+ * own (*ret_name, heap). A path that is configured already changes nothing (*ret_added false;
+ * *ret_name as it is there). dry_run: nothing is written.
  */
-int config_add_files(const char *home, const char *path, const char *name, bool dry_run,
-                     char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
+int config_add_path(const char *home, const char *kind, const char *path, const char *name,
+                    bool dry_run, char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
 
 /* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap.
  * ERR_CONFIG when none can be told. */

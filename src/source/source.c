@@ -15,8 +15,8 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
             return 0;
         }
     }
-    return err_set(err, ERR_CONFIG,
-                   "source kind is \"%.64s\"; allowed are files, postgres, sqlite", kind);
+    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed are files, postgres, sqlite",
+                   kind);
 }
 
 void source_restore_done(struct source_restore *restore)

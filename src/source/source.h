@@ -35,8 +35,8 @@ struct source_options {
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
     const struct source_mapping *tables;
-    size_t table_count;          /* SQLite: 0 means every table with a key */
-    const char *path;            /* files: the folder, or the one file; SQLite: the file; absolute */
+    size_t table_count; /* SQLite: 0 means every table with a key */
+    const char *path;   /* files: the folder, or the one file; SQLite: the file; absolute */
     const struct globs *include; /* files: what is captured; empty or NULL: the defaults */
     const struct globs *ignore;  /* files: what is not, though it is included */
     struct ledger *ledger;

@@ -126,8 +126,8 @@ struct sqlite_table {
     size_t sorted;
     size_t capacity;
     int64_t last_rowid;
-    int64_t due_ms;  /* not walked before */
-    bool is_due;     /* something may have changed since the last walk */
+    int64_t due_ms; /* not walked before */
+    bool is_due;    /* something may have changed since the last walk */
 };
 
 struct sqlite;
@@ -219,7 +219,8 @@ struct sqlite {
     sqlite3 *db; /* of the last look, kept a little while: it reads on when its name is gone */
     int64_t close_ms;
     struct intake intake;
-    struct compare compare; /* what the ledger heard; empty once it is known to be old */
+    struct compare compare; /* what the ledger heard; empty once a look was done */
+    bool is_begun;
     struct sqlite_table tables[SOURCE_TABLES_MAX];
     size_t table_count;
     struct sha256 schema;
@@ -230,12 +231,12 @@ struct sqlite {
     bool saw_log; /* the log was written since it was last seen whole */
     struct sqlite_log log;
     int64_t ahead_ms; /* since when commits may be on their way that nothing will tell; 0: none */
-    bool is_torn; /* somebody committed between two slices of this look */
+    bool is_torn;     /* somebody committed between two slices of this look */
     enum sqlite_state state;
     int64_t bad_since_ms;
     int64_t event_ms;   /* the last event */
-    bool is_told;     /* of the state */
-    bool is_log_lost; /* the state came with the removal of its log */
+    bool is_told;       /* of the state */
+    bool is_log_lost;   /* the state came with the removal of its log */
     int64_t locked_ms;  /* since when somebody locks us out; 0: nobody does */
     int64_t changed_us; /* the first event that is not captured yet; 0: none */
     bool position_is_kept;

@@ -60,8 +60,10 @@ static struct sqlite_table *add_table(struct sqlite *sq, const char *name,
         return NULL;
     }
     struct sqlite_table *table = &sq->tables[sq->table_count++];
-    *table = (struct sqlite_table){
-        .name = xstrdup(name), .configured = configured, .last_rowid = INT64_MIN};
+    *table = (struct sqlite_table){.name = xstrdup(name),
+                                   .configured = configured,
+                                   .last_rowid = INT64_MIN,
+                                   .is_compared = sq->is_begun};
     return table;
 }
 
@@ -454,6 +456,17 @@ static int look_through(struct sqlite *sq, const struct suspicion *suspicion, st
                                                     : note_bad(sq, LITE_DAMAGED, false, why, err);
 }
 
+/* From now on the marks are what the ledger heard; of tables that come later it has heard nothing.
+ */
+static void begun(struct sqlite *sq)
+{
+    for (size_t i = 0; i < sq->table_count && !sq->is_begun; i++) {
+        sq->tables[i].is_compared = true;
+    }
+    sq->is_begun = true;
+    compare_done(&sq->compare);
+}
+
 static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct err *err)
 {
     struct suspicion suspicion = suspect(sq, now);
@@ -467,6 +480,7 @@ static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct er
             return 0;
         }
     }
+    begun(sq);
     sq->state = LITE_SOUND;
     sq->is_log_lost = false;
     sq->last = *now;

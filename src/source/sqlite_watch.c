@@ -14,7 +14,7 @@
 #define DISTANT_LOOK_MS 5000 /* where inotify does not tell of other machines' writes */
 #define QUIET_MS 2           /* a commit is several writes: they are waited for */
 #define QUIET_MAX_MS 10      /* but no longer than this */
-#define END_QUIET_MS 30      /* a set that is being removed is let go: opening it makes a log anew */
+#define END_QUIET_MS 30 /* a set that is being removed is let go: opening it makes a log anew */
 #define END_QUIET_MAX_MS 100
 
 /* ---- what is watched ---- */
@@ -130,8 +130,8 @@ static bool take_event(struct sqlite_watch *watch, const struct inotify_event *e
 
     part = part == PART_NONE ? part_of(watch->real, event) : part;
     watch->saw_log = watch->saw_log || is_lost || (part == PART_LOG && (event->mask & IN_MODIFY));
-    watch->saw_end = watch->saw_end ||
-                     (part != PART_NONE && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0);
+    watch->saw_end =
+        watch->saw_end || (part != PART_NONE && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0);
     return is_lost || part != PART_NONE;
 }
 
@@ -194,7 +194,8 @@ int sqlite_watch_wait(struct sqlite_watch *watch, struct wake *cancel, struct de
     struct deadline most = deadline_in(watch->saw_end ? END_QUIET_MAX_MS : QUIET_MAX_MS);
     int more = 1;
     while (more > 0 && deadline_left_ms(most) > 0) {
-        more = wait_event(watch, cancel, deadline_in(watch->saw_end ? END_QUIET_MS : QUIET_MS), err);
+        more =
+            wait_event(watch, cancel, deadline_in(watch->saw_end ? END_QUIET_MS : QUIET_MS), err);
     }
     watch->saw_end = false;
     return more < 0 ? more : 1;

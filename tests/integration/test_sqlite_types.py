@@ -114,6 +114,28 @@ def test_values_classes_keys_and_what_is_built_on_them_come_back(captured, how):
     assert tool.cli("SELECT count(*) FROM found WHERE found MATCH 'next';").strip() == "1"
 
 
+def test_init_shows_what_it_finds_and_begins_to_capture(homes, tmp_path):
+    tool = Tool(tmp_path / "tool" / "memory.db")
+    fill(tool)
+    home = homes()
+    before = tool.path.read_bytes()
+    shown = home.call("init", "sqlite", "../tool/memory.db", "--dry-run").out
+    assert "captured: notes (17 rows; key note_id; content body)" in shown and "captured: pairs (4 rows; key a, b; content none)" in shown
+    assert "captured: unique_only (2 rows; key name; content value)" in shown
+    assert "left: keyless (it has no primary key" in shown and "left: found (a virtual table" in shown and "found_data" not in shown
+    assert "kind: sqlite" not in (home.path / "holdfast.yaml").read_text()
+    refused = home.call("init", "sqlite", str(tool.path), check=False)
+    assert refused.status == 3 and "nothing was run" in refused.err
+    home.call("init", "sqlite", str(tool.path), "--name", "tool", "--yes")
+    captured = Captured(home, tool)
+    captured.wait_rows(42)
+    assert "It is captured already, as source tool" in home.call("init", "sqlite", str(tool.path), "--yes").out
+    assert tool.path.read_bytes() == before
+    for path, status, words in (("none.db", 1, "No such file"), (str(home.path / "holdfast.yaml"), 1, "not a database")):
+        wrong = home.call("init", "sqlite", path, "--yes", check=False)
+        assert wrong.status == status and words in wrong.err, wrong.err
+
+
 def test_what_can_not_be_captured_is_named(captured):
     shown = captured.home.call("doctor", check=False)
     log = (captured.home.path / "daemon.log").read_text()
