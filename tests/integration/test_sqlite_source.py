@@ -389,6 +389,34 @@ def test_an_idle_daemon_is_not_woken(captured):
 # ---- crashes ----
 
 
+def test_a_transaction_that_a_crash_interrupted_is_left_to_the_application(homes, tmp_path):
+    """Only who may write can undo it; until then nothing is believed, and nothing deleted."""
+    tool = Tool(tmp_path / "tool" / "memory.db", "delete")
+    tool.cli(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(tool.path)), tool)
+    captured.wait_rows(40)
+    captured.home.call("stop")
+    writer = tool.connect()
+    writer.execute("PRAGMA cache_size = 1")
+    writer.execute("BEGIN")
+    writer.execute("UPDATE memories SET content = 'half'")
+    writer.execute(insert(3000, 1000))  # more than its cache: pages are written before the commit
+    for end in ("", "-journal"):
+        shutil.copy(tool.beside(end), tmp_path / ("crashed" + end))
+    writer.execute("ROLLBACK")
+    tool.close()
+    for end in ("", "-journal"):
+        os.rename(tmp_path / ("crashed" + end), tool.beside(end))
+    captured.home.json("status")
+    eventually(lambda: "interrupted" in (captured.source()["error"] or ""))
+    assert len(captured.rows()) == 40 and captured.home.alerts() == []
+    refused = captured.home.call("restore", "tool", check=False)
+    assert refused.status == 4 and "open the file with it once" in refused.err
+    tool.cli(insert(1, 50))
+    captured.wait_rows(41)
+    assert captured.home.alerts() == []
+
+
 def test_a_daemon_that_is_killed_at_random_misses_nothing(homes, tool):
     captured = Captured(homes(config=config_of(tool.path)), tool)
     captured.wait_rows(40)
