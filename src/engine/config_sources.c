@@ -3,7 +3,8 @@
 
 #define DEFAULT_TABLE "public.memories"
 #define A_SOURCE_IS                                                                                \
-    "a source is: - kind: postgres, url: postgresql://...; or - kind: files (or sqlite), path: /..."
+    "a source is: - kind: postgres, url: postgresql://...; or - kind: files (or sqlite), path: "   \
+    "/..."
 
 static void globs_free(struct globs *globs)
 {
@@ -201,9 +202,9 @@ static int check_path(struct config_source *source, struct err *err)
         source->path = whole;
         return 0;
     }
-    return path[0] == '/' ? 0
-                          : err_set(err, ERR_CONFIG,
-                                    "a source's path is absolute, or begins with ~/");
+    return path[0] == '/'
+               ? 0
+               : err_set(err, ERR_CONFIG, "a source's path is absolute, or begins with ~/");
 }
 
 /* ---- one source ---- */

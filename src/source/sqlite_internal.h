@@ -102,7 +102,33 @@ int sqlite_schema_digest(sqlite3 *db, struct sha256 *ret, struct err *err) MUST_
 int sqlite_rest_read(sqlite3 *db, const char *path, const struct sqlite_shape *const *captured,
                      size_t count, char **ret, struct err *err) MUST_CHECK;
 
-/* ---- sqlite_scan.c: rows ---- */
+/* ---- sqlite_row.c: one row ---- */
+
+/* "a", "b", and behind them the rowid, if there is one; heap. */
+char *sqlite_column_list(const struct sqlite_shape *shape);
+
+/* The present row of a statement with these columns. Values and texts are valid until the next. */
+struct sqlite_reading {
+    struct row_value *values; /* heap, of the shape's columns */
+    struct buf scratch;
+    struct buf key;
+};
+void sqlite_reading_init(struct sqlite_reading *reading, const struct sqlite_shape *shape);
+void sqlite_reading_done(struct sqlite_reading *reading);
+int sqlite_row_read(struct sqlite_reading *reading, const struct source_options *options,
+                    const struct sqlite_shape *shape, sqlite3_stmt *statement, struct row *ret,
+                    struct err *err) MUST_CHECK;
+
+/* The row that a memory is of: a condition on the key, the statement that asks for it, and its
+ * values, from this index on. */
+int sqlite_where_key(const struct sqlite_shape *shape, struct buf *sql, struct err *err) MUST_CHECK;
+int sqlite_find_prepare(sqlite3 *db, const struct sqlite_shape *shape, sqlite3_stmt **ret,
+                        struct err *err) MUST_CHECK;
+int sqlite_bind_key(const struct sqlite_shape *shape, sqlite3_stmt *statement, int index,
+                    const struct memory *memory, const struct row_origin *origin, struct err *err)
+    MUST_CHECK;
+
+/* ---- sqlite_scan.c: all rows ---- */
 
 /* A row that was taken in: 33 bytes a row, as long as the file is captured. */
 struct sqlite_mark {
@@ -140,25 +166,12 @@ enum sqlite_suspect { LITE_NOTHING, LITE_DELETIONS, LITE_EVERYTHING };
 int sqlite_scan(struct sqlite *sq, struct sqlite_table *table, enum sqlite_suspect suspect,
                 struct err *err) MUST_CHECK;
 void sqlite_marks_clear(struct sqlite_table *table);
-/* The key of the present row, for struct row; *ret_key is of scratch or of a value. Columns of the
- * statement: the shape's, and behind them the rowid, if there is one. */
-int sqlite_row_key(const struct sqlite_shape *shape, const struct row_value *values,
-                   sqlite3_stmt *statement, struct buf *scratch, struct str *ret_key,
-                   struct err *err) MUST_CHECK;
-/* "a", "b", rowid; heap. */
-char *sqlite_column_list(const struct sqlite_shape *shape);
+/* ---- sqlite_column.c ---- */
 
-/* The present row as one for the intake. Values and texts are valid until the next row. */
-struct sqlite_reading {
-    struct row_value *values; /* heap, of the shape's columns */
-    struct buf scratch;
-    struct buf key;
-};
-void sqlite_reading_init(struct sqlite_reading *reading, const struct sqlite_shape *shape);
-void sqlite_reading_done(struct sqlite_reading *reading);
-int sqlite_row_read(struct sqlite_reading *reading, const struct source_options *options,
-                    const struct sqlite_shape *shape, sqlite3_stmt *statement, struct row *ret,
-                    struct err *err) MUST_CHECK;
+/* An alert for each column that went, if something that was in it is not in its row any more: else
+ * it was renamed, or copied first. The table has its new shape in the file, not yet in *table. */
+int sqlite_note_columns(struct sqlite *sq, const struct sqlite_shape *before,
+                        const struct sqlite_shape *now, struct err *err) MUST_CHECK;
 
 /* ---- sqlite_watch.c: waiting for a change ---- */
 

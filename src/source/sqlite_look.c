@@ -100,37 +100,12 @@ void sqlite_tables_done(struct sqlite *sq)
     compare_done(&sq->compare);
 }
 
-/* A column that went, and none came: it was not renamed. */
-static int note_columns(struct sqlite *sq, const struct sqlite_shape *before,
-                        const struct sqlite_shape *now, struct err *err)
-{
-    const char *gone = NULL;
-    size_t went = 0;
-
-    for (size_t i = 0; i < before->column_count; i++) {
-        bool is_there = false;
-        for (size_t k = 0; k < now->column_count && !is_there; k++) {
-            is_there = strcmp(before->columns[i], now->columns[k]) == 0;
-        }
-        gone = is_there ? gone : before->columns[i];
-        went += !is_there;
-    }
-    if (went == 0 || now->column_count + went > before->column_count) {
-        return 0;
-    }
-    AUTO(free_ptr)
-    char *text = xprintf("Column %s of table %s of source %s was dropped. What was in it is safe "
-                         "in the ledger, in the history of each row",
-                         gone, now->name, sq->options->name);
-    return sqlite_took(intake_alert(&sq->intake, "source_column_dropped", text, err), err);
-}
-
 static int take_shape(struct sqlite *sq, struct sqlite_table *table, struct sqlite_shape *shape,
                       struct err *err)
 {
     bool is_same =
         table->shape.definition != NULL && strcmp(table->shape.definition, shape->definition) == 0;
-    int rc = table->shape.name != NULL ? note_columns(sq, &table->shape, shape, err) : 0;
+    int rc = table->shape.name != NULL ? sqlite_note_columns(sq, &table->shape, shape, err) : 0;
 
     sqlite_shape_done(&table->shape);
     table->shape = *shape;

@@ -228,33 +228,11 @@ static int add_names(const struct sqlite_shape *shape, const bool *has, struct b
     return 0;
 }
 
-/* " WHERE "a" = ? AND "b" = ?" */
-static int add_key(const struct sqlite_shape *shape, struct buf *sql, struct err *err)
-{
-    if (shape->key_count == 0) {
-        return buf_printf(sql, err, " WHERE %s = ?", shape->rowid);
-    }
-    for (size_t k = 0; k < shape->key_count; k++) {
-        AUTO(free_ptr) char *name = sqlite_name(shape->columns[shape->keys[k]]);
-        if (buf_printf(sql, err, "%s%s = ?", k == 0 ? " WHERE " : " AND ", name) < 0) {
-            return -(int)err->code;
-        }
-    }
-    return 0;
-}
-
 static int prepare_find(struct restoring *r, struct target *target, struct err *err)
 {
-    AUTO(buf_done) struct buf sql = BUF_INIT(LITE_SQL_MAX);
-    AUTO(free_ptr) char *list = sqlite_column_list(&target->shape);
-
-    if (buf_printf(&sql, err, "SELECT %s FROM %s", list, target->shape.quoted) < 0 ||
-        add_key(&target->shape, &sql, err) < 0) {
-        return -(int)err->code;
-    }
     target->has = xcalloc(target->shape.column_count + 1, sizeof(*target->has));
     sqlite_reading_init(&target->reading, &target->shape);
-    return sqlite_prepare(r->db, sql.data, &target->find, err);
+    return sqlite_find_prepare(r->db, &target->shape, &target->find, err);
 }
 
 /* Statements that put rows with these columns. */
@@ -279,7 +257,7 @@ static int prepare_put(struct restoring *r, struct target *target, const bool *h
         add_list(shape, has, false, &insert, err) < 0 ||
         buf_add_c(&insert, by_rowid ? ", ?)" : ")", err) < 0 ||
         buf_printf(&update, err, "UPDATE %s SET ", shape->quoted) < 0 ||
-        add_list(shape, has, true, &update, err) < 0 || add_key(shape, &update, err) < 0) {
+        add_list(shape, has, true, &update, err) < 0 || sqlite_where_key(shape, &update, err) < 0) {
         return -(int)err->code;
     }
     if (show(r, insert.data, err) < 0) {
@@ -291,24 +269,6 @@ static int prepare_put(struct restoring *r, struct target *target, const bool *h
 
 /* ---- rows ---- */
 
-static int bind_key(const struct target *target, sqlite3_stmt *statement, int index,
-                    const struct memory *memory, const struct row_origin *origin, struct err *err)
-{
-    const struct sqlite_shape *shape = &target->shape;
-    struct row_value value = {.column = "rowid", .text = str_of(origin->key), .class = ROW_INTEGER};
-
-    if (shape->key_count == 0) {
-        return sqlite_value_bind(statement, index, &value, err);
-    }
-    for (size_t k = 0; k < shape->key_count; k++) {
-        (void)row_value(memory, origin, &shape->mapping, shape->columns[shape->keys[k]], &value);
-        if (sqlite_value_bind(statement, index + (int)k, &value, err) < 0) {
-            return -(int)err->code;
-        }
-    }
-    return 0;
-}
-
 /* The digest of the row that has this key now. 0: there is none. */
 static int digest_now(struct restoring *r, struct target *target, const struct memory *memory,
                       const struct row_origin *origin, struct sha256 *ret, struct err *err)
@@ -317,7 +277,7 @@ static int digest_now(struct restoring *r, struct target *target, const struct m
     struct row row;
 
     (void)sqlite3_reset(target->find); /* repeats the error of the last step */
-    if (bind_key(target, target->find, 1, memory, origin, err) < 0) {
+    if (sqlite_bind_key(&target->shape, target->find, 1, memory, origin, err) < 0) {
         return -(int)err->code;
     }
     int rc = sqlite_step(r->db, target->find, err);
@@ -362,7 +322,7 @@ static int put_row(struct restoring *r, struct target *target, bool is_there,
         }
     }
     bool binds_key = is_there || shape->key_count == 0;
-    if (binds_key && bind_key(target, statement, at, memory, origin, err) < 0) {
+    if (binds_key && sqlite_bind_key(shape, statement, at, memory, origin, err) < 0) {
         return -(int)err->code;
     }
     int rc = sqlite_step(r->db, statement, err);

@@ -168,7 +168,23 @@ def test_tables_and_columns_are_chosen_by_the_configuration(homes, tmp_path):
 def test_a_dropped_column_raises_an_alert(captured):
     captured.tool.cli("ALTER TABLE parts DROP COLUMN text;")
     alert = captured.wait_alerts()[0]
-    assert alert["rule"] == "source_column_dropped" and "Column text of table parts" in alert["summary"]
+    assert alert["rule"] == "source_column_dropped" and "Column text of table parts of source tool was dropped, and 9 values with it" in alert["summary"]
+
+
+def test_a_column_that_is_renamed_by_add_copy_and_drop_raises_nothing(captured):
+    def parts() -> list[dict]:
+        return [m for m in captured.rows().values() if m["metadata"]["source"]["table"] == "parts"]
+
+    def row_of(part) -> dict:
+        return part["metadata"]["row"]
+
+    captured.tool.cli("ALTER TABLE parts ADD COLUMN body TEXT;")
+    eventually(lambda: all("body" in row_of(part) for part in parts()))
+    captured.tool.cli("UPDATE parts SET body = text;")
+    eventually(lambda: all(row_of(part)["body"] == part["content"] for part in parts()))
+    captured.tool.cli("ALTER TABLE parts DROP COLUMN text;")
+    eventually(lambda: all(list(row_of(part)) == ["id", "note"] and part["content"].startswith("part ") for part in parts()))
+    assert len(parts()) == 9 and captured.home.alerts() == []
 
 
 def test_a_key_that_changes_moves_the_row(captured):
