@@ -179,7 +179,8 @@ struct sqlite_watch {
     int fd; /* inotify; -1: none */
     char *path;
     char *real;      /* what the path leads to */
-    bool saw_log;    /* its log or journal was written since somebody looked */
+    bool saw_file;   /* something happened to the file itself since somebody looked */
+    bool saw_log;    /* its log or journal was written since then */
     bool saw_end;    /* one of the set was removed: others may follow */
     bool is_distant; /* on a file system where others' writes are not told */
 };
@@ -240,9 +241,11 @@ struct sqlite {
     bool has_schema;
     struct sqlite_identity last; /* as of the last look */
     bool has_last;
-    bool is_log;  /* the file keeps a write-ahead log: reading locks nobody out */
-    bool saw_log; /* the log was written since it was last seen whole */
+    bool is_log;   /* the file keeps a write-ahead log: reading locks nobody out */
+    bool saw_file; /* of the watch, until a look was done */
+    bool saw_log;  /* the log was written since it was last seen whole */
     struct sqlite_log log;
+    struct sqlite_log last_log; /* as of the last look that was done */
     int64_t ahead_ms; /* since when commits may be on their way that nothing will tell; 0: none */
     bool is_torn;     /* somebody committed between two slices of this look */
     enum sqlite_state state;

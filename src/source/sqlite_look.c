@@ -442,10 +442,27 @@ static void begun(struct sqlite *sq)
     compare_done(&sq->compare);
 }
 
+/* A transaction that is still being written fills the log, and nothing of it counts. */
+static bool is_nothing_new(const struct sqlite *sq, const struct sqlite_identity *now)
+{
+    bool is_due = false;
+
+    for (size_t i = 0; i < sq->table_count; i++) {
+        is_due = is_due || sq->tables[i].is_due || sq->tables[i].is_damaged;
+    }
+    return sq->is_log && sq->has_last && sq->state == LITE_SOUND && !sq->saw_file && !is_due &&
+           !is_elsewhere(sq, now) && !lost_log(sq, now) &&
+           memcmp(sq->log.index, sq->last_log.index, sizeof(sq->log.index)) == 0;
+}
+
 static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct err *err)
 {
     struct suspicion suspicion = suspect(sq, now);
 
+    if (is_nothing_new(sq, now)) {
+        sq->changed_us = 0;
+        return 0;
+    }
     int rc = look_through(sq, &suspicion, err);
     if (rc < 0) {
         return rc;
@@ -459,7 +476,9 @@ static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct er
     sq->state = LITE_SOUND;
     sq->is_log_lost = false;
     sq->last = *now;
+    sq->last_log = sq->log;
     sq->has_last = true;
+    sq->saw_file = false;
     tell_refused(sq);
     return keep_position(sq, err);
 }
@@ -580,6 +599,8 @@ int sqlite_look(struct sqlite *sq, struct err *err)
 
     sq->saw_log = sq->saw_log || sq->watch.saw_log;
     sq->watch.saw_log = false;
+    sq->saw_file = sq->saw_file || sq->watch.saw_file;
+    sq->watch.saw_file = false;
     int rc = sqlite_watch_refresh(&sq->watch, err);
     rc = rc == 0 ? sqlite_identify(sq->watch.real, &now, err) : rc;
     sq->is_log_lost = sq->is_log_lost || (rc == 0 && lost_log(sq, &now));

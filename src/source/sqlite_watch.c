@@ -130,6 +130,7 @@ static bool take_event(struct sqlite_watch *watch, const struct inotify_event *e
 
     part = part == PART_NONE ? part_of(watch->real, event) : part;
     watch->saw_log = watch->saw_log || is_lost || (part == PART_LOG && (event->mask & IN_MODIFY));
+    watch->saw_file = watch->saw_file || is_lost || part == PART_FILE;
     watch->saw_end =
         watch->saw_end || (part != PART_NONE && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0);
     return is_lost || part != PART_NONE;
