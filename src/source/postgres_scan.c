@@ -32,8 +32,7 @@ static int give_row(void *arg, const PGresult *result, struct err *err)
                                .text = {is_null ? NULL : PQgetvalue(result, 0, (int)i),
                                         is_null ? 0 : (size_t)PQgetlength(result, 0, (int)i)}};
     }
-    if (++c->rows % SCAN_TELL_ROWS == 0 && c->pg->is_streaming &&
-        pg_stream_tell(c->pg, err) < 0) {
+    if (++c->rows % SCAN_TELL_ROWS == 0 && c->pg->is_streaming && pg_stream_tell(c->pg, err) < 0) {
         return -(int)err->code;
     }
     return compare_row(&c->compare, &row, err);
