@@ -159,9 +159,10 @@ static void read_known_fields(const struct row *row, struct memory *memory)
     if (uuid_parse(text_of(row, "session_id"), &session, &err) == 0) {
         memory->session_id = session;
     }
-    if (tags.len > 1 && tags.ptr[0] == '[') {
+    char first = tags.ptr != NULL && tags.len > 1 ? tags.ptr[0] : '\0';
+    if (first == '[') {
         add_json_tags(memory, tags);
-    } else if (tags.len > 1 && tags.ptr[0] == '{') {
+    } else if (first == '{') {
         add_array_tags(memory, tags);
     }
     memory->created_us = time_of(text_of(row, "created_at"));

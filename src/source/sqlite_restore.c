@@ -514,7 +514,6 @@ static int validate(struct restoring *r, struct err *err)
 static int make_rest(struct restoring *r, enum part part, struct err *err)
 {
     AUTO(free_ptr) char *rest = NULL;
-    unsigned mode = 0;
 
     if (definition_read(r->reader, r->options->name, LITE_REST, &rest, err) < 0) {
         bool is_none = err->code == ERR_NOT_FOUND;
@@ -522,8 +521,8 @@ static int make_rest(struct restoring *r, enum part part, struct err *err)
         return is_none ? 0 : -(int)err->code;
     }
     const char *told = strstr(rest, "-- mode ");
-    if (told != NULL && sscanf(told, "-- mode %o", &mode) == 1 && r->place.mode == 0) {
-        r->place.mode = mode & 07777;
+    if (told != NULL && r->place.mode == 0) {
+        r->place.mode = (mode_t)strtoul(told + strlen("-- mode "), NULL, 8) & 07777;
     }
     return run_each(r, rest, part, true, err);
 }

@@ -316,8 +316,9 @@ static void fill_columns(const struct found *found, const struct key *key,
             }
         }
     }
-    const char *type = key->count == 1 ? find(found, key->names[0])->type : "";
-    shape->key_is_plain = type[0] != '\0' && strstr(type, "BLOB") == NULL;
+    const struct found_column *only = key->count == 1 ? find(found, key->names[0]) : NULL;
+    shape->key_is_plain =
+        only != NULL && only->type[0] != '\0' && strstr(only->type, "BLOB") == NULL;
     static const char *const rowids[] = {"rowid", "_rowid_", "oid"};
     for (size_t i = 0; i < 3 && shape->rowid == NULL && found->has_rowid; i++) {
         shape->rowid = find(found, rowids[i]) == NULL ? rowids[i] : NULL;

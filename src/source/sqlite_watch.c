@@ -59,11 +59,10 @@ int sqlite_watch_open(struct sqlite_watch *watch, const char *path, struct err *
 {
     char *real = realpath(path, NULL);
 
-    *watch = (struct sqlite_watch){.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
-                                   .path = xstrdup(path),
-                                   .real = xstrdup(real != NULL ? real : path),
-                                   .is_distant = is_distant(path)};
-    free(real);
+    *watch = (struct sqlite_watch){.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+    watch->path = xstrdup(path);
+    watch->real = real != NULL ? real : xstrdup(path);
+    watch->is_distant = is_distant(path);
     if (watch->fd < 0) {
         return err_errno(err, ERR_UNAVAILABLE, errno, "can't watch %s", path);
     }
