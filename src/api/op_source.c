@@ -9,11 +9,11 @@ static json_t *tables_to_json(const struct source_restore *restore)
 
     for (size_t i = 0; i < restore->table_count; i++) {
         const struct source_restore_table *t = &restore->tables[i];
-        json_array_append_new(tables,
-                              json_pack("{s:s,s:b,s:I,s:I,s:I,s:I}", "table", t->table, "created",
-                                        t->created, "inserted", (json_int_t)t->inserted, "updated",
-                                        (json_int_t)t->updated, "kept", (json_int_t)t->kept, "same",
-                                        (json_int_t)t->same));
+        json_array_append_new(
+            tables, json_pack("{s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "table", t->table, "created",
+                              t->created, "inserted", (json_int_t)t->inserted, "updated",
+                              (json_int_t)t->updated, "kept", (json_int_t)t->kept, "same",
+                              (json_int_t)t->same, "lost", (json_int_t)t->lost));
     }
     return tables;
 }
@@ -48,6 +48,7 @@ int op_restore(const struct op_call *call, struct op_reply *reply, struct err *e
         return -(int)err->code;
     }
     options.ledger = call->engine->ledger;
+    options.cancel = call->shutdown;
     int rc = driver->open(&options, &source, err);
     if (rc == 0) {
         rc = driver->restore(source, &restore, err);

@@ -55,6 +55,8 @@ struct args {
 bool args_next(struct args *args, char **ret_option, char **ret_value);
 /* The value of the option just seen; ERR_USAGE if there is none. */
 int args_value(struct args *args, const char *option, char **value, struct err *err) MUST_CHECK;
+/* An option that stands for itself: ERR_USAGE for "--x=v". */
+int args_no_value(const char *option, const char *value, struct err *err) MUST_CHECK;
 
 /* print.c: an operation's answer for people. */
 void print_document(const struct op *op, const json_t *document);

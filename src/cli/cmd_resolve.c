@@ -65,6 +65,9 @@ static int read_resolve(int argc, char **argv, struct resolve_args *ret, struct 
 
     for (char *option = NULL; args_next(&args, &option, &value);) {
         AUTO(free_ptr) char *name = option;
+        if (name && args_no_value(name, value, err) != 0) {
+            return -(int)err->code;
+        }
         if (!name && !ret->id) {
             ret->id = value;
         } else if (name && (strcmp(name, "--revert") == 0 || strcmp(name, "--accept") == 0) &&

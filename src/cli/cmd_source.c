@@ -22,6 +22,9 @@ static int read_args(int argc, char **argv, struct setup *ret, struct err *err)
     *ret = (struct setup){.name = NULL};
     for (char *option = NULL; args_next(&args, &option, &value);) {
         AUTO(free_ptr) char *name = option;
+        if (name && args_no_value(name, value, err) != 0) {
+            return -(int)err->code;
+        }
         if (name && strcmp(name, "--remove") == 0) {
             ret->remove = true;
         } else if (name && strcmp(name, "--dry-run") == 0) {

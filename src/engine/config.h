@@ -18,7 +18,7 @@
 #include "source/source.h"
 
 enum config_ack { ACK_LEDGER, ACK_VAULT };
-enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE };
+enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE, ON_ALERT_FENCE };
 
 #define CONFIG_VAULTS_MAX 16
 #define CONFIG_SOURCES_MAX 16
@@ -30,11 +30,12 @@ struct config_vault {
 };
 
 struct config_source {
-    char *name;    /* [a-z0-9-]{1,63}, unique */
-    char *kind;    /* "files", "postgres", "sqlite" */
-    char *url;     /* postgres: without a password, when it is the configuration's */
-    char *slot;    /* NULL: made of the home's path */
-    char *project; /* of rows that say none; NULL: daemon.project, else the source's name */
+    char *name;     /* [a-z0-9-]{1,63}, unique */
+    char *kind;     /* "files", "postgres", "sqlite" */
+    char *url;      /* postgres: without a password, when it is the configuration's */
+    char *slot;     /* NULL: made of the home's path */
+    char *project;  /* of rows that say none; NULL: daemon.project, else the source's name */
+    char *on_alert; /* postgres: "hold", "fence"; NULL: guard.on_alert */
     struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
     char *path;            /* files, sqlite: absolute */

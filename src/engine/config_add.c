@@ -9,7 +9,7 @@ static const char template[] =
     "# daemon:\n"
     "#   project: my-project      # else: the git root's name\n"
     "# guard:\n"
-    "#   on_alert: hold           # or pause: nothing is written until a person decides\n"
+    "#   on_alert: hold           # or pause: nothing is written until a person decides; or fence\n"
     "#   command: notify-send \"Holdfast: destruction held\"\n"
     "\n";
 

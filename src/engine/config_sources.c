@@ -21,6 +21,7 @@ static void source_done(struct config_source *source)
     free(source->url);
     free(source->slot);
     free(source->project);
+    free(source->on_alert);
     for (size_t i = 0; i < source->table_count; i++) {
         mapping_done(&source->tables[i]);
     }
@@ -249,6 +250,7 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
                 {"url", 4096, &source->url},
                 {"slot", 63, &source->slot},
                 {"project", PROJECT_ID_MAX_BYTES, &source->project},
+                {"on_alert", SOURCE_NAME_MAX, &source->on_alert},
                 {"path", 4096, &source->path}};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -265,11 +267,12 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "tables") == 0) {
         return load_tables(l, value, source, err);
     }
-    (void)err_set(err, ERR_CONFIG,
-                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
-                  "PostgreSQL url, slot, tables; of files path, include, ignore; of SQLite path, "
-                  "tables",
-                  config_scalar(key));
+    (void)err_set(
+        err, ERR_CONFIG,
+        "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
+        "PostgreSQL url, slot, tables, on_alert; of files path, include, ignore; of SQLite "
+        "path, tables",
+        config_scalar(key));
     return refuse(l, key, err);
 }
 
@@ -296,17 +299,18 @@ static int check_kind(struct config_source *source, struct err *err)
     }
     if (is_sqlite(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
-                       source->include != NULL || source->ignore != NULL
+                       source->include != NULL || source->ignore != NULL || source->on_alert != NULL
                    ? err_set(err, ERR_CONFIG,
-                             "a source of kind sqlite needs a path, and has no url, slot, include "
-                             "or ignore")
+                             "a source of kind sqlite needs a path, and has no url, slot, include, "
+                             "ignore or on_alert")
                    : check_path(source, err);
     }
     if (is_files(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
-                       source->tables != NULL
+                       source->tables != NULL || source->on_alert != NULL
                    ? err_set(err, ERR_CONFIG,
-                             "a source of files needs a path, and has no url, slot or tables")
+                             "a source of files needs a path, and has no url, slot, tables or "
+                             "on_alert")
                    : check_path(source, err);
     }
     return source->url == NULL || source->path != NULL || source->include != NULL ||
@@ -332,12 +336,23 @@ static int check_source(const struct config *config, struct config_source *sourc
         return err_set(err, ERR_CONFIG, "slot \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and _",
                        source->slot);
     }
+    if (source->on_alert != NULL && strcmp(source->on_alert, "hold") != 0 &&
+        strcmp(source->on_alert, "fence") != 0) {
+        return err_set(err, ERR_CONFIG,
+                       "on_alert of a source is \"%.64s\"; allowed are hold, fence",
+                       source->on_alert);
+    }
     if (source->project != NULL && project_id_check(str_of(source->project), err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i + 1 < config->source_count; i++) {
         if (strcmp(config->sources[i].name, source->name) == 0) {
             return err_set(err, ERR_CONFIG, "two sources are named \"%s\"", source->name);
+        }
+        if (source->slot != NULL && config->sources[i].slot != NULL &&
+            strcmp(config->sources[i].slot, source->slot) == 0) {
+            return err_set(err, ERR_CONFIG, "two sources have the slot \"%s\"; each needs its own",
+                           source->slot);
         }
     }
     return 0;

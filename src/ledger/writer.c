@@ -227,6 +227,9 @@ static int write_request(struct batch *batch, struct request *request, struct er
             return -(int)err->code;
         }
         refuse_all(request, request->done, request->taken, err);
+        for (size_t i = request->done; i < request->done + request->taken; i++) {
+            request->written[i].is_whole = true;
+        }
         failed = true;
     }
     if (!failed && set_position(store, request, err) < 0) {

@@ -26,6 +26,7 @@ static int add_table(struct compare *c, const char *table, struct err *err)
 
 struct loading {
     struct compare *compare;
+    const struct source_options *options;
     const char *table; /* NULL: all */
 };
 
@@ -37,6 +38,9 @@ static int note_known(void *arg, const struct memory *memory, const struct last_
     struct row_origin origin;
 
     (void)state;
+    if (source_cancelled(loading->options, err) < 0) {
+        return -(int)err->code;
+    }
     if (!row_of_memory(memory, c->intake->source, loading->table, &origin) ||
         origin.values == NULL) {
         return 0;
@@ -61,9 +65,10 @@ static int by_id(const void *a, const void *b)
     return uuid_cmp(&((const struct compare_known *)a)->id, &((const struct compare_known *)b)->id);
 }
 
-int compare_load(struct compare *c, struct intake *intake, const char *table, struct err *err)
+int compare_load(struct compare *c, struct intake *intake, const struct source_options *options,
+                 const char *table, struct err *err)
 {
-    struct loading loading = {.compare = c, .table = table};
+    struct loading loading = {.compare = c, .options = options, .table = table};
     struct reader *reader = NULL;
 
     *c = (struct compare){.intake = intake};
@@ -92,25 +97,33 @@ void compare_done(struct compare *c)
 
 /* ---- what is there ---- */
 
-static struct compare_known *find_known(struct compare *c, const struct row *row)
+static int find_known(struct compare *c, const struct row *row, struct compare_known **ret,
+                      struct err *err)
 {
-    struct err err = ERR_INIT;
+    struct err none = ERR_INIT;
     struct compare_known wanted;
     struct str key;
 
-    if (c->count == 0 || row_key(row, &key, &err) < 0) {
-        return NULL;
+    *ret = NULL;
+    if (c->count == 0 || row_key(row, &key, &none) < 0) {
+        return 0;
     }
-    wanted.id = row_id(row->source, row->table, key);
-    return bsearch(&wanted, c->items, c->count, sizeof(*c->items), by_id);
+    if (intake_id(c->intake, row->table, key, &wanted.id, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = bsearch(&wanted, c->items, c->count, sizeof(*c->items), by_id);
+    return 0;
 }
 
 int compare_row(struct compare *c, const struct row *row, struct err *err)
 {
-    struct compare_known *item = find_known(c, row);
+    struct compare_known *item = NULL;
     struct memory memory;
     struct sha256 digest;
 
+    if (find_known(c, row, &item, err) < 0) {
+        return -(int)err->code;
+    }
     if (item != NULL) {
         item->is_seen = true; /* though it may be one that can't be kept any more */
     }

@@ -32,8 +32,10 @@ struct compare {
     struct buf scratch;
 };
 
-/* Load what the ledger heard of a table (NULL: of all). compare_done frees, also after an error. */
-int compare_load(struct compare *compare, struct intake *intake, const char *table, struct err *err)
+/* Load what the ledger heard of a table (NULL: of all). ERR_CANCELLED as the options say.
+ * compare_done frees, also after an error. */
+int compare_load(struct compare *compare, struct intake *intake,
+                 const struct source_options *options, const char *table, struct err *err)
     MUST_CHECK;
 void compare_done(struct compare *compare);
 

@@ -17,8 +17,9 @@
 #include "source/intake.h"
 #include "source/source.h"
 
-#define FILES_BYTES_MAX (4 * MEMORY_CONTENT_MAX) /* a larger file has too many characters anyway   \
-                                                  */
+#define FILES_BYTES_MAX                                                                            \
+    (4 * MEMORY_CONTENT_MAX)   /* a larger file has too many characters anyway                     \
+                                */
 #define FILES_PATH_MAX 2048    /* bytes: in metadata, all control characters escaped, it fits */
 #define FILES_DEPTH_MAX 128    /* folders within folders */
 #define FILES_READS_MAX 4      /* of a file that changes while it is read; then it is read later */
@@ -175,7 +176,6 @@ int files_open_root(struct files *files, struct err *err) MUST_CHECK; /* ERR_NOT
 /* A disk that is not mounted is no destruction: its files come back with it. ERR_AWAY. */
 int files_check_mount(struct files *files, struct err *err) MUST_CHECK;
 int64_t files_now_ms(const struct files *files);
-int files_cancelled(const struct files *files, struct err *err); /* 0, -ERR_CANCELLED */
 
 /* ---- files_watch.c ---- */
 

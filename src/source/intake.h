@@ -26,6 +26,12 @@ struct intake_counts {
     char last_refused[256]; /* why, of the last one */
 };
 
+/* Whether a table's rows keep their UUIDs (source/ids.h), once it was asked. */
+struct intake_table {
+    char *name; /* heap */
+    bool keeps_ids;
+};
+
 struct intake {
     struct ledger *ledger;
     const char *source;               /* borrowed, as all names */
@@ -39,6 +45,9 @@ struct intake {
     struct ranges unheld; /* suspect changes that the guard let stand */
     size_t count;
     size_t bytes;
+    struct intake_table *tables; /* heap */
+    size_t table_count;
+    bool has_held;  /* some of what was written was held; its user's to take back */
     bool versioned; /* of what comes next (struct draft) */
     struct intake_counts counts;
 };
@@ -49,6 +58,10 @@ void intake_done(struct intake *intake);
 /* Who does what comes next: "name" of the source, and what is known, e.g. "app: agent (psql)".
  * NULL: nothing is. */
 void intake_actor(struct intake *intake, const char *who);
+
+/* The id of the memory that a table's row is. */
+int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,
+              struct err *err) MUST_CHECK;
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err) MUST_CHECK;
 /* One that is a memory already; taken over, on failure too. */

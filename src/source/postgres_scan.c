@@ -62,7 +62,7 @@ int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err)
 
     intake_actor(&pg->intake, NULL);
     int rc = pg_keep_definition(pg, table, &changed, err);
-    rc = rc == 0 ? compare_load(&c.compare, &pg->intake, table->name, err) : rc;
+    rc = rc == 0 ? compare_load(&c.compare, &pg->intake, pg->options, table->name, err) : rc;
     rc = rc == 0 ? scan_rows(&c, err) : rc;
     rc = rc == 0 ? compare_end(&c.compare, table->name, err) : rc;
     rc = rc == 0 ? intake_flush(&pg->intake, NULL, err) : rc;

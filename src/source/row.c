@@ -1,8 +1,10 @@
 #include "source/row.h"
 
+#include "base/base64.h"
 #include "base/hash.h"
 #include "base/num.h"
 #include "model/memory_field.h"
+#include "source/ids.h"
 
 #define NAMESPACE_ROW "holdfast source row"
 #define NAMESPACE_DEFINITION "holdfast source definition"
@@ -41,19 +43,11 @@ int row_key(const struct row *row, struct str *ret, struct err *err)
     return 0;
 }
 
-static bool is_memories(const char *table)
-{
-    const char *dot = strrchr(table, '.');
-
-    return strcmp(dot == NULL ? table : dot + 1, "memories") == 0;
-}
-
-struct uuid row_id(const char *source, const char *table, struct str key)
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key)
 {
     struct uuid id;
-    struct err err = ERR_INIT;
 
-    if (is_memories(table) && uuid_parse(key, &id, &err) == 0 && !uuid_is_nil(&id)) {
+    if (keeps_ids && ids_of_key(key, &id)) {
         return id;
     }
     /* No name has a control character in it, so the parts can't run into each other. */
@@ -174,14 +168,20 @@ static void read_known_fields(const struct row *row, struct memory *memory)
 static const char *const class_names[ROW_CLASSES] = {
     [ROW_INTEGER] = "integer", [ROW_REAL] = "real", [ROW_BLOB] = "blob", [ROW_RAW_TEXT] = "text"};
 
+/* The text as it is, or {class: text}; takes it over. */
+static json_t *with_class(const struct row_value *value, json_t *text)
+{
+    return text == NULL || value->class == ROW_TEXT
+               ? text
+               : json_pack("{s:o}", class_names[value->class], text);
+}
+
 static int add_value(json_t *values, const struct row_value *value, const struct row *row,
                      struct err *err)
 {
-    json_t *text =
-        value->text.ptr == NULL ? json_null() : json_stringn(value->text.ptr, value->text.len);
-    if (text != NULL && value->text.ptr != NULL && value->class != ROW_TEXT) {
-        text = json_pack("{s:o}", class_names[value->class], text);
-    }
+    json_t *text = value->text.ptr == NULL
+                       ? json_null()
+                       : with_class(value, json_stringn(value->text.ptr, value->text.len));
 
     if (text == NULL) {
         return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
@@ -191,25 +191,132 @@ static int add_value(json_t *values, const struct row_value *value, const struct
                : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
 }
 
-/* A content that is no plain text is shown as one, and kept as what it is. */
-static bool content_is_plain(const struct row *row)
-{
-    const struct row_value *content = find_value(row, mapping_content(row->mapping));
+/* ---- what is too large ---- */
 
-    return content == NULL || (content->text.len > 0 && content->class == ROW_TEXT);
+/* Leaving out a shorter one gains nothing: its digest takes as much. */
+#define VALUE_MIN_BYTES 128
+
+static bool is_content(const struct row *row, size_t i)
+{
+    return strcmp(row->values[i].column, mapping_content(row->mapping)) == 0;
 }
 
-static int set_metadata(const struct row *row, struct str key, struct memory *memory,
-                        struct err *err)
+/* It says which row it is, so it is never left out. */
+static bool is_key(const struct row *row, size_t i)
+{
+    return row->key.ptr != NULL ? row->values[i].is_key
+                                : strcmp(row->values[i].column, mapping_id(row->mapping)) == 0;
+}
+
+/* The memory's content says it. One that is no plain text is shown there, and kept as what it is.
+ */
+static bool is_said(const struct row *row, size_t i)
+{
+    const struct row_value *value = &row->values[i];
+
+    return is_content(row, i) && value->text.len > 0 && value->class == ROW_TEXT;
+}
+
+static bool is_in_metadata(const struct row *row, const bool *large, size_t i)
+{
+    return !large[i] && !is_said(row, i) && !mapping_ignores(row->mapping, row->values[i].column);
+}
+
+/* Leave out the largest value that is in metadata still. False: none is worth it. */
+static bool leave_one_out(const struct row *row, bool *large)
+{
+    size_t most = row->count;
+
+    for (size_t i = 0; i < row->count; i++) {
+        if (is_in_metadata(row, large, i) && !is_key(row, i) &&
+            row->values[i].text.len >= VALUE_MIN_BYTES &&
+            (most == row->count || row->values[i].text.len > row->values[most].text.len)) {
+            most = i;
+        }
+    }
+    if (most < row->count) {
+        large[most] = true;
+    }
+    return most < row->count;
+}
+
+static size_t metadata_len(const struct row *row, const bool *large)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < row->count; i++) {
+        total += is_in_metadata(row, large, i) ? row->values[i].text.len : 0;
+    }
+    return total;
+}
+
+/* What is too large on the face of it, so that JSON is made of the rest only. */
+static int find_large(const struct row *row, bool *large, struct err *err)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        const struct row_value *value = &row->values[i];
+        large[i] = value->digest.ptr != NULL;
+        if (is_content(row, i) && value->text.len > 0 &&
+            memory_content_check(value->text, err) < 0) {
+            if (err->code != ERR_LIMIT) {
+                return -(int)err->code;
+            }
+            err->code = ERR_NONE;
+            large[i] = true;
+        }
+        if (large[i] && is_key(row, i)) {
+            return err_set(err, ERR_LIMIT, "the key of a row of %s is too large", row->table);
+        }
+    }
+    while (metadata_len(row, large) > MEMORY_METADATA_MAX_BYTES && leave_one_out(row, large)) {
+    }
+    return 0;
+}
+
+void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX])
+{
+    AUTO(buf_done) struct buf bytes = BUF_INIT(value->text.len + 1);
+    struct err err = ERR_INIT;
+    struct str of = value->text;
+
+    if ((value->class == ROW_BLOB || value->class == ROW_RAW_TEXT) &&
+        base64_parse(value->text, &bytes, &err) == 0) {
+        of = buf_str(&bytes);
+    }
+    struct sha256 digest = sha256_of(of.ptr, of.len);
+    sha256_hex(&digest, ret_hex);
+}
+
+static int add_digest(json_t *digests, const struct row_value *value, const struct row *row,
+                      struct err *err)
+{
+    char hex[SHA256_HEX_MAX];
+    struct str text = value->digest;
+
+    if (text.ptr == NULL) {
+        row_value_digest(value, hex);
+        text = str_of(hex);
+    }
+    json_t *told = with_class(value, json_stringn(text.ptr, text.len));
+    return json_object_set_new(digests, value->column, told) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+}
+
+/* ---- metadata ---- */
+
+static int try_metadata(const struct row *row, struct str key, const bool *large,
+                        struct memory *memory, struct err *err)
 {
     AUTO(json_unref) json_t *values = json_object();
-    bool content_differs = !content_is_plain(row);
+    AUTO(json_unref) json_t *digests = json_object();
     int result = 0;
 
     for (size_t i = 0; i < row->count && result == 0; i++) {
         const struct row_value *value = &row->values[i];
-        bool is_content = strcmp(value->column, mapping_content(row->mapping)) == 0;
-        if ((!is_content || content_differs) && !mapping_ignores(row->mapping, value->column)) {
+        if (large[i]) {
+            result = add_digest(digests, value, row, err);
+        } else if (is_in_metadata(row, large, i)) {
             result = add_value(values, value, row, err);
         }
     }
@@ -222,7 +329,22 @@ static int set_metadata(const struct row *row, struct str key, struct memory *me
     if (metadata == NULL) {
         return err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8", row->table);
     }
+    if (json_object_size(digests) > 0) {
+        json_object_set(metadata, "too_large", digests);
+    }
     return memory_read_metadata(metadata, &memory->metadata, err);
+}
+
+static int set_metadata(const struct row *row, struct str key, bool *large, struct memory *memory,
+                        struct err *err)
+{
+    for (;;) {
+        int result = try_metadata(row, key, large, memory, err);
+        if (result == 0 || err->code != ERR_LIMIT || !leave_one_out(row, large)) {
+            return result;
+        }
+        err->code = ERR_NONE;
+    }
 }
 
 static int set_project(const struct row *row, struct memory *memory, struct err *err)
@@ -237,27 +359,34 @@ static int set_project(const struct row *row, struct memory *memory, struct err 
     return project_id_check(project, err);
 }
 
+static void set_content(const struct row *row, const bool *large, struct memory *memory)
+{
+    struct str content = STR(ROW_BLANK);
+
+    for (size_t i = 0; i < row->count; i++) {
+        if (is_content(row, i) && !large[i] && row->values[i].text.len > 0) {
+            content = row->values[i].text;
+        }
+    }
+    memory->content = xstrndup(content.ptr, content.len);
+    memory->content_len = content.len;
+}
+
 static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
 {
-    struct str content = text_of(row, mapping_content(row->mapping));
-    bool has_content = content.ptr != NULL && content.len > 0;
+    AUTO(free_ptr) bool *large = xcalloc(row->count + 1, sizeof(*large));
     struct str key;
 
-    if (row_key(row, &key, err) < 0) {
+    if (find_large(row, large, err) < 0 || row_key(row, &key, err) < 0) {
         return -(int)err->code;
     }
-    struct str kept = has_content ? content : STR(ROW_BLANK);
-    if (memory_content_check(kept, err) < 0) {
-        return -(int)err->code;
-    }
-    memory->id = row_id(row->source, row->table, key);
-    memory->content = xstrndup(kept.ptr, kept.len);
-    memory->content_len = kept.len;
+    memory->id = row_id(row->source, row->table, row->keeps_ids, key);
     read_known_fields(row, memory);
-    if (set_project(row, memory, err) < 0) {
+    if (set_project(row, memory, err) < 0 || set_metadata(row, key, large, memory, err) < 0) {
         return -(int)err->code;
     }
-    return set_metadata(row, key, memory, err);
+    set_content(row, large, memory);
+    return 0;
 }
 
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
@@ -299,13 +428,14 @@ bool row_of_memory(const struct memory *memory, const char *source, const char *
 
     *ret = (struct row_origin){.table = json_string_value(json_object_get(of, "table")),
                                .key = json_string_value(json_object_get(of, "key")),
-                               .values = json_object_get(memory->metadata, "row")};
+                               .values = json_object_get(memory->metadata, "row"),
+                               .too_large = json_object_get(memory->metadata, "too_large")};
     return name != NULL && ret->table != NULL && strcmp(name, source) == 0 &&
            (table == NULL || strcmp(ret->table, table) == 0) &&
            (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
 }
 
-/* What add_value made. */
+/* What with_class made. */
 static void read_value(const json_t *value, struct row_value *ret)
 {
     for (int class = ROW_INTEGER; class < ROW_CLASSES && json_is_object(value); class ++) {
@@ -320,12 +450,32 @@ static void read_value(const json_t *value, struct row_value *ret)
     }
 }
 
+/* Its class and digest; false: it is not too large. */
+static bool read_digest(const struct row_origin *origin, const char *column, struct row_value *ret)
+{
+    *ret = (struct row_value){.column = column};
+    read_value(json_object_get(origin->too_large, column), ret);
+    ret->digest = ret->text;
+    ret->text = (struct str){NULL, 0};
+    return ret->digest.ptr != NULL;
+}
+
+struct str row_too_large(const struct row_origin *origin, const char *column)
+{
+    struct row_value value;
+
+    (void)read_digest(origin, column, &value);
+    return value.digest;
+}
+
 bool row_value(const struct memory *memory, const struct row_origin *origin,
                const struct source_mapping *mapping, const char *column, struct row_value *ret)
 {
     const json_t *value = json_object_get(origin->values, column);
 
-    *ret = (struct row_value){.column = column};
+    if (read_digest(origin, column, ret)) {
+        return false;
+    }
     if (value != NULL) {
         read_value(value, ret);
         return true;

@@ -8,16 +8,21 @@
  *   {"source": {"name": ..., "table": "schema.name", "key": ...}, "row": {column: text or null}}
  * with all columns but ignored ones, and the content only where it differs from the memory's. Where
  * a database keeps values of several classes in one column, what is no text is {class: text}.
+ * A value that is too large for a memory (content of more than 50,000 characters, others of more
+ * than 16 KiB together) is left out, and told apart by its SHA-256: "too_large": {column: hex}
+ * beside them, where it is no text {column: {class: hex}}, of its bytes. Such content is one blank,
+ * too: what it was is gone from the row. A key is never left out.
  * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
  * updated_at) are also read into the memory's own fields where they can be; what can't is only in
  * the row.
  *
- * The id: of the table `memories`, an id that is a UUID is the memory's own; of any other it is
+ * The id: of the table that keeps its UUIDs (source/ids.h) the row's own; of any other it is
  * derived from source, table and key, so that equal keys of two tables stay apart.
  */
 #ifndef HOLDFAST_SOURCE_ROW_H
 #define HOLDFAST_SOURCE_ROW_H
 
+#include "base/hash.h"
 #include "model/memory.h"
 #include "source/source.h"
 
@@ -37,7 +42,9 @@ struct row_value {
     const char *column;
     struct str text; /* ptr NULL: NULL */
     enum row_class class;
-    bool unchanged; /* a large value that was not sent: it is what it was */
+    bool is_key;       /* the row's key is made of it (and of others); where row.key is given */
+    bool unchanged;    /* a large value that was not sent: it is what it was */
+    struct str digest; /* of one that was too large, in hex, when that is all that is known of it */
 };
 
 struct row {
@@ -46,15 +53,17 @@ struct row {
     const struct source_mapping *mapping;
     const char *project; /* when the row says none */
     struct str key;      /* ptr NULL: the id column's text */
+    bool keeps_ids;      /* its UUID is the memory's id; the intake's to know */
     struct row_value *values;
     size_t count;
 };
 
 /* The row's key. ERR_INVALID: there is no id column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
-struct uuid row_id(const char *source, const char *table, struct str key);
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
-/* ERR_LIMIT, ERR_INVALID: the row can't be a memory, and why. Unchanged values must have been
+/* ERR_LIMIT (its key, or digests of too many large values), ERR_INVALID: the row can't be a memory,
+ * and why. Unchanged values must have been
  * filled in. The memory is the caller's. */
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err) MUST_CHECK;
 
@@ -62,17 +71,23 @@ int row_to_memory(const struct row *row, struct memory *ret, struct err *err) MU
 struct row_origin {
     const char *table;
     const char *key;
-    const json_t *values; /* the row's object; NULL: a captured definition */
+    const json_t *values;    /* the row's object; NULL: a captured definition */
+    const json_t *too_large; /* column: hex; NULL: none is */
 };
 bool row_of_memory(const struct memory *memory, const char *source, const char *table,
                    struct row_origin *ret);
 
-/* The value of a column, views into the memory. False: it was not captured. */
+/* The value of a column, views into the memory. False: it was not captured, or is too large: then
+ * only its class and digest are known. */
 bool row_value(const struct memory *memory, const struct row_origin *origin,
                const struct source_mapping *mapping, const char *column, struct row_value *ret);
-/* Its text alone: NULL for NULL. */
+/* Its text alone: NULL for NULL. False as before. */
 bool row_text(const struct memory *memory, const struct row_origin *origin,
               const struct source_mapping *mapping, const char *column, struct str *ret_text);
+/* The SHA-256 in hex of a column that was too large; ptr NULL: it was not. */
+struct str row_too_large(const struct row_origin *origin, const char *column);
+/* The digest that a value has when it is too large. */
+void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX]);
 
 /* Everything of the row but when it was changed: equal rows have equal ones. */
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,

@@ -34,13 +34,15 @@ struct source_options {
     const char *url;     /* where it is; without a password unless the environment gave it */
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
+    bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const struct source_mapping *tables;
     size_t table_count; /* SQLite: 0 means every table with a key */
     const char *path;   /* files: the folder, or the one file; SQLite: the file; absolute */
     const struct globs *include; /* files: what is captured; empty or NULL: the defaults */
     const struct globs *ignore;  /* files: what is not, though it is included */
     struct ledger *ledger;
-    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+    struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
+                            with ERR_CANCELLED */
 };
 
 /* What capture says on its way, from the source's thread. */
@@ -53,6 +55,8 @@ struct source_events {
     void (*on_note)(void *arg, const char *what);
     /* What is not as it should be while it goes on (NULL: it is again); for status. */
     void (*on_trouble)(void *arg, const char *what);
+    /* The source refuses to be destroyed until this alert is resolved (NULL: it does not). */
+    void (*on_fence)(void *arg, const char *alert);
 };
 
 struct source_health {
@@ -67,6 +71,7 @@ struct source_restore_table {
     uint64_t updated;
     uint64_t kept; /* changed since by somebody else: left as they are */
     uint64_t same;
+    uint64_t lost; /* with a value too large ever to have been kept: they can't be put back */
 };
 
 struct source_restore {
@@ -113,6 +118,9 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
 extern const struct source_ops source_postgres_ops;
 extern const struct source_ops source_files_ops;
 extern const struct source_ops source_sqlite_ops;
+
+/* ERR_CANCELLED, once the options' wake is cancelled: for what goes on for long without waiting. */
+int source_cancelled(const struct source_options *options, struct err *err) MUST_CHECK;
 
 /* The column's name, or what it is when the mapping says none. */
 const char *mapping_id(const struct source_mapping *mapping);

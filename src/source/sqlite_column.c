@@ -9,13 +9,31 @@ struct losing {
     sqlite3_stmt *find;
     struct sqlite_reading reading;
     uint64_t lost;
+    uint64_t too_large; /* of these: the ledger has their digests */
 };
+
+/* One that was too large is known by its digest. */
+static bool equals(const struct row_value *now, const struct row_value *value)
+{
+    char hex[SHA256_HEX_MAX];
+
+    if (now->class != value->class) {
+        return false;
+    }
+    if (value->digest.ptr == NULL) {
+        return now->text.ptr != NULL && str_eq(now->text, value->text);
+    }
+    if (now->digest.ptr == NULL && now->text.ptr != NULL) {
+        row_value_digest(now, hex);
+        return str_eq_c(value->digest, hex);
+    }
+    return now->digest.ptr != NULL && str_eq(now->digest, value->digest);
+}
 
 static bool holds(const struct row *row, const struct row_value *value)
 {
     for (size_t i = 0; i < row->count; i++) {
-        const struct row_value *now = &row->values[i];
-        if (now->text.ptr != NULL && now->class == value->class && str_eq(now->text, value->text)) {
+        if (equals(&row->values[i], value)) {
             return true;
         }
     }
@@ -34,9 +52,11 @@ static int look_for_value(void *arg, const struct memory *memory, const struct l
     (void)state;
     if (memory->deleted_us != TIME_NONE ||
         !row_of_memory(memory, l->sq->options->name, l->now->name, &origin) ||
-        origin.values == NULL ||
-        !row_value(memory, &origin, &l->before->mapping, l->column, &value) ||
-        value.text.len == 0) {
+        origin.values == NULL) {
+        return 0;
+    }
+    (void)row_value(memory, &origin, &l->before->mapping, l->column, &value);
+    if (value.text.len == 0 && value.digest.ptr == NULL) {
         return 0;
     }
     (void)sqlite3_reset(l->find); /* repeats the error of the last step */
@@ -46,7 +66,9 @@ static int look_for_value(void *arg, const struct memory *memory, const struct l
     int rc = sqlite_step(l->sq->db, l->find, err);
     if (rc > 0) {
         rc = sqlite_row_read(&l->reading, l->sq->options, l->now, l->find, &row, err);
-        l->lost += rc == 0 && !holds(&row, &value);
+        bool is_lost = rc == 0 && !holds(&row, &value);
+        l->lost += is_lost;
+        l->too_large += is_lost && value.digest.ptr != NULL;
     }
     return rc;
 }
@@ -70,11 +92,16 @@ static int count_lost(struct losing *l, struct err *err)
 static int tell(struct losing *l, struct err *err)
 {
     AUTO(free_ptr)
+    char *large = l->too_large == 0
+                      ? xstrdup("")
+                      : xprintf("; of %llu, too large to be kept, what was there before them is",
+                                (unsigned long long)l->too_large);
+    AUTO(free_ptr)
     char *text =
         xprintf("Column %s of table %s of source %s was dropped, and %llu value%s with it. "
-                "They are safe in the ledger, in the history of each row",
+                "They are safe in the ledger, in the history of each row%s",
                 l->column, l->now->name, l->sq->options->name, (unsigned long long)l->lost,
-                l->lost == 1 ? "" : "s");
+                l->lost == 1 ? "" : "s", large);
 
     return sqlite_took(intake_alert(&l->sq->intake, "source_column_dropped", text, err), err);
 }

@@ -72,7 +72,7 @@ int sqlite_tables_init(struct sqlite *sq, struct err *err)
     for (size_t i = 0; i < sq->options->table_count; i++) {
         (void)add_table(sq, sq->options->tables[i].table, &sq->options->tables[i]);
     }
-    if (compare_load(&sq->compare, &sq->intake, NULL, err) < 0) {
+    if (compare_load(&sq->compare, &sq->intake, sq->options, NULL, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < sq->compare.table_count; i++) {
@@ -394,7 +394,7 @@ static void tell_refused(struct sqlite *sq)
 {
     AUTO(free_ptr)
     char *text =
-        xprintf("%llu changes of rows could not be kept; the last: %s",
+        xprintf("%llu changes of rows could not be kept whole; the last: %s",
                 (unsigned long long)sq->intake.counts.refused, sq->intake.counts.last_refused);
 
     sqlite_trouble(sq, sq->intake.counts.refused > 0 ? text : NULL);

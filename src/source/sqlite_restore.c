@@ -8,6 +8,7 @@
  */
 #include "base/num.h"
 #include "source/definition.h"
+#include "source/earlier.h"
 #include "source/sqlite_internal.h"
 
 struct target {
@@ -119,7 +120,9 @@ static int note_row(void *arg, const struct memory *memory, const struct last_st
     int64_t key;
 
     (void)state;
-    (void)err;
+    if (source_cancelled(r->options, err) < 0) {
+        return -(int)err->code;
+    }
     if (!row_of_memory(memory, r->options->name, NULL, &origin) || origin.values == NULL) {
         return 0;
     }
@@ -269,11 +272,11 @@ static int prepare_put(struct restoring *r, struct target *target, const bool *h
 
 /* ---- rows ---- */
 
-/* The digest of the row that has this key now. 0: there is none. */
-static int digest_now(struct restoring *r, struct target *target, const struct memory *memory,
-                      const struct row_origin *origin, struct sha256 *ret, struct err *err)
+/* The row that has this key now; without content where it can't be one of ours: somebody made it
+ * since. 0: there is none. */
+static int read_now(struct restoring *r, struct target *target, const struct memory *memory,
+                    const struct row_origin *origin, struct memory *ret, struct err *err)
 {
-    struct memory now;
     struct row row;
 
     (void)sqlite3_reset(target->find); /* repeats the error of the last step */
@@ -288,48 +291,117 @@ static int digest_now(struct restoring *r, struct target *target, const struct m
         0) {
         return -(int)err->code;
     }
-    *ret = (struct sha256){.bytes = {0}};
-    if (row_to_memory(&row, &now, err) < 0) {
-        err->code = ERR_NONE; /* it can't be one of ours: somebody made it since */
-        return 1;
+    if (row_to_memory(&row, ret, err) < 0) {
+        err->code = ERR_NONE;
     }
-    rc = row_digest(&now, &r->scratch, ret, err);
-    memory_done(&now);
-    return rc < 0 ? rc : 1;
+    return 1;
 }
 
-/* Insert or update. *ret_done false: something of the file's forbids it. */
-static int put_row(struct restoring *r, struct target *target, bool is_there,
-                   const struct memory *memory, const struct row_origin *origin, bool *ret_done,
-                   struct err *err)
+static int equals(struct restoring *r, const struct memory *a, const struct memory *b, bool *ret,
+                  struct err *err)
 {
-    const struct sqlite_shape *shape = &target->shape;
-    AUTO(free_ptr) struct row_value *values = xcalloc(shape->column_count + 1, sizeof(*values));
-    AUTO(free_ptr) bool *has = xcalloc(shape->column_count + 1, sizeof(*has));
-    int at = 1;
+    struct sha256 of_a;
+    struct sha256 of_b;
 
-    for (size_t i = 0; i < shape->column_count; i++) {
-        has[i] = row_value(memory, origin, &shape->mapping, shape->columns[i], &values[i]);
+    *ret = false;
+    if (a->content == NULL || b->content == NULL) {
+        return 0;
     }
-    if (prepare_put(r, target, has, err) < 0) {
+    if (row_digest(a, &r->scratch, &of_a, err) < 0 || row_digest(b, &r->scratch, &of_b, err) < 0) {
         return -(int)err->code;
     }
-    sqlite3_stmt *statement = is_there ? target->update : target->insert;
+    *ret = sha256_eq(&of_a, &of_b);
+    return 0;
+}
+
+/* One row that is put: what is there of it, and what it is to be. */
+struct putting {
+    const struct memory *now; /* NULL: it is missing */
+    const struct memory *memory;
+    const struct row_origin *origin;
+    struct earlier *values; /* of the shape's columns; heap */
+    bool *has;              /* those that are set; heap */
+    bool is_lost;           /* one was too large ever to have been kept */
+    bool is_done;           /* false: something of the file's forbids it */
+};
+
+/* The same too large value. */
+static bool is_there_now(const struct restoring *r, const struct target *target,
+                         const struct memory *now, const struct row_value *value)
+{
+    struct row_origin origin;
+    struct row_value there;
+
+    return now != NULL && row_of_memory(now, r->options->name, NULL, &origin) &&
+           !row_value(now, &origin, &target->shape.mapping, value->column, &there) &&
+           there.class == value->class && str_eq(there.digest, value->digest);
+}
+
+/* Of a too large value what it was before, unless it is there. */
+static int choose_value(struct restoring *r, struct target *target, struct putting *put, size_t i,
+                        struct err *err)
+{
+    const struct source_mapping *mapping = &target->shape.mapping;
+    const char *column = target->shape.columns[i];
+    struct earlier *earlier = &put->values[i];
+    struct row_value value;
+
+    put->has[i] = row_value(put->memory, put->origin, mapping, column, &value);
+    if (put->has[i] || value.digest.ptr == NULL || is_there_now(r, target, put->now, &value)) {
+        earlier->value = value;
+        return 0;
+    }
+    int rc = earlier_read(r->reader, put->memory, r->options->name, mapping, column, earlier, err);
+    put->has[i] = earlier->is_known;
+    put->is_lost = put->is_lost || !earlier->is_known;
+    return rc;
+}
+
+static int write_row(struct restoring *r, struct target *target, struct putting *put,
+                     struct err *err)
+{
+    const struct sqlite_shape *shape = &target->shape;
+    bool binds_key = put->now != NULL || shape->key_count == 0;
+    int at = 1;
+
+    if (prepare_put(r, target, put->has, err) < 0) {
+        return -(int)err->code;
+    }
+    sqlite3_stmt *statement = put->now != NULL ? target->update : target->insert;
     (void)sqlite3_reset(statement); /* repeats the error of the last step */
     for (size_t i = 0; i < shape->column_count; i++) {
-        if (has[i] && sqlite_value_bind(statement, at++, &values[i], err) < 0) {
+        if (put->has[i] && sqlite_value_bind(statement, at++, &put->values[i].value, err) < 0) {
             return -(int)err->code;
         }
     }
-    bool binds_key = is_there || shape->key_count == 0;
-    if (binds_key && sqlite_bind_key(shape, statement, at, memory, origin, err) < 0) {
+    if (binds_key && sqlite_bind_key(shape, statement, at, put->memory, put->origin, err) < 0) {
         return -(int)err->code;
     }
     int rc = sqlite_step(r->db, statement, err);
-    *ret_done = rc >= 0;
+    put->is_done = rc >= 0;
     if (rc < 0 && err->code == ERR_CONFLICT) {
         err->code = ERR_NONE;
         rc = 0;
+    }
+    return rc;
+}
+
+/* Insert or update. */
+static int put_row(struct restoring *r, struct target *target, struct putting *put, struct err *err)
+{
+    size_t count = target->shape.column_count;
+    AUTO(free_ptr) struct earlier *values = xcalloc(count + 1, sizeof(*values));
+    AUTO(free_ptr) bool *has = xcalloc(count + 1, sizeof(*has));
+    int rc = 0;
+
+    put->values = values;
+    put->has = has;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = choose_value(r, target, put, i, err);
+    }
+    rc = rc == 0 && !put->is_lost ? write_row(r, target, put, err) : rc;
+    for (size_t i = 0; i < count; i++) {
+        earlier_done(&values[i]);
     }
     return rc;
 }
@@ -352,31 +424,33 @@ static int restore_row(struct restoring *r, struct target *target, const struct 
                        const struct memory *held, struct err *err)
 {
     struct source_restore_table *answer = target->answer;
+    AUTO(memory_done) struct memory now;
     struct row_origin origin;
-    struct sha256 now;
-    struct sha256 want;
-    struct sha256 left = {.bytes = {0}};
-    bool done = false;
+    bool is_same = false;
+    bool is_left = false;
 
+    memory_init(&now);
     if (!row_of_memory(shown, r->options->name, target->name, &origin) || origin.values == NULL) {
         return 0;
     }
-    int there = digest_now(r, target, shown, &origin, &now, err);
-    if (there < 0 || row_digest(shown, &r->scratch, &want, err) < 0 ||
-        (held != NULL && row_digest(held, &r->scratch, &left, err) < 0)) {
+    int there = read_now(r, target, shown, &origin, &now, err);
+    if (there < 0 || equals(r, &now, shown, &is_same, err) < 0 ||
+        (held != NULL && equals(r, &now, held, &is_left, err) < 0)) {
         return -(int)err->code;
     }
-    if (there > 0 && sha256_eq(&now, &want)) {
+    if (is_same) {
         answer->same++;
         return 0;
     }
-    bool may_put = there == 0 || (held != NULL && sha256_eq(&now, &left));
-    if (may_put && put_row(r, target, there > 0, shown, &origin, &done, err) < 0) {
+    struct putting put = {
+        .now = there > 0 ? &now : NULL, .memory = shown, .origin = &origin, .is_done = false};
+    if ((there == 0 || is_left) && put_row(r, target, &put, err) < 0) {
         return -(int)err->code;
     }
-    answer->inserted += done && there == 0;
-    answer->updated += done && there > 0;
-    answer->kept += !done;
+    answer->inserted += put.is_done && there == 0;
+    answer->updated += put.is_done && there > 0;
+    answer->lost += put.is_lost;
+    answer->kept += !put.is_done && !put.is_lost;
     return 0;
 }
 
@@ -388,6 +462,9 @@ static int restore_memory(void *arg, const struct memory *memory, const struct l
     struct row_origin origin;
 
     memory_init(&effective);
+    if (source_cancelled(r->options, err) < 0) {
+        return -(int)err->code;
+    }
     if (!row_of_memory(memory, r->options->name, NULL, &origin) || origin.values == NULL) {
         return 0;
     }

@@ -34,7 +34,8 @@ char *sqlite_column_list(const struct sqlite_shape *shape)
     return buf_take(&list); /* SQLite's limit on a statement is far below the cap */
 }
 
-/* A key that no column tells alone, as a JSON array, each value with its class. */
+/* A key that no column tells alone, as a JSON array, each value with its class. A row with a part
+ * of it that is too large is refused; it is told by this. */
 static int write_key(const struct sqlite_shape *shape, const struct row_value *values,
                      struct buf *ret, struct err *err)
 {
@@ -45,9 +46,10 @@ static int write_key(const struct sqlite_shape *shape, const struct row_value *v
         const struct row_value *value = &values[shape->keys[k]];
         rc = k > 0 ? buf_add_c(ret, ",", err) : 0;
         rc = rc == 0 ? buf_add_c(ret, heads[value->class], err) : rc;
-        rc = rc != 0                   ? rc
-             : value->text.ptr == NULL ? buf_add_c(ret, "null", err)
-                                       : json_canonical_string(value->text, ret, err);
+        struct str text = value->digest.ptr != NULL ? value->digest : value->text;
+        rc = rc != 0            ? rc
+             : text.ptr == NULL ? buf_add_c(ret, "null", err)
+                                : json_canonical_string(text, ret, err);
     }
     return rc == 0 ? buf_add_c(ret, "]", err) : rc;
 }
@@ -86,6 +88,9 @@ int sqlite_row_read(struct sqlite_reading *reading, const struct source_options 
                               &reading->values[i], err) < 0) {
             return -(int)err->code;
         }
+    }
+    for (size_t k = 0; k < shape->key_count; k++) {
+        reading->values[shape->keys[k]].is_key = true;
     }
     *ret = (struct row){.source = options->name,
                         .table = shape->name,

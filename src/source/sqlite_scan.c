@@ -109,8 +109,10 @@ static int take_row(struct walk *w, sqlite3_stmt *statement, const uint8_t *prin
     if (sqlite_row_read(&w->reading, sq->options, &w->table->shape, statement, &row, err) < 0) {
         return -(int)err->code;
     }
-    bool has_key = row_key(&row, &key, &none) == 0;
-    struct uuid id = has_key ? row_id(row.source, row.table, key) : (struct uuid){.bytes = {0}};
+    struct uuid id = {.bytes = {0}};
+    if (row_key(&row, &key, &none) == 0 && intake_id(&sq->intake, row.table, key, &id, err) < 0) {
+        return sqlite_took(-(int)err->code, err);
+    }
     intake_suspect(&sq->intake, w->ids != NULL &&
                                     bsearch(&id, w->ids, w->id_count, sizeof(id), by_uuid) != NULL);
     int rc = w->table->is_compared ? intake_put(&sq->intake, &row, err)

@@ -23,11 +23,9 @@ static void write_real(double real, char *ret, size_t size)
 
 #define NUMBER_ROOM 40 /* of an integer's or a real's digits */
 
-/* Stands for what no memory can hold, whatever it is: it is refused for its size without being
- * copied. */
-#define BYTES_MAX ((size_t)48 * 1024)                 /* as base64: more than metadata takes */
-#define TEXT_MAX ((size_t)MEMORY_CONTENT_MAX * 4 + 1) /* more than a content takes */
-static const char too_large[TEXT_MAX] = {[0 ... TEXT_MAX - 1] = 'A'};
+/* What no memory can hold is not copied: its digest is what is known of it (source/row.h). */
+#define BYTES_MAX ((size_t)48 * 1024)             /* as base64: more than metadata takes */
+#define TEXT_MAX ((size_t)MEMORY_CONTENT_MAX * 4) /* a content's, at most */
 
 static int add_scratch(struct buf *scratch, const char *text, struct row_value *ret,
                        struct err *err)
@@ -41,14 +39,28 @@ static int add_scratch(struct buf *scratch, const char *text, struct row_value *
     return 0;
 }
 
+static int add_digest(struct buf *scratch, const void *bytes, size_t len, struct row_value *ret,
+                      struct err *err)
+{
+    struct sha256 digest = sha256_of(bytes, len);
+    size_t at = scratch->len;
+    char hex[SHA256_HEX_MAX];
+
+    sha256_hex(&digest, hex);
+    if (buf_add_c(scratch, hex, err) < 0) {
+        return -(int)err->code;
+    }
+    ret->digest = (struct str){scratch->data + at, scratch->len - at};
+    return 0;
+}
+
 static int add_base64(struct buf *scratch, const void *bytes, size_t len, struct row_value *ret,
                       struct err *err)
 {
     size_t at = scratch->len;
 
     if (len > BYTES_MAX) {
-        ret->text = (struct str){too_large, sizeof(too_large)};
-        return 0;
+        return add_digest(scratch, bytes, len, ret, err);
     }
     if (buf_add(scratch, "", 0, err) < 0 || base64_add(scratch, bytes, len, err) < 0) {
         return -(int)err->code;
@@ -64,7 +76,7 @@ size_t sqlite_value_room(sqlite3_stmt *statement, int column)
                      ? (size_t)sqlite3_column_bytes(statement, column)
                      : 0;
 
-    return len > BYTES_MAX ? NUMBER_ROOM : NUMBER_ROOM + len / 3 * 4 + 4;
+    return len > BYTES_MAX ? SHA256_HEX_MAX : NUMBER_ROOM + len / 3 * 4 + 4;
 }
 
 int sqlite_value_read(sqlite3_stmt *statement, int column, const char *name, struct buf *scratch,
@@ -100,10 +112,14 @@ int sqlite_value_read(sqlite3_stmt *statement, int column, const char *name, str
         if (text == NULL) {
             return sqlite_error(sqlite3_db_handle(statement), SQLITE_NOMEM, err);
         }
+        if (len > TEXT_MAX) {
+            return add_digest(scratch, text, len, ret, err);
+        }
         ret->text = (struct str){text, len};
-        if (len >= TEXT_MAX || utf8_check(ret->text, &points, &none) == 0) {
+        if (utf8_check(ret->text, &points, &none) == 0) {
             return 0;
         }
+        ret->text = (struct str){NULL, 0};
         ret->class = ROW_RAW_TEXT;
         return add_base64(scratch, text, len, ret, err);
     }

@@ -206,6 +206,7 @@ def test_a_table_of_three_rows_is_held_too(homes, tmp_path):
     assert "holdfast restore tool" in alert["summary"] and len(captured.rows()) == 3
     captured.home.json("restore")
     assert tool.rows() == before
+    eventually(lambda: captured.source()["position"].startswith("3 rows"))  # what came back unseen can't be missed
     rm(tool)
     alert = captured.wait_alerts(2)[1]
     assert alert["rule"] == "source_vanished" and f"The file {tool.path} of source tool is gone" in alert["summary"]

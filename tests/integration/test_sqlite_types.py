@@ -8,6 +8,7 @@ import pytest
 
 from support.home import eventually
 from support.sqlite_file import Captured, Tool, config_of
+from support.terminal import resolve_all
 
 KINDS = """
 PRAGMA user_version = 7; PRAGMA application_id = 99;
@@ -195,11 +196,64 @@ def test_a_key_that_changes_moves_the_row(captured):
 
 def test_a_row_that_is_too_large_is_told_and_holds_nothing_back(captured):
     captured.tool.cli("INSERT INTO parts VALUES (50, 1, 'small'); INSERT INTO strict_one VALUES (9, zeroblob(50000000), 'x'); INSERT INTO parts VALUES (51, 1, printf('%.*c', 60000, 'x'));")
-    captured.wait_rows(43)
-    eventually(lambda: "2 changes of rows could not be kept" in (captured.source()["error"] or ""))
-    captured.tool.cli("DELETE FROM strict_one WHERE id = 9; INSERT INTO parts VALUES (52, 1, 'after');")
-    captured.wait_rows(44)
+    captured.wait_rows(45)
+    eventually(lambda: "2 changes of rows could not be kept whole" in (captured.source()["error"] or ""))
+    captured.tool.cli("INSERT INTO blobs VALUES (zeroblob(50000), 'what says which row it is must be kept');")
+    eventually(lambda: "the key of a row of blobs is too large" in captured.source()["error"])
+    captured.tool.cli("DELETE FROM strict_one WHERE id = 9; INSERT INTO parts VALUES (52, 1, 'after'), (53, 1, 'more');")
+    captured.wait_rows(46)
     assert captured.home.alerts() == []
+
+
+def row_of_note(captured, number: int) -> dict:
+    return next(m for m in captured.rows().values() if m["metadata"]["source"]["table"] == "notes" and m["metadata"]["source"]["key"] == str(number))
+
+
+def test_a_large_value_of_another_column_does_not_hide_what_happens_to_the_content(captured):
+    before = everything(captured.tool)
+    captured.tool.cli("UPDATE notes SET raw = zeroblob(20000 + note_id), body = '';")
+    captured.wait_alerts()
+    restored = next(t for t in captured.home.json("restore")["tables"] if t["table"] == "notes")
+    assert (restored["updated"], restored["kept"], restored["lost"]) == (17, 0, 0)
+    assert everything(captured.tool) == before
+
+
+def test_a_large_value_that_is_there_is_left_and_what_it_was_is_put_back_when_it_is_gone(captured):
+    tool = captured.tool
+    whole = tool.rows("notes")
+    tool.cli("UPDATE notes SET raw = zeroblob(70000) WHERE note_id = 1;")
+    eventually(lambda: "raw" in row_of_note(captured, 1)["metadata"].get("too_large", {}))
+    assert "too large" in eventually(lambda: captured.source()["error"])
+    before = tool.rows("notes")
+
+    tool.cli("UPDATE notes SET body = '';")
+    captured.wait_alerts()
+    restored = next(t for t in captured.home.json("restore")["tables"] if t["table"] == "notes")
+    assert (restored["updated"], restored["kept"], restored["lost"]) == (17, 0, 0)
+    assert tool.rows("notes") == before
+
+    resolve_all(captured.home)
+    tool.cli("INSERT INTO notes (note_id, body, raw) VALUES (901, 'large from its first moment', zeroblob(70000));")
+    captured.wait_rows(43)
+    tool.cli("DELETE FROM notes;")
+    captured.wait_alerts()
+    restored = next(t for t in captured.home.json("restore")["tables"] if t["table"] == "notes")
+    assert (restored["inserted"], restored["kept"], restored["lost"]) == (17, 0, 1)
+    assert tool.rows("notes") == whole
+
+
+def test_a_large_value_is_missed_with_its_column_but_not_when_that_is_renamed(captured):
+    def columns():
+        return {key for m in captured.rows().values() if m["metadata"]["source"]["table"] == "strict_one" for key in m["metadata"].get("too_large", {})}
+
+    captured.tool.cli("UPDATE strict_one SET n = zeroblob(70000);")
+    eventually(lambda: columns() == {"n"})
+    captured.tool.cli("ALTER TABLE strict_one RENAME COLUMN n TO m;")
+    eventually(lambda: columns() == {"m"})
+    assert captured.home.alerts() == []
+    captured.tool.cli("ALTER TABLE strict_one DROP COLUMN m;")
+    [alert] = captured.wait_alerts()
+    assert alert["rule"] == "source_column_dropped" and "3 values with it" in alert["summary"] and "of 3, too large to be kept" in alert["summary"]
 
 
 def test_a_forged_definition_is_never_run(captured):

@@ -39,7 +39,7 @@ def insert(count: int, first: int = 1) -> str:
 
 
 def config_of(path: pathlib.Path, more: str = "") -> str:
-    return f"daemon:\n  project: test\nsources:\n  - name: tool\n    kind: sqlite\n    path: {path}\n{more}guard:\n  allow_yes: true\n"
+    return f"daemon:\n  project: test\nsources:\n  - name: tool\n    kind: sqlite\n    path: {path}\n{more}"
 
 
 class Tool:

@@ -109,6 +109,8 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"sources:\n  - kind: files\n", "needs a path"},
         {"sources:\n  - {kind: files, path: x}\n", "is absolute"},
         {"sources:\n  - {kind: files, path: /x, slot: a}\n", "has no url, slot"},
+        {"sources:\n  - {kind: files, path: /x, on_alert: fence}\n", "or on_alert"},
+        {"sources:\n  - {kind: sqlite, path: /x, on_alert: fence}\n", "or on_alert"},
         {"sources:\n  - {kind: files, path: /x, include: [../y]}\n", "no \"..\""},
         {"sources:\n  - kind: postgres\n    url: mysql://h/d\n", "postgresql://USER@HOST"},
         {"sources:\n  - kind: postgres\n    url: postgresql://u:secret@h/d\n", "no password"},

@@ -3,6 +3,7 @@
 #include "source/compare.h"
 
 static struct source_mapping mapping = {.table = (char *)"notes"};
+static const struct source_options options = {.name = "app"};
 
 struct fixture {
     struct home *home;
@@ -51,7 +52,7 @@ static void load(struct fixture *f, struct compare *compare, const char *table)
 {
     struct err err = ERR_INIT;
 
-    assert_ok(compare_load(compare, &f->intake, table, &err), &err);
+    assert_ok(compare_load(compare, &f->intake, &options, table, &err), &err);
 }
 
 static void end(struct fixture *f, struct compare *compare, const char *table)
@@ -124,6 +125,51 @@ static void a_table_that_is_given_again_counts_from_anew(void **state)
     assert_int_equal(counts_of(f->home).deleted, 1);
 }
 
+/* The table that keeps its UUIDs is the first of its name; another's equal ones are others' rows.
+ */
+static void rows_that_keep_their_ids_are_known_again(void **state)
+{
+    static const char key[] = "00000000-0000-4000-8000-000000000001";
+    static const char *const tables[] = {"memories", "main.memories"};
+    struct fixture *f = *state;
+    struct compare compare;
+
+    for (size_t i = 0; i < 2; i++) {
+        load(f, &compare, tables[i]);
+        give(&compare, tables[i], key, "the same in both");
+        end(f, &compare, tables[i]);
+        assert_int_equal(counts_of(f->home).memories, i + 1);
+    }
+    uint64_t before = changes_of(f);
+    for (size_t i = 0; i < 2; i++) {
+        load(f, &compare, tables[i]);
+        assert_int_equal(compare.count, 1);
+        give(&compare, tables[i], key, "the same in both");
+        end(f, &compare, tables[i]);
+    }
+    assert_int_equal(changes_of(f), before);
+}
+
+static void what_was_heard_is_loaded_until_its_source_is_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    struct source_options cancelled = options;
+    struct compare compare;
+    struct wake wake;
+    struct err err = ERR_INIT;
+
+    fill(f);
+    assert_ok(wake_init(&wake, &err), &err);
+    cancelled.cancel = &wake;
+    assert_ok(compare_load(&compare, &f->intake, &cancelled, NULL, &err), &err);
+    compare_done(&compare);
+    wake_cancel(&wake);
+    assert_refused(compare_load(&compare, &f->intake, &cancelled, NULL, &err), &err, ERR_CANCELLED,
+                   "source app");
+    compare_done(&compare);
+    wake_done(&wake);
+}
+
 static void suspect_changes_that_nobody_held_are_held_by_an_alert_of_their_own(void **state)
 {
     struct fixture *f = *state;
@@ -157,6 +203,9 @@ int main(void)
             what_is_missing_is_deleted_of_the_table_that_was_given_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_that_is_given_again_counts_from_anew, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(rows_that_keep_their_ids_are_known_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_heard_is_loaded_until_its_source_is_cancelled,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             suspect_changes_that_nobody_held_are_held_by_an_alert_of_their_own, setup, teardown),
     };
