@@ -22,7 +22,7 @@ typedef int cli_command(struct cli *cli, int argc, char **argv);
 
 /* cmd_*.c: the commands that are more than one call of an operation. */
 cli_command cmd_init, cmd_serve, cmd_stop, cmd_mcp, cmd_demo, cmd_import, cmd_resolve, cmd_resume,
-    cmd_project_link, cmd_init_files, cmd_init_postgres;
+    cmd_project_link, cmd_init_files, cmd_init_postgres, cmd_init_sqlite;
 
 /* The command that calls an operation: reads argv by the row's parameters, calls, prints. */
 int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* init postgres, init files: show what would be made or captured, and do it. */
+/* init postgres, init files, init sqlite: show what would be made or captured, and do it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -143,16 +143,17 @@ int cmd_init_postgres(struct cli *cli, int argc, char **argv)
     return 0;
 }
 
-/* ---- init files ---- */
+/* ---- init files, init sqlite ---- */
 
-struct files_setup {
+struct path_setup {
+    const struct source_ops *driver;
     char *path; /* heap, absolute */
     char *name; /* NULL: made of the path */
     bool dry_run;
     bool yes;
 };
 
-static int read_files_args(int argc, char **argv, struct files_setup *ret, struct err *err)
+static int read_path_args(int argc, char **argv, struct path_setup *ret, struct err *err)
 {
     struct args args = {.argc = argc, .argv = argv, .at = 1};
     char *path = NULL;
@@ -172,33 +173,34 @@ static int read_files_args(int argc, char **argv, struct files_setup *ret, struc
             path = value;
         } else {
             return err_set(err, ERR_USAGE,
-                           "init files does not know \"%s\"; it takes a path, --name NAME, "
+                           "init %s does not know \"%s\"; it takes a path, --name NAME, "
                            "--dry-run and --yes",
-                           name ? name : value);
+                           ret->driver->kind, name ? name : value);
         }
     }
     if (!path) {
-        return err_set(err, ERR_USAGE, "say which folder (or file): holdfast init files PATH");
+        return err_set(err, ERR_USAGE, "say what is to be captured: holdfast init %s PATH",
+                       ret->driver->kind);
     }
     ret->path = realpath(path, NULL); /* the daemon stands elsewhere */
     return ret->path ? 0 : err_errno(err, ERR_NOT_FOUND, errno, "%s", path);
 }
 
 /* What would be captured, and the person's yes. */
-static int show_files(struct cli *cli, const struct files_setup *setup, const char *home,
-                      const char *name, struct err *err)
+static int show_path(struct cli *cli, const struct path_setup *setup, const char *home,
+                     const char *name, struct err *err)
 {
-    AUTO(buf_done) struct buf text = BUF_INIT((size_t)64 * 1024);
+    AUTO(buf_done) struct buf text = BUF_INIT((size_t)4 * 1024 * 1024);
     struct source_options options = {.name = name, .path = setup->path, .project = name};
     struct source *source = NULL;
 
-    if (source_files_ops.open(&options, &source, err) != 0) {
+    if (setup->driver->open(&options, &source, err) != 0) {
         return -(int)err->code;
     }
-    int rc = source_files_ops.setup(source, false, &text, err);
-    source_files_ops.close(source);
+    int rc = setup->driver->setup(source, false, &text, err);
+    setup->driver->close(source);
     if (rc == 0 && !cli->json) {
-        (void)printf("Source %s would capture, below %s:\n", name, setup->path);
+        (void)printf("Source %s would capture, of %s:\n", name, setup->path);
         print_safe(stdout, text.data ? text.data : "");
         (void)printf("It is added to %s/holdfast.yaml.\n", home);
         (void)fflush(stdout);
@@ -206,46 +208,48 @@ static int show_files(struct cli *cli, const struct files_setup *setup, const ch
     return rc == 0 && !setup->dry_run ? agreed(setup->yes, "Add it?", err) : rc;
 }
 
-static int add_files(struct cli *cli, const struct files_setup *setup, const char *home,
-                     char **ret_name, bool *ret_added, struct err *err)
+static int add_path(struct cli *cli, const struct path_setup *setup, const char *home,
+                    char **ret_name, bool *ret_added, struct err *err)
 {
     AUTO(free_ptr) char *name = NULL;
     AUTO(json_unref) json_t *params = json_object();
     AUTO(json_unref) json_t *answer = NULL;
 
-    if (config_add_files(home, setup->path, setup->name, true, &name, ret_added, err) != 0) {
+    if (config_add_path(home, setup->driver->kind, setup->path, setup->name, true, &name, ret_added,
+                        err) != 0) {
         return -(int)err->code;
     }
     *ret_name = xstrdup(name);
-    if (!*ret_added || show_files(cli, setup, home, name, err) != 0 || setup->dry_run) {
+    if (!*ret_added || show_path(cli, setup, home, name, err) != 0 || setup->dry_run) {
         return -(int)err->code;
     }
     free(*ret_name);
     *ret_name = NULL;
-    if (config_add_files(home, setup->path, setup->name, false, ret_name, ret_added, err) != 0 ||
+    if (config_add_path(home, setup->driver->kind, setup->path, setup->name, false, ret_name,
+                        ret_added, err) != 0 ||
         cli_stop_daemon(cli, err) < 0) { /* it has the old configuration */
         return -(int)err->code;
     }
     return cli_call(cli, "health", params, -1, NULL, NULL, &answer, err);
 }
 
-int cmd_init_files(struct cli *cli, int argc, char **argv)
+static int init_path(struct cli *cli, const struct source_ops *driver, int argc, char **argv)
 {
-    struct files_setup setup = {.path = NULL};
+    struct path_setup setup = {.driver = driver};
     AUTO(free_ptr) char *home = NULL;
     AUTO(free_ptr) char *name = NULL;
     struct err err = ERR_INIT;
     bool added = false;
 
-    int rc = read_files_args(argc, argv, &setup, &err);
+    int rc = read_path_args(argc, argv, &setup, &err);
     if (rc == 0 && cli->config_file) {
         rc = err_set(&err, ERR_USAGE,
-                     "init files writes into the home's holdfast.yaml; add it to %s by hand",
-                     cli->config_file);
+                     "init %s writes into the home's holdfast.yaml; add it to %s by hand",
+                     driver->kind, cli->config_file);
     }
     rc = rc == 0 ? cli_home(cli, &home, &err) : rc;
     rc = rc == 0 ? file_mkdirs(home, 0700, &err) : rc;
-    rc = rc == 0 ? add_files(cli, &setup, home, &name, &added, &err) : rc;
+    rc = rc == 0 ? add_path(cli, &setup, home, &name, &added, &err) : rc;
     free(setup.path);
     if (rc != 0) {
         return cli_fail(cli, &err);
@@ -262,4 +266,14 @@ int cmd_init_files(struct cli *cli, int argc, char **argv)
         (void)printf("Ready: it is captured from now on. See: holdfast status\n");
     }
     return 0;
+}
+
+int cmd_init_files(struct cli *cli, int argc, char **argv)
+{
+    return init_path(cli, &source_files_ops, argc, argv);
+}
+
+int cmd_init_sqlite(struct cli *cli, int argc, char **argv)
+{
+    return init_path(cli, &source_sqlite_ops, argc, argv);
 }

@@ -22,6 +22,7 @@ static const struct command {
     {"project link", cmd_project_link},
     {"init files", cmd_init_files},
     {"init postgres", cmd_init_postgres},
+    {"init sqlite", cmd_init_sqlite},
 };
 
 int cli_home(struct cli *cli, char **ret, struct err *err)

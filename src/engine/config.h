@@ -31,14 +31,14 @@ struct config_vault {
 
 struct config_source {
     char *name;     /* [a-z0-9-]{1,63}, unique */
-    char *kind;     /* "files", "postgres" */
-    char *url;      /* of the file: without a password */
+    char *kind;     /* "files", "postgres", "sqlite" */
+    char *url;      /* postgres: without a password, when it is the configuration's */
     char *slot;     /* NULL: made of the home's path */
     char *project;  /* of rows that say none; NULL: daemon.project, else the source's name */
-    char *on_alert; /* "hold", "fence"; NULL: guard.on_alert */
-    struct source_mapping *tables; /* heap; at least one */
+    char *on_alert; /* postgres: "hold", "fence"; NULL: guard.on_alert */
+    struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
-    char *path;            /* files: absolute */
+    char *path;            /* files, sqlite: absolute */
     struct globs *include; /* files: heap; NULL: the defaults */
     struct globs *ignore;
 };
@@ -86,12 +86,12 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
     MUST_CHECK;
 
 /*
- * The same for a source of files, by the name given or one of its own (*ret_name, heap). A folder
- * that is configured already changes nothing (*ret_added false; *ret_name as it is there). dry_run:
- * nothing is written.
+ * The same for a source that is at a path (kinds files, sqlite), by the name given or one of its
+ * own (*ret_name, heap). A path that is configured already changes nothing (*ret_added false;
+ * *ret_name as it is there). dry_run: nothing is written.
  */
-int config_add_files(const char *home, const char *path, const char *name, bool dry_run,
-                     char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
+int config_add_path(const char *home, const char *kind, const char *path, const char *name,
+                    bool dry_run, char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
 
 /* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap.
  * ERR_CONFIG when none can be told. */

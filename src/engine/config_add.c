@@ -156,9 +156,9 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
     return file_replace(path, buf_str(&text), 0600, err);
 }
 
-/* ---- a source of files ---- */
+/* ---- a source at a path ---- */
 
-static struct config_source *find_files(struct config *config, const char *path)
+static struct config_source *find_path(struct config *config, const char *path)
 {
     for (size_t i = 0; i < config->source_count; i++) {
         struct config_source *source = &config->sources[i];
@@ -181,7 +181,7 @@ static bool is_source(const struct config *config, const char *name)
 
 /* The last part of the path, in the letters that a name has; a number behind it when it is taken.
  */
-static char *name_of_path(const struct config *config, const char *path)
+static char *name_of_path(const struct config *config, const char *kind, const char *path)
 {
     const char *slash = strrchr(path, '/');
     AUTO(free_ptr) char *base = xstrdup(slash == NULL ? path : slash + 1);
@@ -196,7 +196,7 @@ static char *name_of_path(const struct config *config, const char *path)
     }
     len -= len > 0 && base[len - 1] == '-';
     base[len] = '\0';
-    const char *stem = len == 0 ? "files" : base;
+    const char *stem = len == 0 ? kind : base;
     char *name = xstrdup(stem);
     for (int number = 2; is_source(config, name); number++) {
         free(name);
@@ -205,8 +205,8 @@ static char *name_of_path(const struct config *config, const char *path)
     return name;
 }
 
-int config_add_files(const char *home, const char *path, const char *name, bool dry_run,
-                     char **ret_name, bool *ret_added, struct err *err)
+int config_add_path(const char *home, const char *kind, const char *path, const char *name,
+                    bool dry_run, char **ret_name, bool *ret_added, struct err *err)
 {
     AUTO(free_ptr) char *file = path_join(home, "holdfast.yaml");
     AUTO(buf_done) struct buf old = BUF_INIT(CONFIG_FILE_MAX_BYTES);
@@ -218,24 +218,24 @@ int config_add_files(const char *home, const char *path, const char *name, bool 
     if (read_old(file, &old, &before, err) != 0) {
         return -(int)err->code;
     }
-    const struct config_source *there = find_files(&before, path);
+    const struct config_source *there = find_path(&before, path);
     *ret_added = there == NULL;
     if (there != NULL) {
         *ret_name = xstrdup(there->name);
         return 0;
     }
-    AUTO(free_ptr) char *chosen = name != NULL ? xstrdup(name) : name_of_path(&before, path);
-    if (buf_printf(&item, err, "  - name: %s\n    kind: files\n    path: ", chosen) != 0 ||
+    AUTO(free_ptr) char *chosen = name != NULL ? xstrdup(name) : name_of_path(&before, kind, path);
+    if (buf_printf(&item, err, "  - name: %s\n    kind: %s\n    path: ", chosen, kind) != 0 ||
         add_quoted(&item, path, err) != 0 || buf_add_c(&item, "\n", err) != 0 ||
         insert(buf_str(&old), STR("sources:"), buf_str(&item), &text, err) != 0 ||
         config_parse(file, buf_str(&text), &after, err) != 0) {
         return err_context(err, "adding a source to %s", file);
     }
-    if (after.source_count != before.source_count + 1 || find_files(&after, path) == NULL) {
+    if (after.source_count != before.source_count + 1 || find_path(&after, path) == NULL) {
         return err_set(err, ERR_CONFIG,
                        "%s: the source can't be added without changing what you wrote; add it by "
-                       "hand: kind: files, path: %s",
-                       file, path);
+                       "hand: kind: %s, path: %s",
+                       file, kind, path);
     }
     *ret_name = xstrdup(chosen);
     return dry_run ? 0 : file_replace(file, buf_str(&text), 0600, err);

@@ -3,7 +3,8 @@
 
 #define DEFAULT_TABLE "public.memories"
 #define A_SOURCE_IS                                                                                \
-    "a source is: - kind: postgres, url: postgresql://...; or - kind: files, path: /..."
+    "a source is: - kind: postgres, url: postgresql://...; or - kind: files (or sqlite), path: "   \
+    "/..."
 
 static void globs_free(struct globs *globs)
 {
@@ -202,9 +203,9 @@ static int check_path(struct config_source *source, struct err *err)
         source->path = whole;
         return 0;
     }
-    return path[0] == '/' ? 0
-                          : err_set(err, ERR_CONFIG,
-                                    "the path of a source of files is absolute, or begins with ~/");
+    return path[0] == '/'
+               ? 0
+               : err_set(err, ERR_CONFIG, "a source's path is absolute, or begins with ~/");
 }
 
 /* ---- one source ---- */
@@ -266,16 +267,23 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "tables") == 0) {
         return load_tables(l, value, source, err);
     }
-    (void)err_set(err, ERR_CONFIG,
-                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
-                  "PostgreSQL url, slot, tables, on_alert; of files path, include, ignore",
-                  config_scalar(key));
+    (void)err_set(
+        err, ERR_CONFIG,
+        "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
+        "PostgreSQL url, slot, tables, on_alert; of files path, include, ignore; of SQLite "
+        "path, tables",
+        config_scalar(key));
     return refuse(l, key, err);
 }
 
 static bool is_files(const struct config_source *source)
 {
     return strcmp(source->kind, source_files_ops.kind) == 0;
+}
+
+static bool is_sqlite(const struct config_source *source)
+{
+    return strcmp(source->kind, source_sqlite_ops.kind) == 0;
 }
 
 /* What each kind needs, and what is another kind's. */
@@ -288,6 +296,14 @@ static int check_kind(struct config_source *source, struct err *err)
     }
     if (source_driver(source->kind, &ops, err) < 0) {
         return -(int)err->code;
+    }
+    if (is_sqlite(source)) {
+        return source->path == NULL || source->url != NULL || source->slot != NULL ||
+                       source->include != NULL || source->ignore != NULL || source->on_alert != NULL
+                   ? err_set(err, ERR_CONFIG,
+                             "a source of kind sqlite needs a path, and has no url, slot, include, "
+                             "ignore or on_alert")
+                   : check_path(source, err);
     }
     if (is_files(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
@@ -426,7 +442,7 @@ int config_sources_environment(struct config *config, struct err *err)
     }
     for (size_t i = 0; i < config->source_count; i++) {
         struct config_source *source = &config->sources[i];
-        if (source->table_count == 0 && !is_files(source)) {
+        if (source->table_count == 0 && source->url != NULL) {
             free(source->tables);
             source->tables = xcalloc(1, sizeof(*source->tables));
             source->tables[source->table_count++].table = xstrdup(DEFAULT_TABLE);

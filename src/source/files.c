@@ -84,15 +84,6 @@ int64_t files_now_ms(const struct files *files)
     return env->mono_ms(env);
 }
 
-int files_cancelled(const struct files *files, struct err *err)
-{
-    struct wake *cancel = files->options->cancel;
-
-    return cancel != NULL && wake_cancelled(cancel)
-               ? err_set(err, ERR_CANCELLED, "%s: cancelled", files->options->name)
-               : 0;
-}
-
 /* ---- open and close ---- */
 
 static void files_close(struct source *source)
@@ -383,7 +374,7 @@ static int wait_for_news(struct files *files, struct err *err)
     if (poll(polls, 2, wait_ms(files)) < 0 && errno != EINTR) {
         return err_errno(err, ERR_UNAVAILABLE, errno, "waiting for changes in %s", files->root);
     }
-    if (files_cancelled(files, err) < 0 || open_again(files, err) < 0) {
+    if (source_cancelled(files->options, err) < 0 || open_again(files, err) < 0) {
         return -(int)err->code;
     }
     if (polls[1].revents != 0) {

@@ -529,7 +529,7 @@ static int apply_all(struct applying *a, struct files_batch *batch, struct err *
     for (size_t i = 0; i < batch->count && rc == 0; i++) {
         bool is_due = is_there[i] && !waits_for_move(batch, batch->paths[i]);
         rc = is_due ? apply_present(a, batch->paths[i], err) : 0;
-        rc = rc == 0 && i % 256 == 0 ? files_cancelled(files, err) : rc;
+        rc = rc == 0 && i % 256 == 0 ? source_cancelled(files->options, err) : rc;
     }
     rc = rc == 0 ? delete_gone(a, batch, err) : rc;
     return rc == 0 ? intake_flush(&files->intake, NULL, err) : rc;

@@ -330,7 +330,7 @@ int git_read_changes(struct files *files, struct git_changes *ret, struct err *e
     if (ret->count > 1) {
         qsort(ret->items, ret->count, sizeof(*ret->items), by_path);
     }
-    return files_cancelled(files, err);
+    return source_cancelled(files->options, err);
 }
 
 /* ---- the rule ---- */

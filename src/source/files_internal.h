@@ -178,7 +178,6 @@ int files_open_root(struct files *files, struct err *err) MUST_CHECK; /* ERR_NOT
 /* A disk that is not mounted is no destruction: its files come back with it. ERR_AWAY. */
 int files_check_mount(struct files *files, struct err *err) MUST_CHECK;
 int64_t files_now_ms(const struct files *files);
-int files_cancelled(const struct files *files, struct err *err); /* 0, -ERR_CANCELLED */
 
 /* ---- files_watch.c ---- */
 

@@ -207,7 +207,7 @@ static int walk_folder(struct walk *walk, int from, const char *name, const char
     if (walk->count != NULL) {
         walk->count->folders++;
     }
-    rc = files_cancelled(walk->files, err);
+    rc = source_cancelled(walk->files->options, err);
     for (const struct dirent *entry; rc == 0 && (entry = readdir(dir)) != NULL;) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             rc = walk_entry(walk, dirfd(dir), entry, folder, depth, err);

@@ -11,6 +11,8 @@ void intake_init(struct intake *intake, struct ledger *ledger, const char *sourc
     intake->drafts = xcalloc(INTAKE_BATCH, sizeof(*intake->drafts));
     intake->written = xcalloc(INTAKE_BATCH, sizeof(*intake->written));
     intake->actors = xcalloc(INTAKE_BATCH, sizeof(*intake->actors));
+    intake->suspects = xcalloc(INTAKE_BATCH, sizeof(*intake->suspects));
+    ranges_init(&intake->unheld);
     intake_actor(intake, NULL);
 }
 
@@ -33,6 +35,8 @@ void intake_done(struct intake *intake)
     free(intake->drafts);
     free(intake->written);
     free(intake->actors);
+    free(intake->suspects);
+    ranges_done(&intake->unheld);
     for (size_t i = 0; i < intake->table_count; i++) {
         free(intake->tables[i].name);
     }
@@ -78,6 +82,9 @@ static int take_answers(struct intake *intake, struct err *err)
         const struct written *written = &intake->written[i];
         if (written->code == ERR_NONE) {
             intake->has_held = intake->has_held || written->held;
+            if (intake->suspects[i] && !written->held && !written->unchanged) {
+                ranges_add(&intake->unheld, &written->origin, written->seq);
+            }
             continue;
         }
         /* The guard refuses what it can't hold: then nothing of the batch counts, nor the position
@@ -125,6 +132,7 @@ static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, s
     size_t i = intake->count++;
     intake->bytes += bytes;
     memcpy(intake->actors[i], intake->actor, sizeof(intake->actor));
+    intake->suspects[i] = intake->suspect;
     memory_init(&intake->memories[i]);
     intake->drafts[i] = (struct draft){
         .kind = KIND_MEMORY, .source = intake->actors[i], .versioned = intake->versioned};
@@ -401,52 +409,34 @@ int intake_alert(struct intake *intake, const char *rule, const char *summary, s
     return write_decision(intake, rule, summary, NULL, err);
 }
 
-/* Delete what there was, in batches; what the guard left standing is collected. */
-static int delete_all(struct intake *intake, const struct uuid *ids, size_t all,
-                      struct ranges *ret_unheld, struct err *err)
+void intake_suspect(struct intake *intake, bool suspect)
 {
-    for (size_t i = 0; i < all;) {
-        size_t count = all - i < INTAKE_BATCH ? all - i : INTAKE_BATCH;
-        for (size_t k = 0; k < count; k++, i++) {
-            if (intake_delete_id(intake, &ids[i], err) < 0) {
-                return -(int)err->code;
-            }
-        }
-        if (ledger_write(intake->ledger, intake->drafts, intake->count, false, intake->written,
-                         err) < 0) {
-            return -(int)err->code;
-        }
-        for (size_t k = 0; k < intake->count; k++) {
-            const struct written *written = &intake->written[k];
-            if (written->code == ERR_NONE && !written->held && !written->unchanged) {
-                ranges_add(ret_unheld, &written->origin, written->seq);
-            }
-        }
-        int result = take_answers(intake, err);
-        written_done(intake->written, intake->count);
-        empty(intake);
-        if (result < 0) {
-            return result;
-        }
+    intake->suspect = suspect;
+}
+
+int intake_hold(struct intake *intake, const char *rule, const char *summary, struct err *err)
+{
+    int result = intake_flush(intake, NULL, err);
+
+    if (result == 0 && intake->unheld.count > 0) {
+        result = write_decision(intake, rule, summary, &intake->unheld, err);
     }
-    return 0;
+    ranges_done(&intake->unheld);
+    ranges_init(&intake->unheld);
+    intake->suspect = false;
+    return result;
 }
 
 int intake_gone_ids(struct intake *intake, const struct uuid *ids, size_t count, const char *rule,
                     const char *summary, struct err *err)
 {
-    struct ranges unheld;
-
-    ranges_init(&unheld);
     int result = intake_flush(intake, NULL, err);
-    if (result == 0) {
-        result = delete_all(intake, ids, count, &unheld, err);
+
+    intake_suspect(intake, true);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        result = intake_delete_id(intake, &ids[i], err);
     }
-    if (result == 0 && unheld.count > 0) {
-        result = write_decision(intake, rule, summary, &unheld, err);
-    }
-    ranges_done(&unheld);
-    return result;
+    return result == 0 ? intake_hold(intake, rule, summary, err) : result;
 }
 
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,

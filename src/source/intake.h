@@ -15,6 +15,7 @@
 #define HOLDFAST_SOURCE_INTAKE_H
 
 #include "ledger/read.h"
+#include "model/range.h"
 #include "source/row.h"
 
 #define INTAKE_BATCH 1000                            /* drafts in one commit */
@@ -39,6 +40,9 @@ struct intake {
     struct draft *drafts;
     struct written *written;
     char (*actors)[SOURCE_MAX_BYTES + 1]; /* of each draft */
+    bool *suspects;                       /* each draft: made while suspect was set */
+    bool suspect;
+    struct ranges unheld; /* suspect changes that the guard let stand */
     size_t count;
     size_t bytes;
     struct intake_table *tables; /* heap */
@@ -68,6 +72,13 @@ int intake_delete(struct intake *intake, const char *table, struct str key, stru
     MUST_CHECK;
 
 int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *err) MUST_CHECK;
+
+/* What comes next is no honest work (or is again): intake_hold holds it, if the guard does not. */
+void intake_suspect(struct intake *intake, bool suspect);
+/* Write what waits, and hold by an alert of its own the suspect changes that the guard let stand,
+ * if there are any. Nothing is suspect afterwards. */
+int intake_hold(struct intake *intake, const char *rule, const char *summary, struct err *err)
+    MUST_CHECK;
 
 /*
  * All rows of a table are gone at once (TRUNCATE, DROP). What the guard does not hold by itself is

@@ -42,7 +42,7 @@ static int look_at_ranges(struct seeking *seeking, const struct uuid *alert, str
     for (size_t i = 0; i < ranges.count && rc == 0 && !seeking->is_ours; i++) {
         const struct range *range = &ranges.items[i];
         for (uint64_t seq = range->from; seq <= range->to && rc == 0 && !seeking->is_ours; seq++) {
-            rc = pg_cancelled(seeking->pg, err);
+            rc = source_cancelled(seeking->pg->options, err);
             rc = rc == 0 ? read_change(seeking->reader, &range->origin, seq, look_at_change,
                                        seeking, err)
                          : rc;

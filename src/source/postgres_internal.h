@@ -146,9 +146,6 @@ int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each,
 int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err *err) MUST_CHECK;
 int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err) MUST_CHECK;
 
-/* ERR_CANCELLED when it is: for what goes on for long without waiting. */
-int pg_cancelled(struct postgres *pg, struct err *err) MUST_CHECK;
-
 /* A name or a literal in quotes; heap. */
 char *pg_name(const char *name);
 char *pg_literal(const char *text);

@@ -53,15 +53,6 @@ void pg_clear(PGresult **result)
 
 /* ---- waiting ---- */
 
-int pg_cancelled(struct postgres *pg, struct err *err)
-{
-    struct wake *cancel = pg->options->cancel;
-
-    return cancel != NULL && wake_cancelled(cancel)
-               ? err_set(err, ERR_CANCELLED, "source %s: cancelled", pg->options->name)
-               : 0;
-}
-
 /* The wake may be another thread's too, who takes its signals: then it is looked at so often. */
 #define CANCEL_LOOK_MS 500
 
@@ -74,7 +65,7 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
                             {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
 
     for (;;) {
-        if (pg_cancelled(pg, err) < 0) {
+        if (source_cancelled(pg->options, err) < 0) {
             return -(int)err->code;
         }
         int64_t left = deadline_left_ms(deadline);
@@ -178,7 +169,7 @@ static int next_result(struct postgres *pg, PGconn *conn, struct deadline deadli
 {
     int unsent = PQflush(conn);
 
-    if (pg_cancelled(pg, err) < 0) {
+    if (source_cancelled(pg->options, err) < 0) {
         return -(int)err->code;
     }
     while (unsent > 0 || PQisBusy(conn)) {

@@ -8,67 +8,7 @@
  * counts are those of the real one.
  */
 #include "source/postgres_restore.h"
-
-/* How a table was made, as the source told it from time to time. */
-struct definitions {
-    char *actor;
-    char **items; /* heap; oldest first */
-    size_t count;
-};
-
-static void definitions_done(struct definitions *definitions)
-{
-    for (size_t i = 0; i < definitions->count; i++) {
-        free(definitions->items[i]);
-    }
-    free(definitions->items);
-    free(definitions->actor);
-}
-
-static int note_definition(void *arg, const struct change *change, const struct memory *memory,
-                           bool held, struct err *err)
-{
-    struct definitions *all = arg;
-
-    (void)err;
-    if (!held && memory->deleted_us == TIME_NONE && strcmp(change->source, all->actor) == 0) {
-        all->items = xrealloc(all->items, (all->count + 1) * sizeof(*all->items));
-        all->items[all->count++] = xstrdup(memory->content);
-    }
-    return 0;
-}
-
-/* Their memory can be written by any agent, and what they wrote is not run. */
-static int read_definitions(struct restoring *r, struct definitions *ret, struct err *err)
-{
-    struct uuid id = definition_id(r->pg->options->name, r->table->name);
-
-    *ret = (struct definitions){.actor = definition_actor(r->pg->options->name)};
-    if (read_history(r->reader, &id, note_definition, ret, err) < 0 && err->code != ERR_NOT_FOUND) {
-        return -(int)err->code;
-    }
-    err->code = ERR_NONE;
-    return 0;
-}
-
-/* The last of them; heap. */
-static int read_definition(struct restoring *r, char **ret, struct err *err)
-{
-    AUTO(definitions_done) struct definitions all;
-
-    *ret = NULL;
-    if (read_definitions(r, &all, err) < 0) {
-        return -(int)err->code;
-    }
-    if (all.count == 0) {
-        return err_set(err, ERR_NOT_FOUND,
-                       "table %s does not exist, and how it was made was never captured: create "
-                       "it, and restore again",
-                       r->table->name);
-    }
-    *ret = xstrdup(all.items[all.count - 1]);
-    return 0;
-}
+#include "source/definition.h"
 
 #define PARTITION "CREATE TABLE IF NOT EXISTS "
 
@@ -92,7 +32,7 @@ static int make_part(struct restoring *r, const char *sql, struct err *err)
 int restore_parts(struct restoring *r, size_t back, bool *ret_more, struct err *err)
 {
     AUTO(definitions_done) struct definitions all;
-    int rc = read_definitions(r, &all, err);
+    int rc = definitions_read(r->reader, r->pg->options->name, r->table->name, &all, err);
 
     *ret_more = rc == 0 && back < all.count;
     if (!*ret_more) {
@@ -110,7 +50,7 @@ static int make_table(struct restoring *r, struct err *err)
 {
     AUTO(free_ptr) char *definition = NULL;
 
-    int rc = read_definition(r, &definition, err);
+    int rc = definition_read(r->reader, r->pg->options->name, r->table->name, &definition, err);
     if (rc < 0 || definition == NULL) {
         return rc;
     }
@@ -135,7 +75,7 @@ static int finish_table(struct restoring *r, struct err *err)
     if (!r->answer->created) {
         return 0;
     }
-    int rc = read_definition(r, &definition, err);
+    int rc = definition_read(r->reader, r->pg->options->name, r->table->name, &definition, err);
     if (rc < 0 || definition == NULL) {
         return rc;
     }

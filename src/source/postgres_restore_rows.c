@@ -6,6 +6,7 @@
  * Of a value that was too large to be kept its digest is known: so a row shows to be still what the
  * destruction left, and what it says is taken from the last version that had it whole.
  */
+#include "source/earlier.h"
 #include "source/postgres_restore.h"
 
 #define LARGE "\"holdfast.large\"" /* of both: {column: digest}, NULL where all is known */
@@ -113,39 +114,6 @@ static char *list_of(const struct restoring *r, enum list list)
     return text.data == NULL ? xstrdup("") : buf_take(&text);
 }
 
-/* ---- what was too large ---- */
-
-/* The last that was said of a column before it was too large. */
-struct earlier {
-    const struct restoring *restoring;
-    const char *column;
-    char *text; /* heap; NULL: NULL */
-    size_t len;
-    bool is_known;
-};
-
-static int note_earlier(void *arg, const struct change *change, const struct memory *memory,
-                        bool held, struct err *err)
-{
-    struct earlier *earlier = arg;
-    const struct restoring *r = earlier->restoring;
-    struct row_origin origin;
-    struct str text;
-
-    (void)change;
-    (void)err;
-    if (held || memory->deleted_us != TIME_NONE ||
-        !row_of_memory(memory, r->pg->options->name, r->table->name, &origin) ||
-        !row_text(memory, &origin, r->table->mapping, earlier->column, &text)) {
-        return 0;
-    }
-    free(earlier->text);
-    earlier->text = text.ptr == NULL ? NULL : xstrndup(text.ptr, text.len);
-    earlier->len = text.len;
-    earlier->is_known = true;
-    return 0;
-}
-
 /* ---- rows to the server ---- */
 
 static int add_field(struct buf *line, struct str text, struct err *err)
@@ -171,7 +139,7 @@ static int add_value(struct restoring *r, const struct memory *memory,
                      const struct row_origin *origin, const char *column, bool *ret_known,
                      struct err *err)
 {
-    struct earlier earlier = {.restoring = r, .column = column};
+    AUTO(earlier_done) struct earlier earlier = {.is_known = false};
     struct str text = {NULL, 0};
 
     *ret_known = true;
@@ -183,14 +151,12 @@ static int add_value(struct restoring *r, const struct memory *memory,
     if (r->held) { /* it is compared by its digest */
         return add_field(&r->lines, text, err);
     }
-    int rc = read_history(r->reader, &memory->id, note_earlier, &earlier, err);
-    if (rc == 0 && earlier.text != NULL) {
-        text = (struct str){earlier.text, earlier.len};
+    if (earlier_read(r->reader, memory, r->pg->options->name, r->table->mapping, column, &earlier,
+                     err) < 0) {
+        return -(int)err->code;
     }
-    rc = rc == 0 ? add_field(&r->lines, text, err) : rc;
     *ret_known = earlier.is_known;
-    free(earlier.text);
-    return rc;
+    return add_field(&r->lines, earlier.value.text, err);
 }
 
 static int add_digests(struct restoring *r, const struct row_origin *origin, struct err *err)
@@ -251,7 +217,7 @@ static int send_memory(void *arg, const struct memory *memory, const struct last
     struct row_origin origin;
 
     memory_init(&effective);
-    if (pg_cancelled(r->pg, err) < 0) {
+    if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
     if ((r->held && state->counts) ||
@@ -316,7 +282,7 @@ static int note_columns(void *arg, const struct memory *memory, const struct las
     struct str text;
 
     (void)state;
-    if (pg_cancelled(r->pg, err) < 0) {
+    if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
     if (!row_of_memory(memory, r->pg->options->name, r->table->name, &origin) ||

@@ -1,5 +1,6 @@
 #include "source/row.h"
 
+#include "base/base64.h"
 #include "base/hash.h"
 #include "base/num.h"
 #include "model/memory_field.h"
@@ -32,7 +33,7 @@ int row_key(const struct row *row, struct str *ret, struct err *err)
 {
     const char *column = mapping_id(row->mapping);
 
-    *ret = text_of(row, column);
+    *ret = row->key.ptr != NULL ? row->key : text_of(row, column);
     if (ret->ptr == NULL) {
         return err_set(err, ERR_INVALID,
                        "a row of %s has no value in \"%s\", the column that says which it is; say "
@@ -152,9 +153,10 @@ static void read_known_fields(const struct row *row, struct memory *memory)
     if (uuid_parse(text_of(row, "session_id"), &session, &err) == 0) {
         memory->session_id = session;
     }
-    if (tags.len > 1 && tags.ptr[0] == '[') {
+    char first = tags.ptr != NULL && tags.len > 1 ? tags.ptr[0] : '\0';
+    if (first == '[') {
         add_json_tags(memory, tags);
-    } else if (tags.len > 1 && tags.ptr[0] == '{') {
+    } else if (first == '{') {
         add_array_tags(memory, tags);
     }
     memory->created_us = time_of(text_of(row, "created_at"));
@@ -163,11 +165,23 @@ static void read_known_fields(const struct row *row, struct memory *memory)
 
 /* ---- the memory ---- */
 
+static const char *const class_names[ROW_CLASSES] = {
+    [ROW_INTEGER] = "integer", [ROW_REAL] = "real", [ROW_BLOB] = "blob", [ROW_RAW_TEXT] = "text"};
+
+/* The text as it is, or {class: text}; takes it over. */
+static json_t *with_class(const struct row_value *value, json_t *text)
+{
+    return text == NULL || value->class == ROW_TEXT
+               ? text
+               : json_pack("{s:o}", class_names[value->class], text);
+}
+
 static int add_value(json_t *values, const struct row_value *value, const struct row *row,
                      struct err *err)
 {
-    json_t *text =
-        value->text.ptr == NULL ? json_null() : json_stringn(value->text.ptr, value->text.len);
+    json_t *text = value->text.ptr == NULL
+                       ? json_null()
+                       : with_class(value, json_stringn(value->text.ptr, value->text.len));
 
     if (text == NULL) {
         return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
@@ -179,18 +193,33 @@ static int add_value(json_t *values, const struct row_value *value, const struct
 
 /* ---- what is too large ---- */
 
-#define VALUE_MIN_BYTES                                                                            \
-    128 /* leaving out a shorter one gains nothing: its digest takes as much                       \
-         */
+/* Leaving out a shorter one gains nothing: its digest takes as much. */
+#define VALUE_MIN_BYTES 128
 
 static bool is_content(const struct row *row, size_t i)
 {
     return strcmp(row->values[i].column, mapping_content(row->mapping)) == 0;
 }
 
-static bool is_left_out(const struct row *row, const bool *large, size_t i)
+/* It says which row it is, so it is never left out. */
+static bool is_key(const struct row *row, size_t i)
 {
-    return large[i] || mapping_ignores(row->mapping, row->values[i].column);
+    return row->key.ptr != NULL ? row->values[i].is_key
+                                : strcmp(row->values[i].column, mapping_id(row->mapping)) == 0;
+}
+
+/* The memory's content says it. One that is no plain text is shown there, and kept as what it is.
+ */
+static bool is_said(const struct row *row, size_t i)
+{
+    const struct row_value *value = &row->values[i];
+
+    return is_content(row, i) && value->text.len > 0 && value->class == ROW_TEXT;
+}
+
+static bool is_in_metadata(const struct row *row, const bool *large, size_t i)
+{
+    return !large[i] && !is_said(row, i) && !mapping_ignores(row->mapping, row->values[i].column);
 }
 
 /* Leave out the largest value that is in metadata still. False: none is worth it. */
@@ -199,7 +228,7 @@ static bool leave_one_out(const struct row *row, bool *large)
     size_t most = row->count;
 
     for (size_t i = 0; i < row->count; i++) {
-        if (!is_left_out(row, large, i) && !is_content(row, i) &&
+        if (is_in_metadata(row, large, i) && !is_key(row, i) &&
             row->values[i].text.len >= VALUE_MIN_BYTES &&
             (most == row->count || row->values[i].text.len > row->values[most].text.len)) {
             most = i;
@@ -211,48 +240,65 @@ static bool leave_one_out(const struct row *row, bool *large)
     return most < row->count;
 }
 
-/* What is too large on the face of it, so that JSON is made of the rest only. */
-static int find_large(const struct row *row, bool *large, struct err *err)
+static size_t metadata_len(const struct row *row, const bool *large)
 {
     size_t total = 0;
 
     for (size_t i = 0; i < row->count; i++) {
+        total += is_in_metadata(row, large, i) ? row->values[i].text.len : 0;
+    }
+    return total;
+}
+
+/* What is too large on the face of it, so that JSON is made of the rest only. */
+static int find_large(const struct row *row, bool *large, struct err *err)
+{
+    for (size_t i = 0; i < row->count; i++) {
         const struct row_value *value = &row->values[i];
         large[i] = value->digest.ptr != NULL;
-        if (!is_content(row, i)) {
-            total += is_left_out(row, large, i) ? 0 : value->text.len;
-        } else if (value->text.len > 0 && memory_content_check(value->text, err) < 0) {
+        if (is_content(row, i) && value->text.len > 0 &&
+            memory_content_check(value->text, err) < 0) {
             if (err->code != ERR_LIMIT) {
                 return -(int)err->code;
             }
             err->code = ERR_NONE;
             large[i] = true;
         }
-    }
-    while (total > MEMORY_METADATA_MAX_BYTES && leave_one_out(row, large)) {
-        total = 0;
-        for (size_t i = 0; i < row->count; i++) {
-            bool counts = !is_left_out(row, large, i) && !is_content(row, i);
-            total += counts ? row->values[i].text.len : 0;
+        if (large[i] && is_key(row, i)) {
+            return err_set(err, ERR_LIMIT, "the key of a row of %s is too large", row->table);
         }
     }
+    while (metadata_len(row, large) > MEMORY_METADATA_MAX_BYTES && leave_one_out(row, large)) {
+    }
     return 0;
+}
+
+void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX])
+{
+    AUTO(buf_done) struct buf bytes = BUF_INIT(value->text.len + 1);
+    struct err err = ERR_INIT;
+    struct str of = value->text;
+
+    if ((value->class == ROW_BLOB || value->class == ROW_RAW_TEXT) &&
+        base64_parse(value->text, &bytes, &err) == 0) {
+        of = buf_str(&bytes);
+    }
+    struct sha256 digest = sha256_of(of.ptr, of.len);
+    sha256_hex(&digest, ret_hex);
 }
 
 static int add_digest(json_t *digests, const struct row_value *value, const struct row *row,
                       struct err *err)
 {
-    json_t *text = NULL;
+    char hex[SHA256_HEX_MAX];
+    struct str text = value->digest;
 
-    if (value->digest.ptr != NULL) {
-        text = json_stringn(value->digest.ptr, value->digest.len);
-    } else {
-        struct sha256 digest = sha256_of(value->text.ptr, value->text.len);
-        char hex[SHA256_HEX_MAX];
-        sha256_hex(&digest, hex);
-        text = json_string(hex);
+    if (text.ptr == NULL) {
+        row_value_digest(value, hex);
+        text = str_of(hex);
     }
-    return json_object_set_new(digests, value->column, text) == 0
+    json_t *told = with_class(value, json_stringn(text.ptr, text.len));
+    return json_object_set_new(digests, value->column, told) == 0
                ? 0
                : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
 }
@@ -268,10 +314,9 @@ static int try_metadata(const struct row *row, struct str key, const bool *large
 
     for (size_t i = 0; i < row->count && result == 0; i++) {
         const struct row_value *value = &row->values[i];
-        bool is_said = is_content(row, i) && value->text.len > 0; /* by the memory's content */
         if (large[i]) {
             result = add_digest(digests, value, row, err);
-        } else if (!is_said && !mapping_ignores(row->mapping, value->column)) {
+        } else if (is_in_metadata(row, large, i)) {
             result = add_value(values, value, row, err);
         }
     }
@@ -314,26 +359,34 @@ static int set_project(const struct row *row, struct memory *memory, struct err 
     return project_id_check(project, err);
 }
 
-static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
+static void set_content(const struct row *row, const bool *large, struct memory *memory)
 {
-    AUTO(free_ptr) bool *large = xcalloc(row->count + 1, sizeof(*large));
     struct str content = STR(ROW_BLANK);
-    struct str key;
 
-    if (row_key(row, &key, err) < 0 || find_large(row, large, err) < 0) {
-        return -(int)err->code;
-    }
     for (size_t i = 0; i < row->count; i++) {
         if (is_content(row, i) && !large[i] && row->values[i].text.len > 0) {
             content = row->values[i].text;
         }
     }
-    memory->id = row_id(row->source, row->table, row->keeps_ids, key);
     memory->content = xstrndup(content.ptr, content.len);
     memory->content_len = content.len;
+}
+
+static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
+{
+    AUTO(free_ptr) bool *large = xcalloc(row->count + 1, sizeof(*large));
+    struct str key;
+
+    if (find_large(row, large, err) < 0 || row_key(row, &key, err) < 0) {
+        return -(int)err->code;
+    }
+    memory->id = row_id(row->source, row->table, row->keeps_ids, key);
     read_known_fields(row, memory);
-    return set_project(row, memory, err) < 0 ? -(int)err->code
-                                             : set_metadata(row, key, large, memory, err);
+    if (set_project(row, memory, err) < 0 || set_metadata(row, key, large, memory, err) < 0) {
+        return -(int)err->code;
+    }
+    set_content(row, large, memory);
+    return 0;
 }
 
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
@@ -382,34 +435,66 @@ bool row_of_memory(const struct memory *memory, const char *source, const char *
            (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
 }
 
+/* What with_class made. */
+static void read_value(const json_t *value, struct row_value *ret)
+{
+    for (int class = ROW_INTEGER; class < ROW_CLASSES && json_is_object(value); class ++) {
+        const json_t *text = json_object_get(value, class_names[class]);
+        if (text != NULL) {
+            ret->class = (enum row_class) class;
+            value = text;
+        }
+    }
+    if (json_is_string(value)) {
+        ret->text = (struct str){json_string_value(value), json_string_length(value)};
+    }
+}
+
+/* Its class and digest; false: it is not too large. */
+static bool read_digest(const struct row_origin *origin, const char *column, struct row_value *ret)
+{
+    *ret = (struct row_value){.column = column};
+    read_value(json_object_get(origin->too_large, column), ret);
+    ret->digest = ret->text;
+    ret->text = (struct str){NULL, 0};
+    return ret->digest.ptr != NULL;
+}
+
 struct str row_too_large(const struct row_origin *origin, const char *column)
 {
-    const json_t *digest = json_object_get(origin->too_large, column);
+    struct row_value value;
 
-    return json_is_string(digest)
-               ? (struct str){json_string_value(digest), json_string_length(digest)}
-               : (struct str){NULL, 0};
+    (void)read_digest(origin, column, &value);
+    return value.digest;
+}
+
+bool row_value(const struct memory *memory, const struct row_origin *origin,
+               const struct source_mapping *mapping, const char *column, struct row_value *ret)
+{
+    const json_t *value = json_object_get(origin->values, column);
+
+    if (read_digest(origin, column, ret)) {
+        return false;
+    }
+    if (value != NULL) {
+        read_value(value, ret);
+        return true;
+    }
+    if (strcmp(column, mapping_content(mapping)) == 0) {
+        ret->text = (struct str){memory->content, memory->content_len};
+        return true;
+    }
+    return false;
 }
 
 bool row_text(const struct memory *memory, const struct row_origin *origin,
               const struct source_mapping *mapping, const char *column, struct str *ret_text)
 {
-    const json_t *value = json_object_get(origin->values, column);
+    struct row_value value;
 
-    if (row_too_large(origin, column).ptr != NULL) {
-        return false;
-    }
-    if (value != NULL) {
-        *ret_text = json_is_string(value)
-                        ? (struct str){json_string_value(value), json_string_length(value)}
-                        : (struct str){NULL, 0};
-        return true;
-    }
-    if (strcmp(column, mapping_content(mapping)) == 0) {
-        *ret_text = (struct str){memory->content, memory->content_len};
-        return true;
-    }
-    return false;
+    bool was_captured = row_value(memory, origin, mapping, column, &value);
+    *ret_text = value.text;
+    return was_captured;
 }
 
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,

@@ -6,10 +6,12 @@
  * has none ("" or NULL) the content is one blank, which the guard takes for what it is: emptied.
  * metadata is
  *   {"source": {"name": ..., "table": "schema.name", "key": ...}, "row": {column: text or null}}
- * with all columns but ignored ones, and the content only where it differs from the memory's.
+ * with all columns but ignored ones, and the content only where it differs from the memory's. Where
+ * a database keeps values of several classes in one column, what is no text is {class: text}.
  * A value that is too large for a memory (content of more than 50,000 characters, others of more
  * than 16 KiB together) is left out, and told apart by its SHA-256: "too_large": {column: hex}
- * beside them. Such content is one blank, too: what it was is gone from the row.
+ * beside them, where it is no text {column: {class: hex}}, of its bytes. Such content is one blank,
+ * too: what it was is gone from the row. A key is never left out.
  * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
  * updated_at) are also read into the memory's own fields where they can be; what can't is only in
  * the row.
@@ -20,14 +22,27 @@
 #ifndef HOLDFAST_SOURCE_ROW_H
 #define HOLDFAST_SOURCE_ROW_H
 
+#include "base/hash.h"
 #include "model/memory.h"
 #include "source/source.h"
 
 #define ROW_BLANK " " /* the content of a row that has none */
 
+/* What a value is in the database, where the column does not say it. */
+enum row_class {
+    ROW_TEXT,
+    ROW_INTEGER,
+    ROW_REAL,     /* its text comes back to the same double */
+    ROW_BLOB,     /* text: base64 */
+    ROW_RAW_TEXT, /* a text that is not UTF-8, or has a NUL in it; text: base64 */
+    ROW_CLASSES
+};
+
 struct row_value {
     const char *column;
-    struct str text;   /* ptr NULL: NULL */
+    struct str text; /* ptr NULL: NULL */
+    enum row_class class;
+    bool is_key;       /* the row's key is made of it (and of others); where row.key is given */
     bool unchanged;    /* a large value that was not sent: it is what it was */
     struct str digest; /* of one that was too large, in hex, when that is all that is known of it */
 };
@@ -37,12 +52,13 @@ struct row {
     const char *table;  /* "schema.name" */
     const struct source_mapping *mapping;
     const char *project; /* when the row says none */
+    struct str key;      /* ptr NULL: the id column's text */
     bool keeps_ids;      /* its UUID is the memory's id; the intake's to know */
     struct row_value *values;
     size_t count;
 };
 
-/* The id column's text. ERR_INVALID: there is no such column, or it is NULL. */
+/* The row's key. ERR_INVALID: there is no id column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
 struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
@@ -61,12 +77,17 @@ struct row_origin {
 bool row_of_memory(const struct memory *memory, const char *source, const char *table,
                    struct row_origin *ret);
 
-/* The SHA-256 in hex of a column that was too large; ptr NULL: it was not. */
-struct str row_too_large(const struct row_origin *origin, const char *column);
-
-/* The text of a column: *ret_text NULL for NULL. False: it was not captured, or too large. */
+/* The value of a column, views into the memory. False: it was not captured, or is too large: then
+ * only its class and digest are known. */
+bool row_value(const struct memory *memory, const struct row_origin *origin,
+               const struct source_mapping *mapping, const char *column, struct row_value *ret);
+/* Its text alone: NULL for NULL. False as before. */
 bool row_text(const struct memory *memory, const struct row_origin *origin,
               const struct source_mapping *mapping, const char *column, struct str *ret_text);
+/* The SHA-256 in hex of a column that was too large; ptr NULL: it was not. */
+struct str row_too_large(const struct row_origin *origin, const char *column);
+/* The digest that a value has when it is too large. */
+void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX]);
 
 /* Everything of the row but when it was changed: equal rows have equal ones. */
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,

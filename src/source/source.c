@@ -1,9 +1,12 @@
 #include "source/source.h"
 
+#include "base/wake.h"
+
 /* Every driver there is: adding one is its files and a line here. */
 static const struct source_ops *const drivers[] = {
     &source_files_ops,
     &source_postgres_ops,
+    &source_sqlite_ops,
 };
 
 int source_driver(const char *kind, const struct source_ops **ret, struct err *err)
@@ -14,7 +17,15 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
             return 0;
         }
     }
-    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed are files, postgres", kind);
+    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed are files, postgres, sqlite",
+                   kind);
+}
+
+int source_cancelled(const struct source_options *options, struct err *err)
+{
+    return options->cancel != NULL && wake_cancelled(options->cancel)
+               ? err_set(err, ERR_CANCELLED, "source %s: cancelled", options->name)
+               : 0;
 }
 
 void source_restore_done(struct source_restore *restore)

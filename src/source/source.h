@@ -21,8 +21,8 @@
 
 /* Which column of a table is what. All others travel in metadata, and come back on restore. */
 struct source_mapping {
-    char *table;   /* "schema.name", or "name": of schema public */
-    char *id;      /* "id" when NULL */
+    char *table;   /* "schema.name", or "name": of schema public; SQLite: the name */
+    char *id;      /* "id" when NULL; SQLite: the table's key */
     char *content; /* "content" when NULL */
     char *project; /* "project_id" when NULL; a table without it: the source's project */
     char *ignored[SOURCE_IGNORED_MAX]; /* what can be computed again, such as vectors */
@@ -36,8 +36,8 @@ struct source_options {
     const char *project; /* of rows that say none */
     bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const struct source_mapping *tables;
-    size_t table_count;
-    const char *path;            /* files: the folder, or the one file; absolute */
+    size_t table_count; /* SQLite: 0 means every table with a key */
+    const char *path;   /* files: the folder, or the one file; SQLite: the file; absolute */
     const struct globs *include; /* files: what is captured; empty or NULL: the defaults */
     const struct globs *ignore;  /* files: what is not, though it is included */
     struct ledger *ledger;
@@ -117,6 +117,10 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
 
 extern const struct source_ops source_postgres_ops;
 extern const struct source_ops source_files_ops;
+extern const struct source_ops source_sqlite_ops;
+
+/* ERR_CANCELLED, once the options' wake is cancelled: for what goes on for long without waiting. */
+int source_cancelled(const struct source_options *options, struct err *err) MUST_CHECK;
 
 /* The column's name, or what it is when the mapping says none. */
 const char *mapping_id(const struct source_mapping *mapping);

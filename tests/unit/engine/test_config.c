@@ -102,9 +102,15 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"sources:\n  - kind: oracle\n    url: x\n", "allowed are files, postgres"},
         {"sources:\n  - name: x\n", "a source is"},
         {"sources:\n  - kind: postgres\n", "needs a url"},
+        {"sources:\n  - kind: sqlite\n", "needs a path"},
+        {"sources:\n  - {kind: sqlite, path: x.db}\n", "is absolute"},
+        {"sources:\n  - {kind: sqlite, path: /f, url: postgresql://h/d}\n", "no url"},
+        {"sources:\n  - {kind: sqlite, path: /f, slot: s}\n", "no url, slot"},
         {"sources:\n  - kind: files\n", "needs a path"},
         {"sources:\n  - {kind: files, path: x}\n", "is absolute"},
         {"sources:\n  - {kind: files, path: /x, slot: a}\n", "has no url, slot"},
+        {"sources:\n  - {kind: files, path: /x, on_alert: fence}\n", "or on_alert"},
+        {"sources:\n  - {kind: sqlite, path: /x, on_alert: fence}\n", "or on_alert"},
         {"sources:\n  - {kind: files, path: /x, include: [../y]}\n", "no \"..\""},
         {"sources:\n  - kind: postgres\n    url: mysql://h/d\n", "postgresql://USER@HOST"},
         {"sources:\n  - kind: postgres\n    url: postgresql://u:secret@h/d\n", "no password"},
@@ -234,6 +240,23 @@ static void a_source_says_which_tables_and_columns(void **state)
     assert_false(mapping_ignores(&source->tables[1], "body"));
 }
 
+static void a_file_of_sqlite_is_found_from_home_and_may_name_no_table(void **state)
+{
+    AUTO(config_done) struct config config = {.path = NULL};
+    AUTO(free_ptr) char *path = xprintf("%s/.tool/memory.db", getenv("HOME"));
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_ok(parse("sources:\n  - {name: a, kind: sqlite, path: ~/.tool/memory.db}\n"
+                    "  - {name: b, kind: sqlite, path: /b.db, tables: [notes]}\n",
+                    &config, &err),
+              &err);
+    assert_string_equal(config.sources[0].path, path);
+    assert_int_equal(config.sources[0].table_count, 0);
+    assert_string_equal(config.sources[1].path, "/b.db");
+    assert_string_equal(config.sources[1].tables[0].table, "notes");
+}
+
 static void database_url_alone_is_a_source_of_memories(void **state)
 {
     struct err err = ERR_INIT;
@@ -318,6 +341,7 @@ int main(void)
         cmocka_unit_test(the_environment_overrides_the_file_and_is_checked),
         cmocka_unit_test(neo4j_uri_alone_is_a_vault),
         cmocka_unit_test(a_source_says_which_tables_and_columns),
+        cmocka_unit_test(a_file_of_sqlite_is_found_from_home_and_may_name_no_table),
         cmocka_unit_test(database_url_alone_is_a_source_of_memories),
         cmocka_unit_test(a_vault_is_added_and_all_else_stays_to_the_letter),
         cmocka_unit_test(a_list_on_one_line_is_left_to_the_person),

@@ -1,6 +1,7 @@
 /* A row as a memory, and back. */
 #include "support/unit.h"
 
+#include "base/base64.h"
 #include "source/row.h"
 
 #define KEY "00000000-0000-4000-8000-000000000001"
@@ -83,6 +84,45 @@ static void every_column_comes_back_as_it_was(void **state)
         assert_true(text.ptr == NULL || str_eq(text, values[i].text));
     }
     assert_false(row_text(&memory, &origin, &mapping, "unknown", &text));
+}
+
+static void the_class_of_a_value_comes_back_with_it(void **state)
+{
+    struct row_value values[] = {value("id", KEY), value("content", "AAE="), value("n", "5"),
+                                 value("t", "5"),  value("r", "0.1"),        value("b", "")};
+    const enum row_class classes[] = {ROW_TEXT, ROW_RAW_TEXT, ROW_INTEGER,
+                                      ROW_TEXT, ROW_REAL,     ROW_BLOB};
+    struct row row = row_with(values, 6);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct row_value back;
+
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        values[i].class = classes[i];
+    }
+    read_row(&row, &memory);
+    assert_string_equal(memory.content, "AAE="); /* as well as it can be shown */
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(row_value(&memory, &origin, &mapping, values[i].column, &back));
+        assert_int_equal(back.class, classes[i]);
+        assert_true(str_eq(back.text, values[i].text));
+    }
+}
+
+static void a_key_that_is_no_column_is_given(void **state)
+{
+    struct row_value values[] = {value("a", "1"), value("b", "2"), value("content", "x")};
+    struct row row = row_with(values, 3);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+
+    (void)state;
+    row.key = STR("[\"1\",\"2\"]");
+    read_row(&row, &memory);
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_string_equal(origin.key, "[\"1\",\"2\"]");
 }
 
 /* For the guard this is an emptied memory; on restore it is what it was. */
@@ -196,6 +236,57 @@ static void as_many_large_values_are_left_out_as_must_be(void **state)
     assert_non_null(row_too_large(&origin, "d").ptr);
 }
 
+/* As what it is it would stand beside the content that shows it, and does not fit there. */
+static void a_large_value_that_is_no_text_is_told_with_its_class(void **state)
+{
+    static const char bytes[16 * 1024] = "not all zeros";
+    AUTO(buf_done) struct buf base64 = BUF_INIT(MEMORY_CONTENT_MAX);
+    struct sha256 digest = sha256_of(bytes, sizeof(bytes));
+    char hex[SHA256_HEX_MAX];
+    struct err err = ERR_INIT;
+
+    (void)state;
+    sha256_hex(&digest, hex);
+    assert_ok(base64_add(&base64, bytes, sizeof(bytes), &err), &err);
+    for (size_t i = 1; i < 3; i++) {
+        AUTO(memory_done) struct memory memory;
+        struct row_value values[] = {value("id", KEY), value("content", NULL), value("more", "")};
+        struct row row = row_with(values, 3);
+        struct row_origin origin;
+        struct row_value back;
+        values[i].text = buf_str(&base64);
+        values[i].class = ROW_BLOB;
+        assert_too_large(&row, values[i].column, true);
+        read_row(&row, &memory);
+        assert_true(row_of_memory(&memory, "app", NULL, &origin));
+        assert_false(row_value(&memory, &origin, &mapping, values[i].column, &back));
+        assert_int_equal(back.class, ROW_BLOB);
+        assert_null(back.text.ptr);
+        assert_true(str_eq_c(back.digest, hex)); /* of its bytes */
+    }
+}
+
+static void what_says_which_row_it_is_is_never_left_out(void **state)
+{
+    AUTO(free_ptr) char *text = xmalloc(MEMORY_METADATA_MAX_BYTES);
+    AUTO(memory_done) struct memory memory;
+    char hex[SHA256_HEX_MAX] = "00";
+    struct err err = ERR_INIT;
+
+    (void)state;
+    memset(text, 'x', MEMORY_METADATA_MAX_BYTES);
+    struct row_value values[] = {value("a", ""), value("b", ""), value("content", "x")};
+    struct row row = row_with(values, 3);
+    row.key = STR("[\"long\",\"short\"]");
+    values[0].text = (struct str){text, 9000};
+    values[0].is_key = true;
+    values[1].text = (struct str){text, 8000};
+    assert_too_large(&row, "a", false);
+    assert_too_large(&row, "b", true);
+    values[0].digest = str_of(hex);
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "the key of a row");
+}
+
 static void a_row_is_refused_when_it_can_not_be_kept(void **state)
 {
     AUTO(free_ptr) char *text = xmalloc(MEMORY_METADATA_MAX_BYTES + 1);
@@ -279,10 +370,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_specifications_columns_become_the_memorys_fields),
         cmocka_unit_test(every_column_comes_back_as_it_was),
+        cmocka_unit_test(the_class_of_a_value_comes_back_with_it),
+        cmocka_unit_test(a_key_that_is_no_column_is_given),
         cmocka_unit_test(a_row_without_content_is_one_blank),
         cmocka_unit_test(keys_of_two_tables_and_sources_stay_apart),
         cmocka_unit_test(a_value_that_is_too_large_is_left_out_and_known_by_its_digest),
         cmocka_unit_test(as_many_large_values_are_left_out_as_must_be),
+        cmocka_unit_test(a_large_value_that_is_no_text_is_told_with_its_class),
+        cmocka_unit_test(what_says_which_row_it_is_is_never_left_out),
         cmocka_unit_test(a_row_is_refused_when_it_can_not_be_kept),
         cmocka_unit_test(ignored_columns_are_not_kept),
         cmocka_unit_test(a_digest_tells_rows_apart_but_not_their_times_of_capture),
