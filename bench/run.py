@@ -15,12 +15,14 @@ import signal
 import sys
 
 import figures
+import files_figures
 import kit
 import neo4j_figures
 import postgres_figures
 
-FIGURES = figures.FIGURES | neo4j_figures.FIGURES | postgres_figures.FIGURES
-GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES), "sources": list(postgres_figures.FIGURES)}
+SOURCES = postgres_figures.FIGURES | files_figures.FIGURES
+FIGURES = figures.FIGURES | neo4j_figures.FIGURES | SOURCES
+GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES), "sources": list(SOURCES)}
 COLUMNS = ("what", "ours", "peer", "ratio", "target", "reached")
 
 

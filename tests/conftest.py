@@ -18,6 +18,9 @@ from support.home import Home  # noqa: E402
 from support.tls_peer import TlsPeer  # noqa: E402
 
 
+SERVERS = {"neo4j_server": "neo4j", "neo4j_servers": "neo4j", "database": "postgres"}
+
+
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # not in xdist's workers
         neo4j_support.make_shared_folder()
@@ -28,6 +31,15 @@ def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
         neo4j_support.end_shared()
         postgres_support.end_shared()
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are left out
+def pytest_collection_modifyitems(items):
+    """What needs a real server carries its name as a mark, by the fixtures that it uses."""
+    for item in items:
+        for fixture, mark in SERVERS.items():
+            if fixture in item.fixturenames:
+                item.add_marker(mark)
 
 
 @pytest.fixture
@@ -51,9 +63,10 @@ def home(homes):
 
 
 @pytest.fixture
-def neo4j_server():
-    """The session's one real Neo4j: running, empty, and this test's alone."""
-    with neo4j_support.lease() as server:
+def neo4j_server(request):
+    """A real Neo4j: running, empty, and this test's alone. The worker's next test gets the same one."""
+    mark = request.node.get_closest_marker("dimensions")
+    with neo4j_support.lease(*mark.args if mark else ()) as server:
         yield server
 
 
@@ -80,7 +93,7 @@ def neo4j_servers(tmp_path):
 
 @pytest.fixture
 def database():
-    """A database of its own on the session's one real PostgreSQL, which is this test's alone."""
+    """A database of its own on a real PostgreSQL, which is this test's alone; the worker's next test gets the same one."""
     with postgres_support.lease() as database:
         yield database
 

@@ -24,6 +24,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Container
 from pathlib import Path
 
 START_WAIT_S = 120
@@ -197,12 +198,14 @@ class Server:
         except urllib.error.HTTPError as error:
             raise ServerError(f"{statement}: {error.code}: {error.read().decode(errors='replace')[:500]}") from error
 
-    def empty(self) -> None:
-        """Delete every node and relation, constraint and index, as on the first day."""
+    def empty(self, keep: Container[str] = ()) -> None:
+        """Delete every node and relation, constraint and index, as on the first day; but for the constraints and indexes to keep."""
         for name, *_ in self.query("SHOW CONSTRAINTS YIELD name"):
-            self.query(f"DROP CONSTRAINT `{name}`")
+            if name not in keep:
+                self.query(f"DROP CONSTRAINT `{name}`")
         for name, *_ in self.query("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'"):
-            self.query(f"DROP INDEX `{name}`")
+            if name not in keep:
+                self.query(f"DROP INDEX `{name}`")
         self.query("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
 
     # ---- starting ----

@@ -108,9 +108,10 @@ struct bolt_error {
 
 /* What may be done about an error: one table, from the kind and the server's code. */
 enum bolt_trait {
-    BOLT_TRAIT_RETRY = 1 << 0,      /* the whole transaction may succeed if tried again */
-    BOLT_TRAIT_SMALLER = 1 << 1,    /* only if it is made smaller: memory limits of the server */
-    BOLT_TRAIT_NOT_LEADER = 1 << 2, /* this server takes no writes: ask for the routing again */
+    BOLT_TRAIT_RETRY = 1 << 0, /* the whole transaction may succeed if tried again */
+    BOLT_TRAIT_SMALLER =
+        1 << 1, /* only if it is made smaller: the server's limits of memory and time */
+    BOLT_TRAIT_NOT_LEADER = 1 << 2,     /* this server takes no writes: ask for the routing again */
     BOLT_TRAIT_FORGET_ADDRESS = 1 << 3, /* this server serves nothing now: try another one */
     BOLT_TRAIT_STALE_AUTH = 1 << 4      /* all idle connections must log on again */
 };

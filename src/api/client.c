@@ -276,8 +276,13 @@ static int add_query(CURL *curl, struct buf *url, const char *name, const json_t
     return rc;
 }
 
+static bool is_post(const struct op *op)
+{
+    return op->posted || strcmp(op->method, "POST") == 0;
+}
+
 /* The row's path with its {parameters} filled in; what is not in the path goes into the query,
- * where the row has no JSON body. */
+ * where there is no JSON body. */
 static int make_url(CURL *curl, const struct op *op, const json_t *params, struct buf *url,
                     struct err *err)
 {
@@ -300,7 +305,7 @@ static int make_url(CURL *curl, const struct op *op, const json_t *params, struc
             at += len + 1;
         }
     }
-    if (strcmp(op->method, "POST") == 0 && op->body == OP_BODY_JSON) {
+    if (is_post(op) && op->body == OP_BODY_JSON) {
         return rc;
     }
     json_object_foreach ((json_t *)(uintptr_t)params, key, value) {
@@ -389,13 +394,13 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
-    if (strcmp(t->op->method, "POST") == 0 && t->op->body == OP_BODY_LINES) {
+    if (is_post(t->op) && t->op->body == OP_BODY_LINES) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_body);
         curl_easy_setopt(curl, CURLOPT_READDATA, t);
         curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
         headers = curl_slist_append(headers, "Transfer-Encoding: chunked");
-    } else if (strcmp(t->op->method, "POST") == 0) {
+    } else if (is_post(t->op)) {
         body = json_dumps(params, JSON_COMPACT);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
     } else {
@@ -413,7 +418,7 @@ static int call_curl(struct client *client, struct transfer *t, const json_t *pa
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         /* A daemon that is killed takes connections until the kernel has closed its socket. */
-        t->unheard = strcmp(t->op->method, "GET") == 0 && status == 0 &&
+        t->unheard = t->op->permission == OP_READ && status == 0 &&
                      (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR);
         return err_set(err, ERR_INTERNAL, "the daemon broke off: %s (its log is %s/daemon.log)",
                        curl_easy_strerror(code), client->home);

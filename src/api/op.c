@@ -92,6 +92,11 @@ static bool path_match(const char *pattern, const char *path, json_t *params)
     return *path == 0;
 }
 
+static bool takes_method(const struct op *op, const char *method)
+{
+    return strcmp(op->method, method) == 0 || (op->posted && strcmp(method, "POST") == 0);
+}
+
 const struct op *op_by_route(const char *method, const char *path, json_t *params,
                              bool *ret_path_known)
 {
@@ -105,7 +110,7 @@ const struct op *op_by_route(const char *method, const char *path, json_t *param
         *ret_path_known = true;
         /* A literal path ("/api/memory/search") goes before one with a parameter
          * ("/api/memory/{id}"). */
-        if (strcmp(ops[i].method, method) == 0 && (!best || strchr(best->path, '{'))) {
+        if (takes_method(&ops[i], method) && (!best || strchr(best->path, '{'))) {
             best = best && strchr(ops[i].path, '{') ? best : &ops[i];
         }
     }
@@ -150,6 +155,7 @@ int op_set_text(const struct op *op, json_t *params, const char *name, const cha
     if (!p) {
         return unknown_param(op, name, err);
     }
+    bool bounded = p->min < p->max;
     switch (p->type) {
     case OP_INTEGER:
         if (num_parse_i64(s, INT64_MIN, INT64_MAX, name, &integer, err) != 0) {
@@ -158,7 +164,8 @@ int op_set_text(const struct op *op, json_t *params, const char *name, const cha
         json_object_set_new(params, name, json_integer(integer));
         return 0;
     case OP_NUMBER:
-        if (num_parse_double(s, -1e308, 1e308, name, &number, err) != 0) {
+        if (num_parse_double(s, bounded ? p->min : -1e308, bounded ? p->max : 1e308, name, &number,
+                             err) != 0) {
             return -(int)err->code;
         }
         json_object_set_new(params, name, json_real(number));

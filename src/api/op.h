@@ -85,6 +85,8 @@ struct op {
     enum op_permission permission;
     unsigned hints;
     enum op_body body;
+    bool posted; /* a GET that may come as a POST too, parameters and all in a JSON body: together
+                    they may be longer than a URL can be */
     enum op_answer answer;
     const struct op_param *params; /* ends with a NULL name */
     op_handler *handler;

@@ -44,6 +44,27 @@ int call_person(const struct op_call *call, const char *expected, const char *wh
     return 0;
 }
 
+/* What the person's word comes to. Who may edit the configuration can allow --yes: so it doesn't
+ * resolve the alert that tells of that. */
+static int read_resolution(const struct op_call *call, const struct uuid *id, bool accept,
+                           const char *command, struct decision *ret, struct err *err)
+{
+    AUTO(reader_done) struct reader *reader = NULL;
+
+    if (read_begin(call->engine->ledger, &reader, err) != 0 ||
+        guard_resolution(reader, id, accept, call->caller->source, ret, err) != 0) {
+        return -(int)err->code;
+    }
+    if (call_bool(call, "yes") && strcmp(ret->rule, RULE_GUARD_OFF) == 0) {
+        decision_done(ret);
+        return err_set(err, ERR_REFUSED,
+                       "--yes does not resolve an alert about the guard's own configuration; a "
+                       "person runs, at a terminal: %s",
+                       command);
+    }
+    return 0;
+}
+
 int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *err)
 {
     struct uuid id = call_uuid(call, "id");
@@ -58,15 +79,9 @@ int op_resolve(const struct op_call *call, struct op_reply *reply, struct err *e
     /* Sealed first: what comes from now on is another burst, and all that this one holds is there
      * to be read. */
     if (call_person(call, text, "the alert's id", command, err) != 0 ||
-        guard_seal(call->engine->guard, &id, err) != 0) {
+        guard_seal(call->engine->guard, &id, err) != 0 ||
+        read_resolution(call, &id, accept, command, &decision, err) != 0) {
         return -(int)err->code;
-    }
-    {
-        AUTO(reader_done) struct reader *reader = NULL;
-        if (read_begin(call->engine->ledger, &reader, err) != 0 ||
-            guard_resolution(reader, &id, accept, call->caller->source, &decision, err) != 0) {
-            return -(int)err->code;
-        }
     }
     struct draft draft = {.kind = KIND_GUARD,
                           .op = accept ? OP_RELEASE : OP_HOLD,

@@ -16,6 +16,7 @@ struct batch {
     struct draft *drafts;
     struct written *written;
     uint64_t *numbers; /* line numbers */
+    bool *joins;       /* the line names no session: it is of the caller's */
     size_t count;
     size_t capacity;
 };
@@ -50,6 +51,7 @@ static void batch_done(struct batch *batch)
     free(batch->drafts);
     free(batch->written);
     free(batch->numbers);
+    free(batch->joins);
 }
 
 static struct memory *batch_next(struct batch *batch)
@@ -60,6 +62,7 @@ static struct memory *batch_next(struct batch *batch)
         batch->drafts = xrealloc(batch->drafts, batch->capacity * sizeof(*batch->drafts));
         batch->written = xrealloc(batch->written, batch->capacity * sizeof(*batch->written));
         batch->numbers = xrealloc(batch->numbers, batch->capacity * sizeof(*batch->numbers));
+        batch->joins = xrealloc(batch->joins, batch->capacity * sizeof(*batch->joins));
     }
     batch->written[batch->count] = (struct written){.code = ERR_NONE}; /* not written yet */
     return &batch->memories[batch->count];
@@ -136,9 +139,26 @@ static int batch_finish(struct import *import, struct err *err)
     return rc;
 }
 
+/* The sessions of lines that name none: begun here, when nothing is wrong with any line of an
+ * atomic import. */
+static int join_sessions(struct import *import, struct batch *batch, struct err *err)
+{
+    struct tracker *tracker = import->call->engine->tracker;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < batch->count; i++) {
+        struct memory *memory = &batch->memories[i];
+        if (batch->joins[i]) {
+            rc = tracker_current(tracker, &import->call->caller->agent, memory->project_id,
+                                 &memory->session_id, err);
+        }
+    }
+    return rc;
+}
+
 static int batch_start(struct import *import, struct batch *batch, struct err *err)
 {
-    if (batch_finish(import, err) != 0) {
+    if (batch_finish(import, err) != 0 || join_sessions(import, batch, err) != 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < batch->count; i++) {
@@ -156,7 +176,8 @@ static int batch_start(struct import *import, struct batch *batch, struct err *e
     return 0;
 }
 
-static int line_parse(struct import *import, struct str line, struct memory *ret, struct err *err)
+static int line_parse(struct import *import, struct str line, struct memory *ret, bool *ret_joins,
+                      struct err *err)
 {
     AUTO(json_unref) json_t *object = NULL;
 
@@ -175,11 +196,7 @@ static int line_parse(struct import *import, struct str line, struct memory *ret
         ret->project_id = rc == 0 ? xstrdup(import->project) : NULL;
     }
     /* Left out means "mine" in that project; null means that it has none. */
-    if (rc == 0 && !json_object_get(object, "session_id") &&
-        json_object_get(object, "id") == NULL) {
-        rc = tracker_current(import->call->engine->tracker, &import->call->caller->agent,
-                             ret->project_id, &ret->session_id, err);
-    }
+    *ret_joins = !json_object_get(object, "session_id") && !json_object_get(object, "id");
     if (rc != 0) {
         memory_done(ret);
     }
@@ -200,7 +217,8 @@ static int import_lines(struct import *import, struct err *err)
         if (line.ptr && strspn(line.ptr, " \t\r\n") >= line.len) {
             continue;
         }
-        if (line_parse(import, line, batch_next(batch), &why) != 0) {
+        struct memory *memory = batch_next(batch);
+        if (line_parse(import, line, memory, &batch->joins[batch->count], &why) != 0) {
             if ((rc = line_failed(import, lines.number, &why, err)) != 0) {
                 break;
             }

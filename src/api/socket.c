@@ -125,6 +125,8 @@ static int says_nothing(const char *home, pid_t pid, struct err *err)
                    home, (long)pid, home, (long)pid);
 }
 
+/* Whatever it answers will do: whether its ledger is well is not the question, only that somebody
+ * is there. */
 int socket_check_alive(const char *home, struct err *err)
 {
     static const char QUESTION[] =

@@ -91,12 +91,14 @@ static int make_folder(const char *path, mode_t mode, struct err *err)
     if (mkdir(path, mode) == 0) {
         return sync_parent(path, err);
     }
+    int why = errno;
     if (is_folder(path)) { /* EEXIST mostly, but EROFS and EACCES are also said of what exists */
         return 0;
     }
-    if (errno == EEXIST || errno == ENOTDIR) {
+    if (why == EEXIST || why == ENOTDIR) {
         return err_set(err, ERR_CONFIG, "%s exists and is not a folder", path);
     }
+    errno = why;
     return fail(err, "making the folder", path);
 }
 

@@ -39,6 +39,7 @@ static const struct {
      BOLT_TRAIT_RETRY | BOLT_TRAIT_SMALLER},
     {"Neo.TransientError.General.OutOfMemoryError", BOLT_TRAIT_RETRY | BOLT_TRAIT_SMALLER},
     {"Neo.TransientError.General.StackOverFlowError", BOLT_TRAIT_RETRY | BOLT_TRAIT_SMALLER},
+    {"Neo.ClientError.Transaction.TransactionTimedOut*", BOLT_TRAIT_SMALLER},
     {"*.General.DatabaseUnavailable", BOLT_TRAIT_RETRY | BOLT_TRAIT_FORGET_ADDRESS},
     {"Neo.TransientError.*", BOLT_TRAIT_RETRY},
     {"Neo.ClientError.Security.AuthorizationExpired", BOLT_TRAIT_RETRY | BOLT_TRAIT_STALE_AUTH},

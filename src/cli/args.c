@@ -39,6 +39,12 @@ int args_value(struct args *args, const char *option, char **value, struct err *
     return 0;
 }
 
+int args_no_value(const char *option, const char *value, struct err *err)
+{
+    return value ? err_set(err, ERR_USAGE, "%s takes no value, and was given \"%s\"", option, value)
+                 : 0;
+}
+
 /* The row's parameter that this option sets. */
 static const struct op_param *param_of_option(const struct op *op, const char *option)
 {
@@ -80,6 +86,12 @@ static int read_stdin_text(json_t *params, const char *name, struct err *err)
     }
     while (text.len && text.data[text.len - 1] == '\n') {
         text.len--;
+    }
+    const char *nul = memchr(text.len ? text.data : "", 0, text.len);
+    if (nul) {
+        return err_set(err, ERR_INVALID,
+                       "%s: standard input has a NUL (byte %zu), which no text may have", name,
+                       (size_t)(nul - text.data) + 1);
     }
     json_t *value = json_stringn(text.len ? text.data : "", text.len);
     if (!value) {

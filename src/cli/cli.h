@@ -22,7 +22,7 @@ typedef int cli_command(struct cli *cli, int argc, char **argv);
 
 /* cmd_*.c: the commands that are more than one call of an operation. */
 cli_command cmd_init, cmd_serve, cmd_stop, cmd_mcp, cmd_demo, cmd_import, cmd_resolve, cmd_resume,
-    cmd_project_link, cmd_init_postgres;
+    cmd_project_link, cmd_init_files, cmd_init_postgres;
 
 /* The command that calls an operation: reads argv by the row's parameters, calls, prints. */
 int cli_run_op(struct cli *cli, const struct op *op, int argc, char **argv);
@@ -55,6 +55,8 @@ struct args {
 bool args_next(struct args *args, char **ret_option, char **ret_value);
 /* The value of the option just seen; ERR_USAGE if there is none. */
 int args_value(struct args *args, const char *option, char **value, struct err *err) MUST_CHECK;
+/* An option that stands for itself: ERR_USAGE for "--x=v". */
+int args_no_value(const char *option, const char *value, struct err *err) MUST_CHECK;
 
 /* print.c: an operation's answer for people. */
 void print_document(const struct op *op, const json_t *document);

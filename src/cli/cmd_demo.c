@@ -101,6 +101,8 @@ struct alerts {
     json_t *list;
 };
 
+/* Those that hold something: that allow_yes is set is an alert of its own, which no --yes resolves.
+ */
 static int collect_alert(void *arg, struct str line, struct err *err)
 {
     struct alerts *alerts = arg;
@@ -109,7 +111,10 @@ static int collect_alert(void *arg, struct str line, struct err *err)
     if (json_parse(line, &alert, err) != 0) {
         return -(int)err->code;
     }
-    json_array_append_new(alerts->list, alert);
+    if (json_integer_value(json_object_get(alert, "changes")) > 0) {
+        json_array_append(alerts->list, alert);
+    }
+    json_decref(alert);
     return 0;
 }
 

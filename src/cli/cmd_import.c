@@ -31,6 +31,7 @@ static int read_args(int argc, char **argv, struct import_args *ret, struct err 
                                                              : NULL;
         if (name && strcmp(name, "--atomic") == 0) {
             ret->atomic = true;
+            rc = args_no_value(name, value, err);
         } else if (!text) {
             rc = err_set(err, ERR_USAGE, "%s does not know %s; see: holdfast help import", argv[0],
                          name);

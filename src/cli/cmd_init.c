@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "engine/engine.h"
 
 static void say_default_vault(const char *path)
 {
@@ -26,9 +27,23 @@ static bool is_configured(const struct config *config, const char *spec)
     return false;
 }
 
+static bool has_kind(const struct config *config, const struct vault_ops *driver)
+{
+    const struct vault_ops *known = NULL;
+    const char *target = NULL;
+    struct err none = ERR_INIT;
+
+    for (size_t i = 0; i < config->vault_count; i++) {
+        if (vault_driver(config->vaults[i].spec, &known, &target, &none) == 0 && known == driver) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Make or open it now, so that a path that can't be one is refused before it stands in the
- * configuration. */
-static int try_vault(const char *spec, struct err *err)
+ * configuration. The environment's secrets are for the first of its kind. */
+static int try_vault(const struct config *config, const char *spec, struct err *err)
 {
     const struct vault_ops *driver = NULL;
     const char *target = NULL;
@@ -37,7 +52,11 @@ static int try_vault(const char *spec, struct err *err)
     if (vault_driver(spec, &driver, &target, err) != 0) {
         return -(int)err->code;
     }
-    struct vault_options options = {.name = spec, .target = target, .env = env_system()};
+    struct vault_options options = {.name = spec,
+                                    .target = target,
+                                    .env = env_system(),
+                                    .stranger = has_kind(config, driver) &&
+                                                engine_is_stranger(config, driver, target)};
     if (driver->open(&options, &vault, err) != 0) {
         return err_context(err, "vault %s", spec);
     }
@@ -52,7 +71,7 @@ static int add_vaults(const char *home, const struct config *config, char *const
 {
     for (size_t i = 0; i < count; i++) {
         bool added = false;
-        if (!is_configured(config, specs[i]) && try_vault(specs[i], err) != 0) {
+        if (!is_configured(config, specs[i]) && try_vault(config, specs[i], err) != 0) {
             return -(int)err->code;
         }
         if (config_add_vault(home, specs[i], &added, err) != 0) {

@@ -65,6 +65,10 @@ static int read_resolve(int argc, char **argv, struct resolve_args *ret, struct 
 
     for (char *option = NULL; args_next(&args, &option, &value);) {
         AUTO(free_ptr) char *name = option;
+        int rc = name ? args_no_value(name, value, err) : 0;
+        if (rc != 0) {
+            return rc;
+        }
         if (!name && !ret->id) {
             ret->id = value;
         } else if (name && (strcmp(name, "--revert") == 0 || strcmp(name, "--accept") == 0) &&

@@ -4,6 +4,9 @@
 const struct help_extra help_extras[] = {
     {"init", "init [--vault file:PATH]...",
      "Make a home and add vaults to it; without --vault, a file vault beside the home."},
+    {"init files", "init files PATH [--name NAME] [--dry-run] [--yes]",
+     "Capture a folder of files (or one file): shows which, and adds it to the configuration when "
+     "a person agrees."},
     {"init postgres", "init postgres [SOURCE] [--remove] [--dry-run] [--yes]",
      "Prepare a database for capture: shows the SQL, and runs it when a person agrees. --remove "
      "takes everything of ours out again."},

@@ -20,6 +20,7 @@ static const struct command {
     {"resolve", cmd_resolve},
     {"resume", cmd_resume},
     {"project link", cmd_project_link},
+    {"init files", cmd_init_files},
     {"init postgres", cmd_init_postgres},
 };
 
@@ -82,6 +83,23 @@ static char *absolute(const char *path)
     return xprintf("%s/%s", here, path);
 }
 
+/* "NAME" or "NAME=…"; *ret_value is what follows the sign, or NULL. */
+static bool is_option(const char *arg, const char *name, const char **ret_value)
+{
+    size_t len = strlen(name);
+
+    *ret_value = strncmp(arg, name, len) == 0 && arg[len] == '=' ? arg + len + 1 : NULL;
+    return *ret_value || strcmp(arg, name) == 0;
+}
+
+/* Where a path belongs that this argument is the option of; NULL: it is another one. */
+static char **path_option(struct cli *cli, const char *arg, const char **ret_value)
+{
+    return is_option(arg, "--home", ret_value)     ? &cli->home
+           : is_option(arg, "--config", ret_value) ? &cli->config_file
+                                                   : NULL;
+}
+
 /* Take the options that every command knows out of argv, wherever they stand (before "--"). */
 static int take_globals(struct cli *cli, int *argc, char **argv)
 {
@@ -89,19 +107,17 @@ static int take_globals(struct cli *cli, int *argc, char **argv)
     bool options = true;
 
     for (int i = 0; i < *argc; i++) {
-        char **path = strcmp(argv[i], "--home") == 0     ? &cli->home
-                      : strcmp(argv[i], "--config") == 0 ? &cli->config_file
-                                                         : NULL;
+        const char *value = NULL;
+        char **path = path_option(cli, argv[i], &value);
         options = options && strcmp(argv[i], "--") != 0;
         if (options && path) {
-            if (i + 1 >= *argc || !argv[i + 1][0]) {
-                return cli_usage(cli, "%s needs a path", argv[i]);
+            const char *option = argv[i];
+            value = value ? value : i + 1 < *argc ? argv[++i] : "";
+            if (!value[0]) {
+                return cli_usage(cli, "%.*s needs a path", (int)strcspn(option, "="), option);
             }
             free(*path);
-            *path = absolute(argv[++i]);
-        } else if (options && strncmp(argv[i], "--home=", 7) == 0) {
-            free(cli->home);
-            cli->home = absolute(argv[i] + 7);
+            *path = absolute(value);
         } else if (options && strcmp(argv[i], "--json") == 0) {
             cli->json = true;
         } else if (options && strcmp(argv[i], "--no-daemon") == 0) {
@@ -156,7 +172,8 @@ static bool run_verb(struct cli *cli, const char *verb, int argc, char **argv, i
         return false;
     }
     for (int i = 1; i < argc && strcmp(op->name, "remember") == 0; i++) {
-        if (strcmp(argv[i], "--jsonl") == 0) {
+        const char *value;
+        if (is_option(argv[i], "--jsonl", &value)) {
             *ret_status = cmd_import(cli, argc, argv);
             return true;
         }

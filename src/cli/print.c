@@ -192,6 +192,11 @@ static void print_sources(const json_t *sources)
         (void)printf("source %s (%s): %s%s%s", text_of(s, "name"), text_of(s, "kind"),
                      text_of(s, "state"), text_of(s, "position")[0] ? ", at " : "",
                      text_of(s, "position"));
+        if (text_of(s, "fence")[0]) {
+            (void)printf("\n  fenced: UPDATE, DELETE, TRUNCATE and DROP are refused until a person "
+                         "decides: holdfast resolve %s",
+                         text_of(s, "fence"));
+        }
         if (text_of(s, "error")[0]) {
             (void)printf("\n  ");
         }
@@ -203,6 +208,11 @@ static void print_sources(const json_t *sources)
 static void print_restore(const json_t *r)
 {
     bool dry_run = json_is_true(json_object_get(r, "dry_run"));
+    bool is_files = strcmp(text_of(r, "kind"), "files") == 0;
+    const char *insert = is_files ? (dry_run ? "files to write" : "files written")
+                                  : (dry_run ? "rows to insert" : "rows inserted");
+    const char *update =
+        is_files ? (dry_run ? "to put back" : "put back") : (dry_run ? "to update" : "updated");
     size_t i;
     const json_t *t;
 
@@ -211,14 +221,17 @@ static void print_restore(const json_t *r)
         (void)putchar('\n');
     }
     json_array_foreach (json_object_get(r, "tables"), i, t) {
-        (void)printf("%s%s: %lld rows %s, %lld %s, %lld as they should be", text_of(t, "table"),
+        (void)printf("%s%s: %lld %s, %lld %s, %lld as they should be", text_of(t, "table"),
                      json_is_true(json_object_get(t, "created")) ? " (made again)" : "",
-                     number_of(t, "inserted"), dry_run ? "to insert" : "inserted",
-                     number_of(t, "updated"), dry_run ? "to update" : "updated",
+                     number_of(t, "inserted"), insert, number_of(t, "updated"), update,
                      number_of(t, "same"));
         if (number_of(t, "kept")) {
             (void)printf(", %lld left alone: somebody else changed them since",
                          number_of(t, "kept"));
+        }
+        if (number_of(t, "lost")) {
+            (void)printf(", %lld not put back: a value was too large ever to be kept",
+                         number_of(t, "lost"));
         }
         (void)putchar('\n');
     }
@@ -315,6 +328,13 @@ static void print_recovery(const json_t *r)
     }
 }
 
+static void print_undo(const json_t *r)
+{
+    (void)printf("The recovery of %lld memories was taken back in %lld ms: they are as they were "
+                 "before it, but for what was written since.\n",
+                 number_of(r, "recovered_count"), number_of(r, "duration_ms"));
+}
+
 static void print_verify(const json_t *v)
 {
     const json_t *bad = json_object_get(v, "first_bad");
@@ -344,8 +364,10 @@ void print_document(const struct op *op, const json_t *d)
         print_memory(d);
     } else if (strcmp(op->name, "get_sync_status") == 0) {
         print_status(d);
-    } else if (strcmp(op->name, "recover") == 0 || strcmp(op->name, "recover_undo") == 0) {
+    } else if (strcmp(op->name, "recover") == 0) {
         print_recovery(d);
+    } else if (strcmp(op->name, "recover_undo") == 0) {
+        print_undo(d);
     } else if (strcmp(op->name, "restore") == 0) {
         print_restore(d);
     } else if (strcmp(op->name, "verify") == 0) {

@@ -10,7 +10,7 @@
 #define CONFIG_NAME "holdfast.yaml"
 
 static const char *const choices_ack[] = {"ledger", "vault", NULL};
-static const char *const choices_on_alert[] = {"hold", "pause", NULL};
+static const char *const choices_on_alert[] = {"hold", "pause", "fence", NULL};
 static const char *const choices_format[] = {"logfmt", "json", NULL};
 static const char *const choices_level[] = {"debug", "info", "warn", "error", NULL};
 
@@ -663,6 +663,10 @@ int config_load(const char *home, const char *file, struct config *ret, struct e
     config_defaults(&config);
     if (file || file_exists(path)) {
         rc = file_read(path, CONFIG_FILE_MAX_BYTES, &text, err);
+        if (rc == -ERR_NOT_FOUND) { /* one that was named */
+            err->code = ERR_CONFIG;
+            rc = err_context(err, "the configuration");
+        }
         if (rc == 0) {
             config.path = xstrdup(path);
             rc = config_parse(path, buf_str(&text), &config, err);

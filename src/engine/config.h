@@ -18,7 +18,7 @@
 #include "source/source.h"
 
 enum config_ack { ACK_LEDGER, ACK_VAULT };
-enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE };
+enum config_on_alert { ON_ALERT_HOLD, ON_ALERT_PAUSE, ON_ALERT_FENCE };
 
 #define CONFIG_VAULTS_MAX 16
 #define CONFIG_SOURCES_MAX 16
@@ -30,13 +30,17 @@ struct config_vault {
 };
 
 struct config_source {
-    char *name;    /* [a-z0-9-]{1,63}, unique */
-    char *kind;    /* "postgres" */
-    char *url;     /* of the file: without a password */
-    char *slot;    /* NULL: made of the home's path */
-    char *project; /* of rows that say none; NULL: daemon.project, else the source's name */
+    char *name;     /* [a-z0-9-]{1,63}, unique */
+    char *kind;     /* "files", "postgres" */
+    char *url;      /* of the file: without a password */
+    char *slot;     /* NULL: made of the home's path */
+    char *project;  /* of rows that say none; NULL: daemon.project, else the source's name */
+    char *on_alert; /* "hold", "fence"; NULL: guard.on_alert */
     struct source_mapping *tables; /* heap; at least one */
     size_t table_count;
+    char *path;            /* files: absolute */
+    struct globs *include; /* files: heap; NULL: the defaults */
+    struct globs *ignore;
 };
 
 struct config {
@@ -80,6 +84,14 @@ void config_done(struct config *config);
  */
 int config_add_vault(const char *home, const char *spec, bool *ret_added, struct err *err)
     MUST_CHECK;
+
+/*
+ * The same for a source of files, by the name given or one of its own (*ret_name, heap). A folder
+ * that is configured already changes nothing (*ret_added false; *ret_name as it is there). dry_run:
+ * nothing is written.
+ */
+int config_add_files(const char *home, const char *path, const char *name, bool dry_run,
+                     char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
 
 /* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap.
  * ERR_CONFIG when none can be told. */

@@ -1,5 +1,5 @@
-/* Adding a vault to a configuration that a person may have written: their text stays to the letter.
- */
+/* Adding a vault or a source to a configuration that a person may have written: their text stays to
+ * the letter. */
 #include "base/file.h"
 #include "engine/config_keys.h"
 
@@ -9,7 +9,7 @@ static const char template[] =
     "# daemon:\n"
     "#   project: my-project      # else: the git root's name\n"
     "# guard:\n"
-    "#   on_alert: hold           # or pause: nothing is written until a person decides\n"
+    "#   on_alert: hold           # or pause: nothing is written until a person decides; or fence\n"
     "#   command: notify-send \"Holdfast: destruction held\"\n"
     "\n";
 
@@ -55,9 +55,10 @@ static struct str line_at(struct str text, size_t start, size_t *ret_next)
     return (struct str){text.ptr + start, len};
 }
 
-/* Where a new item goes: behind the last line that belongs to "vaults:". *ret_found: there is such
- * a section. */
-static int find_place(struct str old, bool *ret_found, size_t *ret_at, struct err *err)
+/* Where a new item goes: behind the last line that belongs to the section. *ret_found: there is
+ * such a one. */
+static int find_place(struct str old, struct str section, bool *ret_found, size_t *ret_at,
+                      struct err *err)
 {
     size_t next = 0;
 
@@ -72,16 +73,17 @@ static int find_place(struct str old, bool *ret_found, size_t *ret_at, struct er
         if (*ret_found && !blank) {
             *ret_at = next;
         }
-        if (!str_starts(line, STR("vaults:"))) {
+        if (!str_starts(line, section)) {
             continue;
         }
-        size_t rest = 7;
+        size_t rest = section.len;
         while (rest < line.len && strchr(" \t\r", line.ptr[rest])) {
             rest++;
         }
         if (rest < line.len && line.ptr[rest] != '#') {
             return err_set(err, ERR_CONFIG,
-                           "\"vaults:\" is written on one line there; add the vault to it by hand");
+                           "\"" STR_FMT "\" is written on one line there; add to it by hand",
+                           STR_ARG(section));
         }
         *ret_found = true;
         *ret_at = next;
@@ -89,20 +91,29 @@ static int find_place(struct str old, bool *ret_found, size_t *ret_at, struct er
     return 0;
 }
 
-/* The new text: the item behind the other vaults, or behind everything in a section of its own. */
-static int insert(struct str old, const struct config *config, const char *spec, struct buf *ret,
+/* The new text: the item behind the others, or behind everything in a section of its own. */
+static int insert(struct str old, struct str section, struct str item, struct buf *ret,
                   struct err *err)
 {
     bool found = false;
     size_t at = 0;
 
-    if (find_place(old, &found, &at, err) != 0 || buf_add(ret, old.ptr, at, err) != 0 ||
+    if (find_place(old, section, &found, &at, err) != 0 || buf_add(ret, old.ptr, at, err) != 0 ||
         (at && old.ptr[at - 1] != '\n' && buf_add_c(ret, "\n", err) != 0) ||
-        (!found && buf_add_c(ret, "vaults:\n", err) != 0) ||
-        add_item(ret, config, spec, err) != 0) {
+        (!found && buf_printf(ret, err, STR_FMT "\n", STR_ARG(section)) != 0) ||
+        buf_add_str(ret, item, err) != 0) {
         return -(int)err->code;
     }
     return buf_add(ret, old.ptr + at, old.len - at, err);
+}
+
+/* The configuration as it is; when there is none, one with comments that explain it. */
+static int read_old(const char *path, struct buf *ret, struct config *ret_config, struct err *err)
+{
+    int rc = file_exists(path) ? file_read(path, CONFIG_FILE_MAX_BYTES, ret, err)
+                               : buf_add_c(ret, template, err);
+
+    return rc == 0 ? config_parse(path, buf_str(ret), ret_config, err) : rc;
 }
 
 static bool has_vault(const struct config *config, const char *spec)
@@ -122,19 +133,17 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
     AUTO(buf_done) struct buf text = BUF_INIT(CONFIG_FILE_MAX_BYTES);
     AUTO(config_done) struct config before = {.path = NULL};
     AUTO(config_done) struct config after = {.path = NULL};
+    AUTO(buf_done) struct buf item = BUF_INIT(CONFIG_FILE_MAX_BYTES);
 
-    if (file_exists(path) ? file_read(path, CONFIG_FILE_MAX_BYTES, &old, err) != 0
-                          : buf_add_c(&old, template, err) != 0) {
-        return -(int)err->code;
-    }
-    if (config_parse(path, buf_str(&old), &before, err) != 0) {
+    if (read_old(path, &old, &before, err) != 0) {
         return -(int)err->code;
     }
     *ret_added = !has_vault(&before, spec);
     if (!*ret_added) {
         return 0;
     }
-    if (insert(buf_str(&old), &before, spec, &text, err) != 0 ||
+    if (add_item(&item, &before, spec, err) != 0 ||
+        insert(buf_str(&old), STR("vaults:"), buf_str(&item), &text, err) != 0 ||
         config_parse(path, buf_str(&text), &after, err) != 0) {
         return err_context(err, "adding a vault to %s", path);
     }
@@ -145,4 +154,89 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
                        path, spec);
     }
     return file_replace(path, buf_str(&text), 0600, err);
+}
+
+/* ---- a source of files ---- */
+
+static struct config_source *find_files(struct config *config, const char *path)
+{
+    for (size_t i = 0; i < config->source_count; i++) {
+        struct config_source *source = &config->sources[i];
+        if (source->path != NULL && strcmp(source->path, path) == 0) {
+            return source;
+        }
+    }
+    return NULL;
+}
+
+static bool is_source(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (strcmp(config->sources[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last part of the path, in the letters that a name has; a number behind it when it is taken.
+ */
+static char *name_of_path(const struct config *config, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    AUTO(free_ptr) char *base = xstrdup(slash == NULL ? path : slash + 1);
+    size_t len = 0;
+
+    for (const char *c = base; *c != '\0' && len < SOURCE_NAME_MAX - 4; c++) {
+        char lower = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        bool fits = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
+        if (fits || (len > 0 && base[len - 1] != '-')) {
+            base[len++] = fits ? lower : '-';
+        }
+    }
+    len -= len > 0 && base[len - 1] == '-';
+    base[len] = '\0';
+    const char *stem = len == 0 ? "files" : base;
+    char *name = xstrdup(stem);
+    for (int number = 2; is_source(config, name); number++) {
+        free(name);
+        name = xprintf("%s-%d", stem, number);
+    }
+    return name;
+}
+
+int config_add_files(const char *home, const char *path, const char *name, bool dry_run,
+                     char **ret_name, bool *ret_added, struct err *err)
+{
+    AUTO(free_ptr) char *file = path_join(home, "holdfast.yaml");
+    AUTO(buf_done) struct buf old = BUF_INIT(CONFIG_FILE_MAX_BYTES);
+    AUTO(buf_done) struct buf text = BUF_INIT(CONFIG_FILE_MAX_BYTES);
+    AUTO(buf_done) struct buf item = BUF_INIT(CONFIG_FILE_MAX_BYTES);
+    AUTO(config_done) struct config before = {.path = NULL};
+    AUTO(config_done) struct config after = {.path = NULL};
+
+    if (read_old(file, &old, &before, err) != 0) {
+        return -(int)err->code;
+    }
+    const struct config_source *there = find_files(&before, path);
+    *ret_added = there == NULL;
+    if (there != NULL) {
+        *ret_name = xstrdup(there->name);
+        return 0;
+    }
+    AUTO(free_ptr) char *chosen = name != NULL ? xstrdup(name) : name_of_path(&before, path);
+    if (buf_printf(&item, err, "  - name: %s\n    kind: files\n    path: ", chosen) != 0 ||
+        add_quoted(&item, path, err) != 0 || buf_add_c(&item, "\n", err) != 0 ||
+        insert(buf_str(&old), STR("sources:"), buf_str(&item), &text, err) != 0 ||
+        config_parse(file, buf_str(&text), &after, err) != 0) {
+        return err_context(err, "adding a source to %s", file);
+    }
+    if (after.source_count != before.source_count + 1 || find_files(&after, path) == NULL) {
+        return err_set(err, ERR_CONFIG,
+                       "%s: the source can't be added without changing what you wrote; add it by "
+                       "hand: kind: files, path: %s",
+                       file, path);
+    }
+    *ret_name = xstrdup(chosen);
+    return dry_run ? 0 : file_replace(file, buf_str(&text), 0600, err);
 }

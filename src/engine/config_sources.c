@@ -2,6 +2,16 @@
 #include "engine/config_keys.h"
 
 #define DEFAULT_TABLE "public.memories"
+#define A_SOURCE_IS                                                                                \
+    "a source is: - kind: postgres, url: postgresql://...; or - kind: files, path: /..."
+
+static void globs_free(struct globs *globs)
+{
+    if (globs != NULL) {
+        globs_done(globs);
+        free(globs);
+    }
+}
 
 static void source_done(struct config_source *source)
 {
@@ -10,10 +20,14 @@ static void source_done(struct config_source *source)
     free(source->url);
     free(source->slot);
     free(source->project);
+    free(source->on_alert);
     for (size_t i = 0; i < source->table_count; i++) {
         mapping_done(&source->tables[i]);
     }
     free(source->tables);
+    free(source->path);
+    globs_free(source->include);
+    globs_free(source->ignore);
     *source = (struct config_source){.name = NULL};
 }
 
@@ -149,6 +163,50 @@ static int load_tables(const struct config_loading *l, const yaml_node_t *node,
     return 0;
 }
 
+/* ---- patterns of files ---- */
+
+static int add_glob(const struct config_loading *l, const yaml_node_t *node, struct globs *globs,
+                    struct err *err)
+{
+    const char *pattern = config_scalar(node);
+
+    return globs_add(globs, pattern == NULL ? "" : pattern, err) < 0 ? refuse(l, node, err) : 0;
+}
+
+/* One pattern, or a list of them. */
+static int load_globs(const struct config_loading *l, const yaml_node_t *node, struct globs **ret,
+                      struct err *err)
+{
+    *ret = *ret == NULL ? xcalloc(1, sizeof(**ret)) : *ret;
+    if (node->type != YAML_SEQUENCE_NODE) {
+        return add_glob(l, node, *ret, err);
+    }
+    for (const yaml_node_item_t *item = node->data.sequence.items.start;
+         item < node->data.sequence.items.top; item++) {
+        if (add_glob(l, yaml_document_get_node(l->document, *item), *ret, err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return 0;
+}
+
+/* "~/x" is below the home folder of whom the daemon runs as. */
+static int check_path(struct config_source *source, struct err *err)
+{
+    const char *home = getenv("HOME");
+    const char *path = source->path;
+
+    if (path[0] == '~' && (path[1] == '/' || path[1] == '\0') && home != NULL && home[0] == '/') {
+        char *whole = xprintf("%s%s", home, path + 1);
+        free(source->path);
+        source->path = whole;
+        return 0;
+    }
+    return path[0] == '/' ? 0
+                          : err_set(err, ERR_CONFIG,
+                                    "the path of a source of files is absolute, or begins with ~/");
+}
+
 /* ---- one source ---- */
 
 /* A password may not stand in the file; the message does not repeat it. */
@@ -190,31 +248,66 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
                 {"kind", SOURCE_NAME_MAX, &source->kind},
                 {"url", 4096, &source->url},
                 {"slot", 63, &source->slot},
-                {"project", PROJECT_ID_MAX_BYTES, &source->project}};
+                {"project", PROJECT_ID_MAX_BYTES, &source->project},
+                {"on_alert", SOURCE_NAME_MAX, &source->on_alert},
+                {"path", 4096, &source->path}};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (strcmp(keys[i].name, config_scalar(key)) == 0) {
             return set_text(l, value, keys[i].name, keys[i].max, keys[i].field, err);
         }
     }
+    if (strcmp(config_scalar(key), "include") == 0) {
+        return load_globs(l, value, &source->include, err);
+    }
+    if (strcmp(config_scalar(key), "ignore") == 0) {
+        return load_globs(l, value, &source->ignore, err);
+    }
     if (strcmp(config_scalar(key), "tables") == 0) {
         return load_tables(l, value, source, err);
     }
     (void)err_set(err, ERR_CONFIG,
-                  "unknown key \"sources[].%.64s\"; a source knows name, kind, url, slot, project, "
-                  "tables",
+                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
+                  "PostgreSQL url, slot, tables, on_alert; of files path, include, ignore",
                   config_scalar(key));
     return refuse(l, key, err);
 }
 
-static int check_source(const struct config *config, struct config_source *source, struct err *err)
+static bool is_files(const struct config_source *source)
+{
+    return strcmp(source->kind, source_files_ops.kind) == 0;
+}
+
+/* What each kind needs, and what is another kind's. */
+static int check_kind(struct config_source *source, struct err *err)
 {
     const struct source_ops *ops;
 
-    if (source->kind == NULL || source->url == NULL) {
-        return err_set(err, ERR_CONFIG, "a source is: - kind: postgres, url: postgresql://...");
+    if (source->kind == NULL) {
+        return err_set(err, ERR_CONFIG, A_SOURCE_IS);
     }
-    if (source_driver(source->kind, &ops, err) < 0 || check_url(source->url, err) < 0) {
+    if (source_driver(source->kind, &ops, err) < 0) {
+        return -(int)err->code;
+    }
+    if (is_files(source)) {
+        return source->path == NULL || source->url != NULL || source->slot != NULL ||
+                       source->tables != NULL || source->on_alert != NULL
+                   ? err_set(err, ERR_CONFIG,
+                             "a source of files needs a path, and has no url, slot, tables or "
+                             "on_alert")
+                   : check_path(source, err);
+    }
+    return source->url == NULL || source->path != NULL || source->include != NULL ||
+                   source->ignore != NULL
+               ? err_set(err, ERR_CONFIG,
+                         "a source of kind %s needs a url, and has no path, include or ignore",
+                         source->kind)
+               : check_url(source->url, err);
+}
+
+static int check_source(const struct config *config, struct config_source *source, struct err *err)
+{
+    if (check_kind(source, err) < 0) {
         return -(int)err->code;
     }
     source->name = source->name == NULL ? xstrdup(source->kind) : source->name;
@@ -227,12 +320,23 @@ static int check_source(const struct config *config, struct config_source *sourc
         return err_set(err, ERR_CONFIG, "slot \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and _",
                        source->slot);
     }
+    if (source->on_alert != NULL && strcmp(source->on_alert, "hold") != 0 &&
+        strcmp(source->on_alert, "fence") != 0) {
+        return err_set(err, ERR_CONFIG,
+                       "on_alert of a source is \"%.64s\"; allowed are hold, fence",
+                       source->on_alert);
+    }
     if (source->project != NULL && project_id_check(str_of(source->project), err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i + 1 < config->source_count; i++) {
         if (strcmp(config->sources[i].name, source->name) == 0) {
             return err_set(err, ERR_CONFIG, "two sources are named \"%s\"", source->name);
+        }
+        if (source->slot != NULL && config->sources[i].slot != NULL &&
+            strcmp(config->sources[i].slot, source->slot) == 0) {
+            return err_set(err, ERR_CONFIG, "two sources have the slot \"%s\"; each needs its own",
+                           source->slot);
         }
     }
     return 0;
@@ -243,9 +347,7 @@ static int load_source(const struct config_loading *l, const yaml_node_t *node, 
     struct config *config = l->config;
 
     if (node->type != YAML_MAPPING_NODE || config->source_count == CONFIG_SOURCES_MAX) {
-        (void)err_set(err, ERR_CONFIG,
-                      "a source is: - kind: postgres, url: postgresql://...; at most %d",
-                      CONFIG_SOURCES_MAX);
+        (void)err_set(err, ERR_CONFIG, A_SOURCE_IS "; at most %d", CONFIG_SOURCES_MAX);
         return refuse(l, node, err);
     }
     struct config_source *source = &config->sources[config->source_count++];
@@ -301,7 +403,7 @@ static int add_database(struct config *config, const char *url, struct err *err)
                        "other database can be captured");
     }
     for (size_t i = 0; i < config->source_count; i++) {
-        if (strcmp(config->sources[i].url, url) == 0) {
+        if (config->sources[i].url != NULL && strcmp(config->sources[i].url, url) == 0) {
             return 0;
         }
     }
@@ -324,7 +426,7 @@ int config_sources_environment(struct config *config, struct err *err)
     }
     for (size_t i = 0; i < config->source_count; i++) {
         struct config_source *source = &config->sources[i];
-        if (source->table_count == 0) {
+        if (source->table_count == 0 && !is_files(source)) {
             free(source->tables);
             source->tables = xcalloc(1, sizeof(*source->tables));
             source->tables[source->table_count++].table = xstrdup(DEFAULT_TABLE);

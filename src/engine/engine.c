@@ -12,7 +12,8 @@
 #define RULE_SYNC_PAUSED "sync_paused" /* the alert of a pause that no person asked for */
 #define RULE_VAULT_AWAY "vault_away"   /* an outage: told, but no destruction */
 #define FLAG_PAUSED "paused"
-#define FLAG_GUARD "guard.enabled"     /* "1", "0", or the settings that switch rules off */
+#define FLAG_GUARD "guard.enabled" /* FLAG_GUARD_ON, or what was last told to be off */
+#define FLAG_GUARD_ON "1"
 #define FLAG_VANISHED "store.vanished" /* the origin in whose ledger that was told */
 
 /* ---- what other threads tell the engine ---- */
@@ -257,47 +258,44 @@ static int start_vaults(struct engine *engine, struct err *err)
     return 0;
 }
 
-/* What of the guard is off by the configuration: as FLAG_GUARD keeps it over restarts. Heap. */
-static char *guard_switch(const struct guard_options *options)
+/* What the configuration switches off of the guard: the alert's sentences, heap. NULL: nothing. */
+static char *guard_switched_off(const struct config *config)
 {
-    char *blind = guard_blind(options);
+    const char *yes = config->guard.allow_yes
+                          ? "The configuration sets guard.allow_yes: whoever adds --yes resolves "
+                            "alerts, and has a recovery take memories away, with no person at a "
+                            "terminal. "
+                          : "";
+    AUTO(free_ptr) char *blind = guard_blind(&config->guard.rules);
 
-    if (!options->enabled || blind == NULL) {
-        free(blind);
-        return xstrdup(options->enabled ? "1" : "0");
+    if (!config->guard.rules.enabled) {
+        return xprintf("%sThe guard was switched off in the configuration: destruction is no "
+                       "longer held back.",
+                       yes);
     }
-    return blind;
-}
-
-static bool tell_guard_off(struct engine *engine, const char *now)
-{
-    if (strcmp(now, "0") == 0) {
-        return raise_alert(
-            engine, "guard_off", "configuration",
-            "The guard was switched off in the configuration: destruction is no longer held back.");
+    if (blind) {
+        return xprintf("%sThe configuration sets thresholds at which rules of the guard never "
+                       "trip: %s. Destruction that they would see is no longer held back.",
+                       yes, blind);
     }
-    AUTO(free_ptr)
-    char *what =
-        xprintf("The configuration sets thresholds at which rules of the guard never trip: %s. "
-                "Destruction that they would see is no longer held back.",
-                now);
-    return raise_alert(engine, "guard_off", "configuration", what);
+    return yes[0] ? xprintf("%.*s", (int)strlen(yes) - 1, yes) : NULL;
 }
 
 /*
- * The guard, or a rule of it, is off that was not at the last start: somebody switched it off,
- * which a person must see. Told once for each configuration: the alert stays open over restarts
- * until somebody resolves it. What could not be told now is told at the next start.
+ * Something of the guard is off that was not at the last start: somebody switched it off, which a
+ * person must see. Told once for each configuration: the alert stays open over restarts until a
+ * person resolves it. What could not be told now is told at the next start.
  */
 static void note_guard_switch(struct engine *engine)
 {
-    AUTO(free_ptr) char *now = guard_switch(&engine->config.guard.rules);
+    AUTO(free_ptr) char *off = guard_switched_off(&engine->config);
     AUTO(free_ptr) char *before = NULL;
+    const char *now = off ? off : FLAG_GUARD_ON;
     struct err err = ERR_INIT;
     bool changed =
         sync_flag_get(engine->log, FLAG_GUARD, &before, &err) != 0 || strcmp(before, now) != 0;
 
-    if (!changed || (strcmp(now, "1") != 0 && !tell_guard_off(engine, now))) {
+    if (!changed || (off && !raise_alert(engine, RULE_GUARD_OFF, "configuration", off))) {
         return;
     }
     err.code = ERR_NONE;
@@ -555,6 +553,21 @@ const struct config_vault *engine_vault(const struct engine *engine, const char 
     return NULL;
 }
 
+bool engine_is_stranger(const struct config *config, const struct vault_ops *ops,
+                        const char *target)
+{
+    for (size_t i = 0; i < config->vault_count && ops->same_server; i++) {
+        const struct vault_ops *known = NULL;
+        const char *there = NULL;
+        struct err none = ERR_INIT;
+        if (vault_driver(config->vaults[i].spec, &known, &there, &none) == 0 && known == ops &&
+            ops->same_server(target, there)) {
+            return false;
+        }
+    }
+    return ops->same_server != NULL;
+}
+
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
                       struct vault **ret, char **ret_spec, struct err *err)
 {
@@ -581,7 +594,9 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
                                     .target = target,
                                     .installation = ledger_origin(engine->ledger),
                                     .env = engine->env,
-                                    .read_only = read_only};
+                                    .read_only = read_only,
+                                    .stranger = !configured &&
+                                                engine_is_stranger(&engine->config, ops, target)};
     if (name && !read_only &&
         (sync_vault_identity_get(engine->log, name, &options.expect_vault, err) != 0 ||
          sync_vault_flag_get(engine->log, name, SYNC_FLAG_PLACE, &place, err) != 0)) {

@@ -17,6 +17,10 @@
 #include "session/tracker.h"
 #include "source/runner.h"
 
+/* The alert that the configuration switches off the guard, a rule of it, or the asking of a person:
+ * the one alert that no --yes resolves. */
+#define RULE_GUARD_OFF "guard_off"
+
 struct engine {
     char *home;
     struct config config;
@@ -76,6 +80,11 @@ void engine_alerts_changed(struct engine *engine);
 
 /* ERR_PAUSED when on_alert = pause stopped writing: the message says which alert and what to do. */
 int engine_may_write(struct engine *engine, struct err *err) MUST_CHECK;
+
+/* No vault of the configuration (which NEO4J_URI is one of) is where this target is: the secrets of
+ * the environment are theirs, and not for it. */
+bool engine_is_stranger(const struct config *config, const struct vault_ops *ops,
+                        const char *target);
 
 /* A vault by name or spec, or the first configured one (NULL); read_only for a recovery or verify,
  * else it must be the one that was used before. The caller closes it through its ops. */

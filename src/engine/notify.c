@@ -162,7 +162,11 @@ static int post_webhook(struct notifier *n, const char *text, struct err *err)
         return err_set(err, ERR_INTERNAL, "libcurl does not start");
     }
     curl_easy_setopt(curl, CURLOPT_URL, n->webhook);
+#if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+#else /* Ubuntu 22.04's, which has only what later ones warn of */
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

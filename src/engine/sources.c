@@ -21,25 +21,44 @@ static void on_note(void *arg, const char *source, const char *what)
     log_warn("source.note", "source=%s: %s", source, what);
 }
 
-static struct source_options options_of(const struct config_source *source)
+static struct source_options options_of(const struct config *config,
+                                        const struct config_source *source)
 {
+    bool fence = source->on_alert != NULL ? strcmp(source->on_alert, "fence") == 0
+                                          : config->guard.on_alert == ON_ALERT_FENCE;
+
     return (struct source_options){.name = source->name,
                                    .url = source->url,
                                    .slot = source->slot,
                                    .project = source->project,
+                                   .fence = fence,
                                    .tables = source->tables,
-                                   .table_count = source->table_count};
+                                   .table_count = source->table_count,
+                                   .path = source->path,
+                                   .include = source->include,
+                                   .ignore = source->ignore};
+}
+
+/* "holdfast_1a2b3c4d_app": each source of each home has its own, and a person sees which. */
+static char *slot_of(const char *home, const char *source)
+{
+    AUTO(free_ptr) char *whole = xprintf("%s\n%s", home, source);
+    struct sha256 hash = sha256_of(whole, strlen(whole));
+    char hex[SHA256_HEX_MAX];
+
+    sha256_hex(&hash, hex);
+    char *slot = xprintf("holdfast_%.8s_%.45s", hex, source); /* 63 bytes at most */
+    for (char *c = slot; *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    return slot;
 }
 
 void sources_name_slots(const char *home, struct config *config)
 {
-    struct sha256 hash = sha256_of(home, strlen(home));
-    char hex[SHA256_HEX_MAX];
-
-    sha256_hex(&hash, hex);
     for (size_t i = 0; i < config->source_count; i++) {
         if (!config->sources[i].slot) {
-            config->sources[i].slot = xprintf("holdfast_%.8s", hex);
+            config->sources[i].slot = slot_of(home, config->sources[i].name);
         }
     }
 }
@@ -50,7 +69,7 @@ int sources_start(struct engine *engine, struct err *err)
     for (size_t i = 0; i < engine->config.source_count; i++) {
         const struct config_source *source = &engine->config.sources[i];
         struct runner_options options = {.kind = source->kind,
-                                         .source = options_of(source),
+                                         .source = options_of(&engine->config, source),
                                          .arg = engine,
                                          .on_state = on_state,
                                          .on_note = on_note};
@@ -82,8 +101,8 @@ static int no_such_source(const struct config *config, const char *name, struct 
     }
     return config->source_count == 0
                ? err_set(err, ERR_NOT_FOUND,
-                         "no source is configured; set DATABASE_URL, or write sources: into "
-                         "holdfast.yaml")
+                         "no source is configured; run holdfast init files PATH, set "
+                         "DATABASE_URL, or write sources: into holdfast.yaml")
                : err_set(err, ERR_NOT_FOUND, "%s%s%s; there are " STR_FMT,
                          name ? "there is no source \"" : "say which source", name ? name : "",
                          name ? "\"" : "", STR_ARG(buf_str(&names)));
@@ -95,7 +114,7 @@ int sources_find(const struct config *config, const char *name, struct source_op
     for (size_t i = 0; i < config->source_count; i++) {
         const struct config_source *source = &config->sources[i];
         if (name ? strcmp(source->name, name) == 0 : config->source_count == 1) {
-            *ret = options_of(source);
+            *ret = options_of(config, source);
             return source_driver(source->kind, ret_ops, err);
         }
     }

@@ -112,6 +112,8 @@ struct draft {
                        TIME_NONE: now (created_at of an existing memory is kept) */
     bool over_held; /* memory put: what shows is said again although a later change is held; so it
                        is journaled, and stays when that change is accepted */
+    bool versioned; /* memory put, delete: what it takes away is in the history of its owner's
+                       version control, which says the same as the draft: the guard is not asked */
     struct uuid id; /* memory delete */
     const struct session *session;   /* session put */
     const struct project *project;   /* project put */
@@ -128,6 +130,7 @@ struct written {
     uint64_t version;
     bool unchanged; /* the same was already there: nothing was journaled */
     bool held;      /* the guard holds it */
+    bool is_whole; /* with code: nothing of the request was written; it is not this draft's fault */
 };
 
 /*
@@ -153,10 +156,12 @@ struct source_position {
 
 /*
  * As ledger_write, not atomic, for changes that a source gave: its position is set in the
- * transaction of the last draft, so that a crash can't come between the two. Without drafts the
- * position alone is set. When the guard refuses the last drafts as a whole (their code says so),
- * the position stays where it was. It belongs to this ledger alone: a recovery does not bring it
- * back, and the source is then compared as a whole.
+ * transaction of the last draft, so that a crash can't come between the two. A draft that fails by
+ * itself (its code says so) does not keep the position back: it is the caller's to tell of it. When
+ * the guard refuses the last drafts as a whole (is_whole), the position stays where it was. Without
+ * drafts the position alone is set; then a ledger that stopped is told by what is returned, as no
+ * code can. ERR_LIMIT also for a position that is too long. It belongs to this ledger alone: a
+ * recovery does not bring it back, and the source is then compared as a whole.
  */
 int ledger_write_source(struct ledger *ledger, const struct draft *drafts, size_t count,
                         const struct source_position *position, struct written *ret_written,

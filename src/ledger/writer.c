@@ -95,7 +95,7 @@ static int write_one(struct batch *batch, struct request *request, size_t i,
     int result = store_write(store, &request->drafts[i], &request->written[i],
                              effects_next(effects), &has_effect, err);
     if (result == 0) {
-        effects->count += has_effect;
+        effects->count += has_effect && !request->drafts[i].versioned;
         batch->journaled |= !request->written[i].unchanged;
     } else if (is_drafts_fault(err->code) && store_rows_written(store) != rows) {
         err->code =
@@ -227,6 +227,9 @@ static int write_request(struct batch *batch, struct request *request, struct er
             return -(int)err->code;
         }
         refuse_all(request, request->done, request->taken, err);
+        for (size_t i = request->done; i < request->done + request->taken; i++) {
+            request->written[i].is_whole = true;
+        }
         failed = true;
     }
     if (!failed && set_position(store, request, err) < 0) {

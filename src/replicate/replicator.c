@@ -4,13 +4,14 @@
 #include <assert.h>
 #include <poll.h>
 
+#include "base/fault.h"
 #include "base/utf8.h"
 
 /* ---- what went well, what did not ---- */
 
 struct deadline replicator_deadline(void)
 {
-    return deadline_in(CALL_MS);
+    return deadline_in((int64_t)FAULT_LIMIT("HOLDFAST_CALL_MS", CALL_MS));
 }
 
 static int64_t now_ms(const struct replicator *r)
@@ -251,6 +252,24 @@ static enum replicator_state step_check(struct replicator *r)
     return STATE_SEND;
 }
 
+/* A slice of the vault's proof; what waits to be sent goes before the next, until the next has its
+ * share of the time. */
+static enum replicator_state prove(struct replicator *r)
+{
+    enum vault_proof proof = VAULT_PROOF_DONE;
+    struct err err = ERR_INIT;
+    int64_t begin_us = r->env->now_us(r->env);
+    int64_t begin_ms = now_ms(r);
+
+    if (r->ops->prove(r->vault, &proof, replicator_deadline(), &err) < 0) {
+        replicator_note(r, "retry", NULL, 0, 0, begin_us, err.message);
+        return replicator_failed(r, &err);
+    }
+    r->proving = proof == VAULT_PROOF_MORE;
+    r->prove_due_ms = now_ms(r) + (PROOF_SHARE - 1) * (now_ms(r) - begin_ms);
+    return proof == VAULT_PROOF_DAMAGED ? STATE_CHECK : STATE_IDLE;
+}
+
 static enum replicator_state step_send(struct replicator *r)
 {
     struct cursor *cursor = replicator_waiting(r);
@@ -264,7 +283,10 @@ static enum replicator_state step_send(struct replicator *r)
     }
     r->gather = deadline_in(REPLICATOR_GATHER_MS);
     bool check = cursor->suspicion.code != ERR_NONE || poked(r) || now_ms(r) >= r->check_due_ms;
-    return check ? STATE_CHECK : STATE_SEND;
+    if (check) {
+        return STATE_CHECK;
+    }
+    return r->proving && now_ms(r) >= r->prove_due_ms ? prove(r) : STATE_SEND;
 }
 
 /*
@@ -280,21 +302,6 @@ static void let_gather(struct replicator *r)
     if (!hurry) {
         (void)poll(NULL, 0, (int)deadline_left_ms(r->gather));
     }
-}
-
-/* A slice of the vault's proof; what waits to be sent goes before the next. */
-static enum replicator_state prove(struct replicator *r)
-{
-    enum vault_proof proof = VAULT_PROOF_DONE;
-    struct err err = ERR_INIT;
-    int64_t begin_us = r->env->now_us(r->env);
-
-    if (r->ops->prove(r->vault, &proof, replicator_deadline(), &err) < 0) {
-        replicator_note(r, "retry", NULL, 0, 0, begin_us, err.message);
-        return replicator_failed(r, &err);
-    }
-    r->proving = proof == VAULT_PROOF_MORE;
-    return proof == VAULT_PROOF_DAMAGED ? STATE_CHECK : STATE_IDLE;
 }
 
 static enum replicator_state step_idle(struct replicator *r)
@@ -441,7 +448,7 @@ static struct replicator *replicator_new(const struct replicator_options *option
     r->name = xstrdup(options->name);
     r->target = xstrdup(target);
     r->ops = ops;
-    r->batch_max = batch < VAULT_BATCH_MAX ? (size_t)batch : VAULT_BATCH_MAX;
+    r->batch = FIT_INIT(batch < VAULT_BATCH_MAX ? (size_t)batch : VAULT_BATCH_MAX);
     r->backoff_initial_ms = or_default(options->backoff_initial_ms, BACKOFF_INITIAL_MS);
     r->backoff_max_ms = or_default(options->backoff_max_ms, BACKOFF_MAX_MS);
     r->check_ms = or_default(options->check_ms, REPLICATOR_CHECK_MS);

@@ -13,9 +13,13 @@
 
 #include <pthread.h>
 
+#include "base/fit.h"
 #include "ledger/read.h"
 #include "replicate/replicator.h"
 
+#define PROOF_SHARE                                                                                \
+    10 /* of the time, at most: one part in so many, while there is much to send                   \
+        */
 #define CALL_MS (30 * 1000) /* for one call of a vault's; a batch is at most 16 MiB */
 
 enum replicator_state {
@@ -68,7 +72,7 @@ struct replicator {
     char *name;
     char *target;
     const struct vault_ops *ops;
-    size_t batch_max;
+    struct fit batch; /* changes of one batch: fewer when the vault did not take them in time */
     int64_t backoff_initial_ms;
     int64_t backoff_max_ms;
     int64_t check_ms;
@@ -93,7 +97,8 @@ struct replicator {
     bool told_trouble; /* on_state was told of the vault's trouble, and not yet that it is well */
     bool told_log;     /* the same of sync.db's */
     bool proving;      /* the vault is being read through */
-    bool new_origins;  /* the journal has origins whose heads were not compared yet */
+    int64_t prove_due_ms;   /* env's clock: from then on a slice goes before what waits */
+    bool new_origins;       /* the journal has origins whose heads were not compared yet */
     struct err told_damage; /* of the vault as a whole, so that it is told once */
 
     pthread_mutex_t mutex;

@@ -128,10 +128,10 @@ static int collect(struct replicator *r, const struct cursor *cursor, uint64_t a
 static size_t batch_size(const struct replicator *r, const struct cursor *cursor)
 {
     if (cursor->bad_until <= cursor->acked) {
-        return r->batch_max;
+        return r->batch.now;
     }
     uint64_t half = (cursor->bad_until - cursor->acked) / 2;
-    return half == 0 ? 1 : half < r->batch_max ? (size_t)half : r->batch_max;
+    return half == 0 ? 1 : half < r->batch.now ? (size_t)half : r->batch.now;
 }
 
 /* ---- dead letters ---- */
@@ -247,8 +247,12 @@ static int send_batch(struct replicator *r, struct cursor *cursor, const struct 
                         rc == 0 ? NULL : err->message);
     }
     if (rc == 0) {
+        fit_passed(&r->batch, batch->count);
         acknowledged(r, cursor, &batch->items[batch->count - 1], batch->last_at_us);
         return 0;
+    }
+    if (rc == -ERR_TIMEOUT) { /* what it has of it all the same, it passes over the next time */
+        fit_too_much(&r->batch, batch->count);
     }
     switch (replicator_reaction(err->code)) {
     case REACT_REJECT:

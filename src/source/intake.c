@@ -2,6 +2,7 @@
 
 #include "base/env.h"
 #include "base/utf8.h"
+#include "source/ids.h"
 
 void intake_init(struct intake *intake, struct ledger *ledger, const char *source)
 {
@@ -32,6 +33,10 @@ void intake_done(struct intake *intake)
     free(intake->drafts);
     free(intake->written);
     free(intake->actors);
+    for (size_t i = 0; i < intake->table_count; i++) {
+        free(intake->tables[i].name);
+    }
+    free(intake->tables);
     intake->memories = NULL;
 }
 
@@ -61,7 +66,7 @@ static void note_refused(struct intake *intake, const char *why)
     intake->counts.last_refused[len] = '\0';
 }
 
-/* The guard refuses what it can't hold: then nothing of the batch counts, and it comes again. */
+/* A row that can't be a memory, as against a ledger that can't take any just now. */
 static bool is_rows_fault(enum err_code code)
 {
     return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT;
@@ -72,11 +77,16 @@ static int take_answers(struct intake *intake, struct err *err)
     for (size_t i = 0; i < intake->count; i++) {
         const struct written *written = &intake->written[i];
         if (written->code == ERR_NONE) {
+            intake->has_held = intake->has_held || written->held;
             continue;
         }
-        if (is_rows_fault(written->code)) {
+        /* The guard refuses what it can't hold: then nothing of the batch counts, nor the position
+         * behind it, and all of it comes again. */
+        if (!written->is_whole && is_rows_fault(written->code)) {
             note_refused(intake, written->message == NULL ? "refused" : written->message);
-        } else if (written->code != ERR_NOT_FOUND) { /* a row that was never known is deleted */
+        } else if (written->is_whole ||
+                   written->code !=
+                       ERR_NOT_FOUND) { /* else: a row that was never known is deleted */
             return err_set(err, written->code, "%s",
                            written->message == NULL ? "the ledger failed" : written->message);
         }
@@ -116,12 +126,13 @@ static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, s
     intake->bytes += bytes;
     memcpy(intake->actors[i], intake->actor, sizeof(intake->actor));
     memory_init(&intake->memories[i]);
-    intake->drafts[i] = (struct draft){.kind = KIND_MEMORY, .source = intake->actors[i]};
+    intake->drafts[i] = (struct draft){
+        .kind = KIND_MEMORY, .source = intake->actors[i], .versioned = intake->versioned};
     *ret = &intake->drafts[i];
     return 0;
 }
 
-static int put_take(struct intake *intake, struct memory *memory, struct err *err)
+int intake_put_take(struct intake *intake, struct memory *memory, struct err *err)
 {
     struct draft *draft = NULL;
 
@@ -135,6 +146,37 @@ static int put_take(struct intake *intake, struct memory *memory, struct err *er
     draft->op = OP_PUT;
     draft->memory = kept;
     draft->over_held = true; /* a row that came back after its deletion was held */
+    return 0;
+}
+
+/* ---- ids ---- */
+
+static int keeps_ids(struct intake *intake, const char *table, bool *ret, struct err *err)
+{
+    for (size_t i = 0; i < intake->table_count; i++) {
+        if (strcmp(intake->tables[i].name, table) == 0) {
+            *ret = intake->tables[i].keeps_ids;
+            return 0;
+        }
+    }
+    if (ids_claim(intake->ledger, intake->source, table, ret, err) < 0) {
+        return -(int)err->code;
+    }
+    intake->tables = xrealloc(intake->tables, (intake->table_count + 1) * sizeof(*intake->tables));
+    intake->tables[intake->table_count++] =
+        (struct intake_table){.name = xstrdup(table), .keeps_ids = *ret};
+    return 0;
+}
+
+int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,
+              struct err *err)
+{
+    bool keeps = false;
+
+    if (keeps_ids(intake, table, &keeps, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = row_id(intake->source, table, keeps, key);
     return 0;
 }
 
@@ -164,7 +206,7 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
         read_begin(intake->ledger, &reader, err) < 0) {
         return -(int)err->code;
     }
-    struct uuid id = row_id(row->source, row->table, key);
+    struct uuid id = row_id(row->source, row->table, row->keeps_ids, key);
     int result = read_last(reader, &id, last, &state, err);
     read_end(reader);
     if (result < 0 && err->code != ERR_NOT_FOUND) {
@@ -179,29 +221,51 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
         struct row_value *value = &row->values[i];
         if (value->unchanged) {
             value->unchanged = false;
+            value->digest = row_too_large(&origin, value->column);
             (void)row_text(last, &origin, row->mapping, value->column, &value->text);
         }
     }
     return 0;
 }
 
-static int refuse_row(struct intake *intake, const struct row *row, struct err *err)
+static void note_row(struct intake *intake, const struct row *row, const char *what)
 {
     struct str key = STR("?");
     struct err none = ERR_INIT;
 
-    if (!is_rows_fault(err->code)) {
-        return -(int)err->code;
-    }
     if (row_key(row, &key, &none) < 0) {
         key = STR("?");
     }
     AUTO(free_ptr)
-    char *why = xprintf("%s, row %.*s: %s", row->table, (int)(key.len < 64 ? key.len : 64),
-                        key.ptr == NULL ? "?" : key.ptr, err->message);
+    char *why =
+        xprintf("%s, row %.*s: %s", row->table, (int)(key.len < 64 ? key.len : 64), key.ptr, what);
     note_refused(intake, why);
+}
+
+static int refuse_row(struct intake *intake, const struct row *row, struct err *err)
+{
+    if (!is_rows_fault(err->code)) {
+        return -(int)err->code;
+    }
+    note_row(intake, row, err->message);
     err->code = ERR_NONE;
     return 0;
+}
+
+/* For the guard its content is emptied; what it was is in the row's history. */
+static void note_too_large(struct intake *intake, const struct row *row,
+                           const struct memory *memory)
+{
+    json_t *digests = json_object_get(memory->metadata, "too_large");
+    const char *column = json_object_iter_key(json_object_iter(digests));
+
+    if (column != NULL) {
+        AUTO(free_ptr)
+        char *what = xprintf("\"%.63s\" is too large for a memory; what the row said before is "
+                             "kept",
+                             column);
+        note_row(intake, row, what);
+    }
 }
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err)
@@ -210,9 +274,12 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
     AUTO(free_ptr) struct row_value *values = NULL;
     struct row whole = *row;
     struct memory memory;
-    int result = 0;
+    int result = keeps_ids(intake, row->table, &whole.keeps_ids, err);
 
     memory_init(&last);
+    if (result < 0) {
+        return result;
+    }
     if (has_unchanged(row)) {
         values = xcalloc(row->count, sizeof(*values));
         memcpy(values, row->values, row->count * sizeof(*values));
@@ -220,7 +287,11 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
         result = fill_unchanged(intake, &whole, &last, err);
     }
     result = result == 0 ? row_to_memory(&whole, &memory, err) : result;
-    return result == 0 ? put_take(intake, &memory, err) : refuse_row(intake, row, err);
+    if (result < 0) {
+        return refuse_row(intake, row, err);
+    }
+    note_too_large(intake, row, &memory);
+    return intake_put_take(intake, &memory, err);
 }
 
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
@@ -236,7 +307,7 @@ int intake_define(struct intake *intake, const char *table, const char *project,
         err->code = ERR_NONE;
         return 0;
     }
-    if (put_take(intake, &memory, err) < 0) {
+    if (intake_put_take(intake, &memory, err) < 0) {
         return -(int)err->code;
     }
     AUTO(free_ptr) char *actor = definition_actor(intake->source);
@@ -259,9 +330,10 @@ int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *e
 
 int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
 {
-    struct uuid id = row_id(intake->source, table, key);
+    struct uuid id;
 
-    return intake_delete_id(intake, &id, err);
+    return intake_id(intake, table, key, &id, err) < 0 ? -(int)err->code
+                                                       : intake_delete_id(intake, &id, err);
 }
 
 /* ---- a table that is gone ---- */
@@ -318,6 +390,7 @@ static int write_decision(struct intake *intake, const char *rule, const char *s
     struct draft draft = {
         .kind = KIND_GUARD, .op = OP_HOLD, .decision = &decision, .source = "holdfast"};
     int result = ledger_write(intake->ledger, &draft, 1, true, &written, err);
+    intake->has_held = true;
     written_done(&written, 1);
     decision_done(&decision);
     return result;
@@ -329,14 +402,13 @@ int intake_alert(struct intake *intake, const char *rule, const char *summary, s
 }
 
 /* Delete what there was, in batches; what the guard left standing is collected. */
-static int delete_all(struct going *going, struct ranges *ret_unheld, struct err *err)
+static int delete_all(struct intake *intake, const struct uuid *ids, size_t all,
+                      struct ranges *ret_unheld, struct err *err)
 {
-    struct intake *intake = going->intake;
-
-    for (size_t i = 0; i < going->count;) {
-        size_t count = going->count - i < INTAKE_BATCH ? going->count - i : INTAKE_BATCH;
+    for (size_t i = 0; i < all;) {
+        size_t count = all - i < INTAKE_BATCH ? all - i : INTAKE_BATCH;
         for (size_t k = 0; k < count; k++, i++) {
-            if (intake_delete_id(intake, &going->ids[i], err) < 0) {
+            if (intake_delete_id(intake, &ids[i], err) < 0) {
                 return -(int)err->code;
             }
         }
@@ -360,14 +432,29 @@ static int delete_all(struct going *going, struct ranges *ret_unheld, struct err
     return 0;
 }
 
+int intake_gone_ids(struct intake *intake, const struct uuid *ids, size_t count, const char *rule,
+                    const char *summary, struct err *err)
+{
+    struct ranges unheld;
+
+    ranges_init(&unheld);
+    int result = intake_flush(intake, NULL, err);
+    if (result == 0) {
+        result = delete_all(intake, ids, count, &unheld, err);
+    }
+    if (result == 0 && unheld.count > 0) {
+        result = write_decision(intake, rule, summary, &unheld, err);
+    }
+    ranges_done(&unheld);
+    return result;
+}
+
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
                 struct err *err)
 {
     struct going going = {.intake = intake, .table = table};
     struct reader *reader = NULL;
-    struct ranges unheld;
 
-    ranges_init(&unheld);
     int result = intake_flush(intake, NULL, err);
     if (result == 0) {
         result = read_begin(intake->ledger, &reader, err);
@@ -377,14 +464,10 @@ int intake_gone(struct intake *intake, const char *table, const char *rule, cons
         read_end(reader);
     }
     if (result == 0) {
-        result = delete_all(&going, &unheld, err);
-    }
-    if (result == 0 && unheld.count > 0) {
         AUTO(free_ptr)
         char *text = xprintf("%s (%zu row%s)", summary, going.count, going.count == 1 ? "" : "s");
-        result = write_decision(intake, rule, text, &unheld, err);
+        result = intake_gone_ids(intake, going.ids, going.count, rule, text, err);
     }
-    ranges_done(&unheld);
     free(going.ids);
     return result;
 }

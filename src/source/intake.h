@@ -25,6 +25,12 @@ struct intake_counts {
     char last_refused[256]; /* why, of the last one */
 };
 
+/* Whether a table's rows keep their UUIDs (source/ids.h), once it was asked. */
+struct intake_table {
+    char *name; /* heap */
+    bool keeps_ids;
+};
+
 struct intake {
     struct ledger *ledger;
     const char *source;               /* borrowed, as all names */
@@ -35,6 +41,10 @@ struct intake {
     char (*actors)[SOURCE_MAX_BYTES + 1]; /* of each draft */
     size_t count;
     size_t bytes;
+    struct intake_table *tables; /* heap */
+    size_t table_count;
+    bool has_held;  /* some of what was written was held; its user's to take back */
+    bool versioned; /* of what comes next (struct draft) */
     struct intake_counts counts;
 };
 
@@ -45,7 +55,13 @@ void intake_done(struct intake *intake);
  * NULL: nothing is. */
 void intake_actor(struct intake *intake, const char *who);
 
+/* The id of the memory that a table's row is. */
+int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,
+              struct err *err) MUST_CHECK;
+
 int intake_put(struct intake *intake, const struct row *row, struct err *err) MUST_CHECK;
+/* One that is a memory already; taken over, on failure too. */
+int intake_put_take(struct intake *intake, struct memory *memory, struct err *err) MUST_CHECK;
 int intake_define(struct intake *intake, const char *table, const char *project, struct str sql,
                   struct err *err) MUST_CHECK;
 int intake_delete(struct intake *intake, const char *table, struct str key, struct err *err)
@@ -59,6 +75,10 @@ int intake_delete_id(struct intake *intake, const struct uuid *id, struct err *e
  */
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
                 struct err *err) MUST_CHECK;
+
+/* The same of memories by their ids; the summary is said as it is. */
+int intake_gone_ids(struct intake *intake, const struct uuid *ids, size_t count, const char *rule,
+                    const char *summary, struct err *err) MUST_CHECK;
 
 /* Write what waits; with a position (may be NULL) in the last transaction. */
 int intake_flush(struct intake *intake, const char *position, struct err *err) MUST_CHECK;

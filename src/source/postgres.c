@@ -20,9 +20,13 @@ static void postgres_close(struct source *source)
     }
     disconnect(pg);
     pg_relations_done(pg);
+    pg_state_done(pg);
     pg_tables_done(pg);
     intake_done(&pg->intake);
     pgoutput_free(pg->decoder);
+    free(pg->passed);
+    free(pg->told);
+    free(pg->moving);
     free(pg->system);
     free(pg);
 }
@@ -165,7 +169,18 @@ static int postgres_check(struct source *source, struct source_health *ret, stru
 
 static int postgres_setup(struct source *source, bool remove, struct buf *ret_sql, struct err *err)
 {
-    return pg_setup_sql((struct postgres *)source, remove, ret_sql, err);
+    struct postgres *pg = (struct postgres *)source;
+    AUTO(free_ptr) char *missing = NULL;
+
+    if (remove) {
+        return pg_setup_sql(pg, true, ret_sql, err);
+    }
+    if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+        return -(int)err->code;
+    }
+    /* What is as it should be is not made anew: that would look as if somebody had touched it. */
+    return missing == NULL ? buf_add_c(ret_sql, "-- Everything is there.\n", err)
+                           : pg_setup_sql(pg, false, ret_sql, err);
 }
 
 static int postgres_run(struct source *source, struct str sql, struct err *err)

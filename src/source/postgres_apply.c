@@ -131,14 +131,14 @@ static int wrong_relation(const struct pgoutput_message *message, struct err *er
                    message->relation);
 }
 
-/* The old row's key: *ret empty when it was not sent. */
-static struct str old_key(const struct pg_relation *relation, const struct pgoutput_tuple *old)
+/* A row's key: empty when it was not sent. */
+static struct str key_of(const struct pg_relation *relation, const struct pgoutput_tuple *tuple)
 {
     const char *id = mapping_id(relation->table->mapping);
 
-    for (size_t i = 0; i < old->count && i < relation->count; i++) {
-        if (strcmp(relation->columns[i], id) == 0 && old->values[i].kind == PGOUTPUT_TEXT) {
-            return old->values[i].text;
+    for (size_t i = 0; i < tuple->count && i < relation->count; i++) {
+        if (strcmp(relation->columns[i], id) == 0 && tuple->values[i].kind == PGOUTPUT_TEXT) {
+            return tuple->values[i].text;
         }
     }
     return (struct str){NULL, 0};
@@ -154,7 +154,7 @@ static int apply_put(struct postgres *pg, const struct pg_relation *relation,
     struct str key;
 
     fill_row(relation, &message->new, &message->old, &row);
-    struct str before = old_key(relation, &message->old);
+    struct str before = key_of(relation, &message->old);
     if (before.ptr != NULL && row_key(&row, &key, &none) == 0 && !str_eq(before, key) &&
         intake_delete(&pg->intake, relation->table->name, before, err) < 0) {
         return -(int)err->code;
@@ -166,8 +166,13 @@ static int apply_put(struct postgres *pg, const struct pg_relation *relation,
 static int apply_delete(struct postgres *pg, const struct pg_relation *relation,
                         const struct pgoutput_message *message, struct err *err)
 {
-    struct str key = old_key(relation, &message->old);
+    struct str key = key_of(relation, &message->old);
 
+    if (key.ptr != NULL && relation->table->partitioned) { /* perhaps it only moves */
+        pg->moving = xstrndup(key.ptr, key.len);
+        pg->moving_of = relation->table;
+        return 0;
+    }
     if (key.ptr == NULL) { /* the replica identity lacks the id: what is missing is found so */
         relation->table->compare = true;
         relation->table->compare_at = pg->received;
@@ -189,6 +194,27 @@ static int apply_row(struct postgres *pg, const struct pgoutput_message *message
     }
     return message->kind == PGOUTPUT_DELETE ? apply_delete(pg, relation, message, err)
                                             : apply_put(pg, relation, message, err);
+}
+
+/* An update that takes a row to another partition comes as its deletion there and its insertion
+ * here, one right after the other. Any other message says that it was a deletion. */
+static int settle_moving(struct postgres *pg, const struct pgoutput_message *message,
+                         struct err *err)
+{
+    AUTO(free_ptr) char *key = pg->moving;
+
+    pg->moving = NULL;
+    if (key == NULL) {
+        return 0;
+    }
+    if (message->kind == PGOUTPUT_INSERT) {
+        const struct pg_relation *relation = find_relation(pg, message->relation);
+        if (relation != NULL && relation->table == pg->moving_of &&
+            str_eq_c(key_of(relation, &message->new), key)) {
+            return 0;
+        }
+    }
+    return intake_delete(&pg->intake, pg->moving_of->name, str_of(key), err);
 }
 
 /* ---- what takes a table as a whole ---- */
@@ -218,18 +244,54 @@ static int apply_truncate(struct postgres *pg, const struct pgoutput_message *me
 
 /* ---- what the triggers tell ---- */
 
-/* "agent (psql) DROP TABLE" */
-static void note_actor(struct postgres *pg, const json_t *told)
+/* Anybody may write such a message. What it says is compared with what else is known; a lie is
+ * told, now and then, as whoever writes them could write many. */
+#define FORGED_ALERT_MS (60 * 1000)
+
+static int tell_forged(struct postgres *pg, const char *what, struct err *err)
+{
+    int64_t now = deadline_in(0).at_ms;
+
+    if (pg->forged_ms != 0 && now - pg->forged_ms < FORGED_ALERT_MS) {
+        return 0;
+    }
+    pg->forged_ms = now;
+    AUTO(free_ptr)
+    char *text = xprintf("Somebody wrote a message of Holdfast's own into the log of source %s: %s",
+                         pg->options->name, what);
+    return intake_alert(&pg->intake, "source_forged", text, err);
+}
+
+/* "agent (psql) DROP TABLE". A transaction is one session's: when its messages name two, nobody is
+ * blamed for what comes. */
+static int note_actor(struct postgres *pg, const json_t *told, struct err *err)
 {
     const char *role = json_string_value(json_object_get(told, "role"));
     const char *application = json_string_value(json_object_get(told, "application"));
     const char *tag = json_string_value(json_object_get(told, "tag"));
 
     AUTO(free_ptr)
+    char *session = xprintf("%.63s, pid %lld", role == NULL ? "?" : role,
+                            (long long)json_integer_value(json_object_get(told, "pid")));
+    if (pg->told == NULL) {
+        pg->told = xstrdup(session);
+    }
+    if (pg->is_forged || strcmp(pg->told, session) != 0) {
+        bool is_news = !pg->is_forged;
+        pg->is_forged = true;
+        intake_actor(&pg->intake, "unknown (its messages contradict each other)");
+        AUTO(free_ptr)
+        char *what = xprintf("one transaction says that it is of %s, and of %s. What it did is "
+                             "judged all the same",
+                             pg->told, session);
+        return is_news ? tell_forged(pg, what, err) : 0;
+    }
+    AUTO(free_ptr)
     char *who = xprintf("%.60s (%.40s) %.24s", role == NULL ? "?" : role,
                         application == NULL || application[0] == '\0' ? "?" : application,
                         tag == NULL ? "" : tag);
     intake_actor(&pg->intake, who);
+    return 0;
 }
 
 static char *told_by(const json_t *told)
@@ -242,13 +304,63 @@ static char *told_by(const json_t *told)
                    (long long)pid, query == NULL ? "?" : query);
 }
 
+/* Does the catalog know it still? It is asked later than the message was written. */
+static int catalog_has(struct postgres *pg, const char *sql, uint32_t oid, bool *ret,
+                       struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *text = xprintf("%u", oid);
+    const char *values[] = {text};
+
+    if (pg_query(pg, pg->sql, sql, values, 1, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = PQntuples(result) > 0;
+    return 0;
+}
+
+/* Was it this table's? An end that was told is forgotten, so that it can't be told again. */
+static bool take_oid(struct postgres *pg, struct pg_table *table, uint32_t oid)
+{
+    struct pg_relation *relation = find_relation(pg, oid);
+    bool is_relation = relation != NULL && relation->table == table;
+    bool is_ours =
+        is_relation || oid == table->oid || oid == table->last_oid || oid == table->earlier_oid;
+
+    if (is_relation) {
+        relation->table = NULL;
+    }
+    table->last_oid = oid == table->last_oid ? 0 : table->last_oid;
+    table->earlier_oid = oid == table->earlier_oid ? 0 : table->earlier_oid;
+    return is_ours;
+}
+
+/* What can't be proved is left to the comparison, which finds what is true. */
 static int apply_drop(struct postgres *pg, struct pg_table *table, const json_t *told,
                       struct err *err)
 {
+    json_int_t oid = json_integer_value(json_object_get(told, "oid"));
+    bool is_there = false;
+
+    if (oid <= 0 || oid > UINT32_MAX) {
+        return 0;
+    }
+    if (catalog_has(pg, "SELECT FROM pg_catalog.pg_class WHERE oid = $1::oid", (uint32_t)oid,
+                    &is_there, err) < 0) {
+        return -(int)err->code;
+    }
+    if (is_there) {
+        AUTO(free_ptr)
+        char *what = xprintf("that table %s was dropped, and it was not (%s)", table->name,
+                             pg->intake.actor);
+        return tell_forged(pg, what, err);
+    }
+    if (!take_oid(pg, table, (uint32_t)oid)) {
+        return 0;
+    }
     AUTO(free_ptr) char *by = told_by(told);
     AUTO(free_ptr) char *how = xprintf("was dropped %s", by);
     AUTO(free_ptr) char *summary = gone_summary(pg, table, how);
-
     table->gone = true;
     return intake_gone(&pg->intake, table->name, "source_dropped", summary, err);
 }
@@ -257,17 +369,28 @@ static int apply_column_drop(struct postgres *pg, const struct pg_table *table, 
                              struct err *err)
 {
     const char *column = json_string_value(json_object_get(told, "column"));
+    bool has_lost = table->oid == 0;
+
+    if (!has_lost &&
+        catalog_has(pg,
+                    "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attisdropped",
+                    table->oid, &has_lost, err) < 0) {
+        return -(int)err->code;
+    }
+    if (!has_lost) {
+        AUTO(free_ptr)
+        char *what = xprintf("that a column of table %s was dropped, and none was (%s)",
+                             table->name, pg->intake.actor);
+        return tell_forged(pg, what, err);
+    }
     AUTO(free_ptr) char *by = told_by(told);
     AUTO(free_ptr)
     char *summary = xprintf("Column %.63s of table %s was dropped by %s %s. Its values are in the "
                             "ledger's history of every row",
                             column == NULL ? "?" : column, table->name, pg->intake.actor, by);
-
     return intake_alert(&pg->intake, "source_column_dropped", summary, err);
 }
 
-/* Anybody may write such a message into the log. So nothing that it says lets anything through: a
- * lie brings a false alarm, and the next comparison the rows. */
 static int apply_message(struct postgres *pg, const struct pgoutput_message *message,
                          struct err *err)
 {
@@ -282,7 +405,9 @@ static int apply_message(struct postgres *pg, const struct pgoutput_message *mes
     const char *type = json_string_value(json_object_get(told, "type"));
     struct pg_table *table = find_table(pg, json_string_value(json_object_get(told, "schema")),
                                         json_string_value(json_object_get(told, "table")));
-    note_actor(pg, told);
+    if (note_actor(pg, told, err) < 0) {
+        return -(int)err->code;
+    }
     if (event == NULL || table == NULL || strcmp(event, "statement") == 0) {
         return 0;
     }
@@ -299,9 +424,15 @@ static int apply_message(struct postgres *pg, const struct pgoutput_message *mes
 
 int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct err *err)
 {
+    if (settle_moving(pg, message, err) < 0) {
+        return -(int)err->code;
+    }
     switch (message->kind) {
     case PGOUTPUT_BEGIN:
         pg->in_transaction = true;
+        pg->is_forged = false;
+        free(pg->told);
+        pg->told = NULL;
         intake_actor(&pg->intake, NULL);
         return 0;
     case PGOUTPUT_COMMIT:

@@ -53,7 +53,8 @@ static int find_table(struct postgres *pg, struct pg_table *table, struct err *e
     AUTO(free_ptr)
     char *sql = xprintf(
         "SELECT c.oid, EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $3 "
-        "AND p.schemaname = $1 AND p.tablename = $2), %s FROM pg_catalog.pg_class c JOIN "
+        "AND p.schemaname = $1 AND p.tablename = $2), %s, c.relkind FROM pg_catalog.pg_class c "
+        "JOIN "
         "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = "
         "$2 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'",
         pg->version >= POSTGRES_VERSION_FILTERS
@@ -67,6 +68,7 @@ static int find_table(struct postgres *pg, struct pg_table *table, struct err *e
     }
     bool found = PQntuples(result) == 1;
     table->oid = found ? (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+    table->partitioned = found && PQgetvalue(result, 0, 3)[0] == 'p';
     table->filtered = found && PQgetvalue(result, 0, 2)[0] == 't';
     table->published = found && PQgetvalue(result, 0, 1)[0] == 't' && !table->filtered;
     return 0;
@@ -169,6 +171,12 @@ static const char definition_sql[] =
     "       CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END), E',\\n' ORDER BY attnum) FROM a), "
     "    CASE WHEN t.relkind = 'p' THEN ' PARTITION BY ' || pg_get_partkeydef(t.oid) ELSE '' END) "
     "    FROM t "
+    "  UNION ALL "
+    "  SELECT 3, p.level || p.relid::regclass::text, format('CREATE TABLE IF NOT EXISTS %s "
+    "PARTITION OF %s %s%s', p.relid::regclass, p.parentrelid::regclass, "
+    "    pg_get_expr(c.relpartbound, c.oid), CASE WHEN c.relkind = 'p' THEN ' PARTITION BY ' || "
+    "    pg_get_partkeydef(c.oid) ELSE '' END) FROM t, pg_catalog.pg_partition_tree(t.oid) p JOIN "
+    "    pg_catalog.pg_class c ON c.oid = p.relid WHERE p.level > 0 "
     "  UNION ALL "
     "  SELECT 4, seqname, format('ALTER SEQUENCE %s OWNED BY %s.%I', seqname, name, attname) FROM "
     "s "

@@ -24,21 +24,36 @@
 #define POSTGRES_VERSION_MESSAGES 140000 /* pgoutput passes logical messages on */
 #define POSTGRES_VERSION_FILTERS 150000  /* a publication may leave out rows and columns */
 
+#define PG_MARK_MAX 33 /* an MD5 in hex; by chance alone two are never the same */
+
+/* What of the catalog must not change unseen, told apart by its rows' xmin. */
+struct pg_marks {
+    char defence[PG_MARK_MAX]; /* publication, triggers */
+    char tree[PG_MARK_MAX];    /* the partitions, and the files that they lie in */
+};
+
 /* A table of the configuration, as it was last seen in the catalog. */
 struct pg_table {
     const struct source_mapping *mapping;
     char *name; /* "schema.name" */
     char *schema;
     char *table;
-    char *quoted;     /* "schema"."name" */
-    uint32_t oid;     /* 0: it does not exist */
-    char *definition; /* how it is made; NULL: not read yet */
-    bool published;   /* is in the publication, with all rows and columns */
-    bool filtered;    /* is in it, but with some of them only */
-    bool known;       /* the ledger has rows of it, or it was seen since */
-    bool gone;        /* its end has been captured */
-    bool compare;     /* to be compared as a whole when the stream is past `compare_at` */
+    char *quoted;          /* "schema"."name" */
+    uint32_t oid;          /* 0: it does not exist */
+    uint32_t last_oid;     /* the last that it had; kept in the ledger */
+    uint32_t earlier_oid;  /* the one before, whose end the stream may still tell */
+    struct pg_marks marks; /* as they are known; "": not yet; kept in the ledger */
+    struct pg_marks seen;  /* as the last look found them */
+    char *definition;      /* how it is made; NULL: not read yet */
+    bool partitioned;
+    bool published; /* is in the publication, with all rows and columns */
+    bool filtered;  /* is in it, but with some of them only */
+    bool known;     /* the ledger has rows of it, or it was seen since */
+    bool gone;      /* its end has been captured */
+    bool compare;   /* to be compared as a whole when the stream is past `compare_at`; kept in
+                       the ledger, lest a crash between its cause and itself hides a gap */
     pg_lsn compare_at;
+    char *kept; /* what the ledger has of all this; NULL: nothing yet */
 };
 
 /* What a relation of the stream is; by its OID. */
@@ -48,6 +63,12 @@ struct pg_relation {
     char **columns;
     size_t count;
     struct pg_relation *next;
+};
+
+/* An open alert that was looked through, and holds no row of ours. */
+struct pg_passed {
+    struct uuid alert;
+    uint64_t version;
 };
 
 struct postgres {
@@ -68,11 +89,26 @@ struct postgres {
     pg_lsn pending;  /* all up to here is in the intake */
     pg_lsn received; /* the server has nothing for us before this */
     bool in_transaction;
+    char *moving; /* the key of a row that left its partition just now; heap, NULL: none */
+    struct pg_table *moving_of;
+    char *told;        /* who did this transaction, by its first message; heap, NULL: none yet */
+    bool is_forged;    /* another one of it says otherwise */
+    int64_t forged_ms; /* when such an alert was raised last; 0: never */
     bool had_position; /* it was captured before, by this ledger */
     int64_t watched_ms;
     int64_t told_ms;
-    int64_t kept_ms;   /* when a position was last kept that came without changes */
-    int64_t commit_us; /* of the last transaction that is not durable yet; 0: none */
+    int64_t kept_ms;       /* when a position was last kept that came without changes */
+    int64_t commit_us;     /* of the last transaction that is not durable yet; 0: none */
+    struct pg_marks marks; /* of what belongs to no table; as pg_table's */
+    struct pg_marks seen;
+    char *kept;
+    bool unguarded;            /* a defence was removed, and is not back yet */
+    bool alerted;              /* of that */
+    int64_t compared_ms;       /* when a comparison began last; 0: none did */
+    char fence[UUID_TEXT_MAX]; /* the alert for which it is up; "": it is down */
+    bool fence_known;          /* `fence` is what the database has */
+    struct pg_passed *passed;  /* heap */
+    size_t passed_count;
     char trouble[256];
 };
 
@@ -93,6 +129,8 @@ int pg_query(struct postgres *pg, PGconn *conn, const char *sql, const char *con
 /* Several statements; what they answer is thrown away. */
 int pg_exec(struct postgres *pg, PGconn *conn, const char *sql, struct err *err) MUST_CHECK;
 /* The same with room for hours. */
+int pg_query_long(struct postgres *pg, PGconn *conn, const char *sql, PGresult **ret,
+                  struct err *err) MUST_CHECK;
 int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *ret_rows,
                  struct err *err) MUST_CHECK;
 /* The one value of a question; heap, NULL for NULL. ERR_NOT_FOUND: no row. */
@@ -103,6 +141,13 @@ int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value
 typedef int pg_row_fn(void *arg, const PGresult *row, struct err *err);
 int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
             struct err *err) MUST_CHECK;
+
+/* Rows of COPY FROM STDIN, and its end. Waiting for the server, they can be cancelled. */
+int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err *err) MUST_CHECK;
+int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err) MUST_CHECK;
+
+/* ERR_CANCELLED when it is: for what goes on for long without waiting. */
+int pg_cancelled(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* A name or a literal in quotes; heap. */
 char *pg_name(const char *name);
@@ -125,6 +170,19 @@ int pg_keep_definition(struct postgres *pg, struct pg_table *table, bool *ret_ch
 int pg_columns(struct postgres *pg, const struct pg_table *table, char ***ret, size_t *ret_count,
                struct err *err) MUST_CHECK;
 void pg_columns_free(char **columns, size_t count);
+
+/* ---- postgres_state.c: what is kept in the ledger beside the position ---- */
+
+/* At the start of a capture: what an earlier one knew. */
+int pg_state_load(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Make durable what changed of it. */
+int pg_state_keep(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_state_done(struct postgres *pg);
+/* Look at the catalog; and take what was seen for what is known. */
+int pg_marks_look(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_marks_accept(struct postgres *pg);
+/* What was changed that nobody but us should change (heap); NULL: nothing. */
+char *pg_marks_touched(const struct postgres *pg);
 
 /* ---- postgres_scan.c ---- */
 
@@ -153,13 +211,21 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
 
 /* Look from outside, when it is time: what was removed, what vanished. */
 int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
-/* Run what init runs, once more. */
-int pg_setup_again(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Compare all tables, once the stream is past this moment. */
+int pg_compare_later(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
+
+/* ---- postgres_fence.c ---- */
+
+/* Up while an alert is open that holds rows of this source; down when none is. */
+int pg_fence(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* ---- postgres_setup.c ---- */
 
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err) MUST_CHECK;
+/* Run what init runs, once more; whatever was there is made anew. It does not wait for the locks
+ * of others (ERR_BUSY), who would wait behind it. */
+int pg_setup_again(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Is what init made all there? *ret_missing names the first thing that is not (heap; NULL: all
  * is). */
 int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err) MUST_CHECK;

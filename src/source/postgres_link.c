@@ -13,10 +13,10 @@ static const struct {
     {"08", ERR_UNAVAILABLE}, /* connection */
     {"53", ERR_UNAVAILABLE}, /* too many connections, memory, disk */
     {"57", ERR_UNAVAILABLE}, /* shut down, cancelled */
-    {"28", ERR_AUTH},        {"3D", ERR_NOT_FOUND},    {"42501", ERR_FORBIDDEN},
-    {"55006", ERR_BUSY},     {"42P01", ERR_NOT_FOUND}, {"42704", ERR_NOT_FOUND},
-    {"22", ERR_CONFLICT},    {"23", ERR_CONFLICT},     {"40", ERR_BUSY},
-    {"42", ERR_INVALID},     {"58", ERR_UNAVAILABLE},
+    {"28", ERR_AUTH},         {"3D", ERR_NOT_FOUND}, {"42501", ERR_FORBIDDEN},
+    {"55006", ERR_BUSY},      {"55P03", ERR_BUSY},   {"42P01", ERR_NOT_FOUND},
+    {"42704", ERR_NOT_FOUND}, {"22", ERR_CONFLICT},  {"23", ERR_CONFLICT},
+    {"40", ERR_BUSY},         {"42", ERR_INVALID},   {"58", ERR_UNAVAILABLE},
 };
 
 static enum err_code code_of(const PGconn *conn, const char *state)
@@ -53,6 +53,18 @@ void pg_clear(PGresult **result)
 
 /* ---- waiting ---- */
 
+int pg_cancelled(struct postgres *pg, struct err *err)
+{
+    struct wake *cancel = pg->options->cancel;
+
+    return cancel != NULL && wake_cancelled(cancel)
+               ? err_set(err, ERR_CANCELLED, "source %s: cancelled", pg->options->name)
+               : 0;
+}
+
+/* The wake may be another thread's too, who takes its signals: then it is looked at so often. */
+#define CANCEL_LOOK_MS 500
+
 int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
             struct err *err)
 {
@@ -62,14 +74,11 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
                             {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
 
     for (;;) {
-        if (cancel != NULL && wake_cancelled(cancel)) {
-            return err_set(err, ERR_CANCELLED, "source %s: cancelled", pg->options->name);
+        if (pg_cancelled(pg, err) < 0) {
+            return -(int)err->code;
         }
         int64_t left = deadline_left_ms(deadline);
-        int ready = poll(fds, 2, left > 60000 ? 60000 : (int)left);
-        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
-            (void)wake_wait(cancel, deadline_in(0)); /* takes the signal; cancellation stays */
-        }
+        int ready = poll(fds, 2, left > CANCEL_LOOK_MS ? CANCEL_LOOK_MS : (int)left);
         if (ready > 0 && fds[0].revents != 0) {
             return 0;
         }
@@ -150,6 +159,7 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
         return -(int)err->code;
     }
     (void)PQsetNoticeReceiver(conn, no_notice, NULL);
+    (void)PQsetnonblocking(conn, 1); /* fails for a connection that is none only */
     pg->version = PQserverVersion(conn);
     if (pg->version < POSTGRES_VERSION_MIN) {
         int major = pg->version / 10000;
@@ -168,6 +178,9 @@ static int next_result(struct postgres *pg, PGconn *conn, struct deadline deadli
 {
     int unsent = PQflush(conn);
 
+    if (pg_cancelled(pg, err) < 0) {
+        return -(int)err->code;
+    }
     while (unsent > 0 || PQisBusy(conn)) {
         if (unsent < 0 || pg_wait(pg, conn, unsent > 0, deadline, err) < 0) {
             return unsent < 0 ? pg_error(conn, NULL, err) : -(int)err->code;
@@ -232,6 +245,13 @@ int pg_query(struct postgres *pg, PGconn *conn, const char *sql, const char *con
                      : last_result(pg, conn, POSTGRES_CALL_MS, ret, err);
 }
 
+int pg_query_long(struct postgres *pg, PGconn *conn, const char *sql, PGresult **ret,
+                  struct err *err)
+{
+    return PQsendQuery(conn, sql) == 0 ? pg_error(conn, NULL, err)
+                                       : last_result(pg, conn, POSTGRES_LONG_MS, ret, err);
+}
+
 int pg_exec(struct postgres *pg, PGconn *conn, const char *sql, struct err *err)
 {
     return pg_exec_long(pg, conn, sql, NULL, err);
@@ -242,10 +262,7 @@ int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *r
 {
     AUTO(pg_clear) PGresult *result = NULL;
 
-    if (PQsendQuery(conn, sql) == 0) {
-        return pg_error(conn, NULL, err);
-    }
-    if (last_result(pg, conn, POSTGRES_LONG_MS, &result, err) < 0) {
+    if (pg_query_long(pg, conn, sql, &result, err) < 0) {
         return -(int)err->code;
     }
     if (ret_rows != NULL) {
@@ -295,6 +312,52 @@ int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each,
             }
         }
     }
+}
+
+/* ---- COPY ---- */
+
+/* Until the server has taken what waits for it. */
+static int flush(struct postgres *pg, PGconn *conn, struct err *err)
+{
+    struct deadline deadline = deadline_in(POSTGRES_CALL_MS);
+    int unsent;
+
+    while ((unsent = PQflush(conn)) > 0) {
+        if (pg_wait(pg, conn, true, deadline, err) < 0) {
+            return -(int)err->code;
+        }
+        if (PQconsumeInput(conn) == 0) { /* a server that is full of its own messages */
+            return pg_error(conn, NULL, err);
+        }
+    }
+    return unsent < 0 ? pg_error(conn, NULL, err) : 0;
+}
+
+int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err *err)
+{
+    int taken;
+
+    /* libpq's room for what is not sent yet grows: so it is emptied after each. */
+    while ((taken = PQputCopyData(conn, bytes.ptr, (int)bytes.len)) == 0) {
+        if (flush(pg, conn, err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return taken < 0 ? pg_error(conn, NULL, err) : flush(pg, conn, err);
+}
+
+int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    int ended;
+
+    while ((ended = PQputCopyEnd(conn, NULL)) == 0) {
+        if (flush(pg, conn, err) < 0) {
+            return -(int)err->code;
+        }
+    }
+    return ended < 0 ? pg_error(conn, NULL, err)
+                     : last_result(pg, conn, POSTGRES_LONG_MS, &result, err);
 }
 
 /* ---- quoting ---- */

@@ -32,6 +32,9 @@ static int note_known(void *arg, const struct memory *memory, const struct last_
     struct row_origin origin;
 
     (void)state;
+    if (pg_cancelled(c->pg, err) < 0) {
+        return -(int)err->code;
+    }
     if (!row_of_memory(memory, c->pg->options->name, c->table->name, &origin) ||
         origin.values == NULL) {
         return 0;
@@ -66,17 +69,22 @@ static int load_known(struct comparing *c, struct err *err)
     return rc;
 }
 
-static struct known *find_known(struct comparing *c, const struct row *row)
+static int find_known(struct comparing *c, const struct row *row, struct known **ret,
+                      struct err *err)
 {
-    struct err err = ERR_INIT;
+    struct err none = ERR_INIT;
     struct known wanted;
     struct str key;
 
-    if (c->count == 0 || row_key(row, &key, &err) < 0) {
-        return NULL;
+    *ret = NULL;
+    if (c->count == 0 || row_key(row, &key, &none) < 0) {
+        return 0;
     }
-    wanted.id = row_id(row->source, row->table, key);
-    return bsearch(&wanted, c->items, c->count, sizeof(*c->items), by_id);
+    if (intake_id(&c->pg->intake, row->table, key, &wanted.id, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = bsearch(&wanted, c->items, c->count, sizeof(*c->items), by_id);
+    return 0;
 }
 
 #define SCAN_TELL_ROWS 20000 /* the server ends a stream that says nothing for a minute */
@@ -100,11 +108,13 @@ static int compare_row(void *arg, const PGresult *result, struct err *err)
                                .text = {is_null ? NULL : PQgetvalue(result, 0, (int)i),
                                         is_null ? 0 : (size_t)PQgetlength(result, 0, (int)i)}};
     }
-    if (++c->rows % SCAN_TELL_ROWS == 0 && c->pg->is_streaming &&
-        pg_stream_tell(c->pg, err) < 0) {
+    if (++c->rows % SCAN_TELL_ROWS == 0 && c->pg->is_streaming && pg_stream_tell(c->pg, err) < 0) {
         return -(int)err->code;
     }
-    struct known *item = find_known(c, &row);
+    struct known *item = NULL;
+    if (find_known(c, &row, &item, err) < 0) {
+        return -(int)err->code;
+    }
     if (item != NULL) {
         item->is_seen = true; /* though it may be one that can't be kept any more */
     }

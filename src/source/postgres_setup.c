@@ -4,48 +4,84 @@
  */
 #include "source/postgres_internal.h"
 
+#include "base/fault.h"
+
 /* Who does it, told in the log of the very transaction. The functions run as their owner, so that
  * nobody needs a right on our schema; session_user stays who logged in. */
 #define TELL_FIELDS                                                                                \
-    "'role', session_user, 'application', pg_catalog.current_setting('application_name', true), "  \
-    "'address', pg_catalog.inet_client_addr(), 'pid', pg_catalog.pg_backend_pid(), 'query', "      \
-    "pg_catalog.left(pg_catalog.current_query(), 300)"
+    "'role', session_user, 'application', current_setting('application_name', true), 'address', "  \
+    "inet_client_addr(), 'pid', pg_backend_pid(), 'query', left(current_query(), 300)"
 
-#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $tell$\n"
+#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS "
 
-static const char functions_sql[] =
-    "CREATE SCHEMA IF NOT EXISTS holdfast;\n"
-    "CREATE TABLE IF NOT EXISTS holdfast.kept (what text PRIMARY KEY, was text NOT NULL);\n"
-    "CREATE OR REPLACE FUNCTION holdfast.tell() RETURNS trigger " FUNCTION_HEAD "BEGIN\n"
-    "  PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'statement', 'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, "
-    "'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
+/* What a person reads whose statement is refused; once what is fenced can be asked. */
+#define REFUSE(what, relid, name)                                                                  \
+    "  IF to_regclass('holdfast.fence') IS NOT NULL THEN\n"                                        \
+    "    SELECT f.alert INTO alert FROM holdfast.fence f WHERE f.relid = " relid " LIMIT 1;\n"     \
+    "    IF FOUND THEN\n"                                                                          \
+    "      RAISE EXCEPTION 'Holdfast refuses " what ": alert % is open', " name                    \
+    ", alert USING ERRCODE = 'insufficient_privilege', HINT = format('Nothing more is "            \
+    "destroyed here until a person decides: holdfast alerts, then holdfast resolve %s --revert "   \
+    "(or --accept)', alert);\n"                                                                    \
+    "    END IF;\n"                                                                                \
+    "  END IF;\n"
+
+#define REFUSE_CHANGE REFUSE("to change %", "TG_RELID", "TG_RELID::regclass")
+#define REFUSE_DROP REFUSE("to drop %", "dropped.objid", "dropped.object_identity")
+
+static const char tell_body[] =
+    "\nDECLARE alert text;\n"
+    "BEGIN\n" REFUSE_CHANGE
+    "  PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'statement', "
+    "'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, 'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
     "  RETURN NULL;\n"
-    "END $tell$;\n";
+    "END ";
 
-static const char event_functions_sql[] =
-    "CREATE OR REPLACE FUNCTION holdfast.tell_drop() RETURNS event_trigger " FUNCTION_HEAD
-    "DECLARE dropped record;\n"
+static const char tell_drop_body[] =
+    "\nDECLARE dropped record; alert text;\n"
     "BEGIN\n"
-    "  FOR dropped IN SELECT * FROM pg_catalog.pg_event_trigger_dropped_objects() WHERE "
-    "object_type IN ('table', 'table column') AND NOT is_temporary LOOP\n"
-    "    PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'drop', 'tag', TG_TAG, 'type', dropped.object_type, "
-    "'schema', dropped.address_names[1], 'table', dropped.address_names[2], 'column', "
+    "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "
+    "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE_DROP
+    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'drop', "
+    "'tag', TG_TAG, 'type', dropped.object_type, 'oid', dropped.objid::int8, 'schema', "
+    "dropped.address_names[1], 'table', dropped.address_names[2], 'column', "
     "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
     "  END LOOP;\n"
-    "END $tell$;\n"
-    "CREATE OR REPLACE FUNCTION holdfast.tell_ddl() RETURNS event_trigger " FUNCTION_HEAD
-    "DECLARE made record;\n"
+    "END ";
+
+static const char tell_ddl_body[] =
+    "\nDECLARE made record;\n"
     "BEGIN\n"
-    "  FOR made IN SELECT d.*, c.relname FROM pg_catalog.pg_event_trigger_ddl_commands() d JOIN "
-    "pg_catalog.pg_class c ON c.oid = d.objid WHERE d.classid = 'pg_catalog.pg_class'::regclass "
-    "AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' LOOP\n"
-    "    PERFORM pg_catalog.pg_logical_emit_message(true, 'holdfast', "
-    "pg_catalog.json_build_object('event', 'ddl', 'tag', TG_TAG, 'type', made.object_type, "
-    "'schema', made.schema_name, 'table', made.relname, " TELL_FIELDS ")::text);\n"
+    "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON "
+    "c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "
+    "c.relpersistence <> 't' LOOP\n"
+    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'ddl', "
+    "'tag', TG_TAG, 'type', made.object_type, 'schema', made.schema_name, 'table', "
+    "made.relname, " TELL_FIELDS ")::text);\n"
     "  END LOOP;\n"
-    "END $tell$;\n"
+    "END ";
+
+static const struct {
+    const char *name;
+    const char *returns;
+    bool for_events; /* of an event trigger */
+    const char *body;
+} functions[] = {
+    {"tell", "trigger", false, tell_body},
+    {"tell_drop", "event_trigger", true, tell_drop_body},
+    {"tell_ddl", "event_trigger", true, tell_ddl_body},
+};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+static const char schema_sql[] =
+    "CREATE SCHEMA IF NOT EXISTS holdfast;\n"
+    "-- What a table's replica identity was.\n"
+    "CREATE TABLE IF NOT EXISTS holdfast.kept (what text PRIMARY KEY, was text NOT NULL);\n"
+    "-- Tables that nobody may change until an alert is resolved.\n"
+    "CREATE TABLE IF NOT EXISTS holdfast.fence (relid oid, source text, alert text NOT NULL, "
+    "PRIMARY KEY (relid, source));\n";
+
+static const char events_sql[] =
     "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
     "CREATE EVENT TRIGGER holdfast_drop ON sql_drop EXECUTE FUNCTION holdfast.tell_drop();\n"
     "ALTER EVENT TRIGGER holdfast_drop ENABLE ALWAYS;\n"
@@ -58,21 +94,24 @@ static const char no_events_sql[] =
     "-- This role is no superuser: no event triggers. A DROP is then found from outside, within\n"
     "-- seconds, without the name of who did it.\n";
 
-static const char remove_sql[] =
-    "DO $undo$ DECLARE k record; BEGIN\n"
-    "  IF to_regclass('holdfast.kept') IS NOT NULL THEN\n"
-    "    FOR k IN SELECT * FROM holdfast.kept LOOP\n"
-    "      IF to_regclass(k.what) IS NOT NULL THEN\n"
-    "        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', to_regclass(k.what), CASE "
-    "WHEN k.was IN ('DEFAULT', 'NOTHING') THEN k.was ELSE 'USING INDEX ' || "
-    "quote_ident((parse_ident(substr(k.was, 13)))[1]) END);\n"
-    "      END IF;\n"
-    "    END LOOP;\n"
-    "  END IF;\n"
+/* Of which tables, twice; what was kept there is never run. */
+#define UNDO_IDENTITY                                                                              \
+    "DO $undo$ DECLARE k record; BEGIN\n"                                                          \
+    "  IF to_regclass('holdfast.kept') IS NOT NULL THEN\n"                                         \
+    "    FOR k IN SELECT * FROM holdfast.kept WHERE %s LOOP\n"                                     \
+    "      IF to_regclass(k.what) IS NOT NULL THEN\n"                                              \
+    "        EXECUTE format('ALTER TABLE %%s REPLICA IDENTITY %%s', to_regclass(k.what), CASE "    \
+    "WHEN k.was IN ('DEFAULT', 'NOTHING') THEN k.was ELSE 'USING INDEX ' || "                      \
+    "quote_ident((parse_ident(substr(k.was, 13)))[1]) END);\n"                                     \
+    "      END IF;\n"                                                                              \
+    "    END LOOP;\n"                                                                              \
+    "    DELETE FROM holdfast.kept WHERE %s;\n"                                                    \
+    "  END IF;\n"                                                                                  \
     "END $undo$;\n"
-    "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
-    "DROP EVENT TRIGGER IF EXISTS holdfast_ddl;\n"
-    "DROP SCHEMA IF EXISTS holdfast CASCADE;\n";
+
+static const char remove_all_sql[] = "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
+                                     "DROP EVENT TRIGGER IF EXISTS holdfast_ddl;\n"
+                                     "DROP SCHEMA IF EXISTS holdfast CASCADE;\n";
 
 static int ask_bool(struct postgres *pg, const char *sql, const char *value, bool *ret,
                     struct err *err)
@@ -105,12 +144,19 @@ static int add_identity(struct postgres *pg, const struct pg_table *table, struc
                  "c.relreplident WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'USING INDEX ' || (SELECT "
                  "quote_ident(x.relname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON "
                  "x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident) ELSE "
-                 "'DEFAULT' END FROM pg_catalog.pg_class c WHERE c.oid = $1::oid",
+                 "'DEFAULT' END, c.relkind FROM pg_catalog.pg_class c WHERE c.oid = $1::oid",
                  values, 2, &result, err) < 0) {
         return -(int)err->code;
     }
     if (PQntuples(result) != 1 || PQgetvalue(result, 0, 0)[0] == 't') {
         return 0;
+    }
+    if (PQgetvalue(result, 0, 2)[0] == 'p') {
+        return err_set(err, ERR_CONFIG,
+                       "table %s has partitions, and no primary key with \"%s\" in it: each of "
+                       "its partitions, those to come too, would refuse UPDATE and DELETE once it "
+                       "is published. Give it such a key",
+                       table->name, mapping_id(table->mapping));
     }
     AUTO(free_ptr) char *name = pg_literal(table->quoted);
     AUTO(free_ptr) char *was = pg_literal(PQgetvalue(result, 0, 1));
@@ -121,17 +167,51 @@ static int add_identity(struct postgres *pg, const struct pg_table *table, struc
                       mapping_id(table->mapping), name, was, table->quoted);
 }
 
+static int has_triggers(struct postgres *pg, const struct pg_table *table, bool *ret,
+                        struct err *err)
+{
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+
+    return ask_bool(pg,
+                    "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
+                    "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
+                    "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
+                    oid, ret, err);
+}
+
+/* A statement's trigger is not its partitions', which may be changed by their own names. */
+static int add_triggers(struct postgres *pg, const struct pg_table *table, struct buf *ret,
+                        struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {oid};
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT $1::oid::regclass::text UNION SELECT relid::regclass::text "
+                      "FROM pg_catalog.pg_partition_tree($1::oid) ORDER BY 1",
+                      values, 1, &result, err);
+
+    for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
+        const char *name = PQgetvalue(result, i, 0);
+        rc = buf_printf(ret, err,
+                        "DROP TRIGGER IF EXISTS holdfast_tell ON %s;\n"
+                        "CREATE TRIGGER holdfast_tell BEFORE UPDATE OR DELETE OR TRUNCATE ON %s "
+                        "EXECUTE FUNCTION holdfast.tell();\n"
+                        "ALTER TABLE %s ENABLE ALWAYS TRIGGER holdfast_tell;\n",
+                        name, name, name);
+    }
+    return rc;
+}
+
 static int add_table(struct postgres *pg, const struct pg_table *table, bool has_publication,
-                     struct buf *ret, struct err *err)
+                     bool anew, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
 
-    if (buf_printf(ret, err,
-                   "DROP TRIGGER IF EXISTS holdfast_tell ON %s;\n"
-                   "CREATE TRIGGER holdfast_tell BEFORE UPDATE OR DELETE OR TRUNCATE ON %s "
-                   "EXECUTE FUNCTION holdfast.tell();\n"
-                   "ALTER TABLE %s ENABLE ALWAYS TRIGGER holdfast_tell;\n",
-                   table->quoted, table->quoted, table->quoted) < 0 ||
+    bool is_right = false;
+
+    if (has_triggers(pg, table, &is_right, err) < 0 ||
+        ((anew || !is_right) && add_triggers(pg, table, ret, err) < 0) ||
         add_identity(pg, table, ret, err) < 0) {
         return -(int)err->code;
     }
@@ -159,20 +239,138 @@ static int add_publication(struct postgres *pg, struct buf *ret, struct err *err
             rc = buf_printf(ret, err, "%s%s", count++ == 0 ? "" : ", ", pg->tables[i].quoted);
         }
     }
-    return rc < 0 ? rc : buf_add_c(ret, " WITH (" PUBLISHED ");\n", err);
+    return rc < 0 ? rc
+                  : buf_printf(ret, err,
+                               " WITH (" PUBLISHED ");\n"
+                               "COMMENT ON PUBLICATION %s IS 'Holdfast';\n",
+                               publication);
 }
 
 /* What it leaves out is never heard of. */
-static int complete_publication(struct postgres *pg, struct buf *ret, struct err *err)
+static int complete_publication(struct postgres *pg, bool anew, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
+    bool is_right = false;
 
-    return buf_printf(ret, err, "ALTER PUBLICATION %s SET (" PUBLISHED ");\n", publication);
+    if (ask_bool(pg,
+                 "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM "
+                 "pg_catalog.pg_publication WHERE pubname = $1",
+                 pg->options->slot, &is_right, err) < 0) {
+        return -(int)err->code;
+    }
+    return is_right && !anew ? 0
+                             : buf_printf(ret, err,
+                                          "ALTER PUBLICATION %s SET (" PUBLISHED ");\n"
+                                          "COMMENT ON PUBLICATION %s IS 'Holdfast';\n",
+                                          publication, publication);
 }
 
 /* ---- all of it ---- */
 
-static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
+/* They must say what they say in this version of Holdfast. */
+static int missing_function(struct postgres *pg, bool with_events, const char **ret,
+                            struct err *err)
+{
+    int rc = 0;
+
+    *ret = NULL;
+    for (size_t i = 0; i < FUNCTIONS && *ret == NULL && rc == 0; i++) {
+        AUTO(pg_clear) PGresult *result = NULL;
+        const char *values[] = {functions[i].name, functions[i].body};
+        if (functions[i].for_events && !with_events) {
+            continue;
+        }
+        rc = pg_query(pg, pg->sql,
+                      "SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = "
+                      "p.pronamespace WHERE n.nspname = 'holdfast' AND p.proname = $1 AND p.prosrc "
+                      "= $2 AND p.prosecdef",
+                      values, 2, &result, err);
+        if (rc == 0 && PQntuples(result) != 1) {
+            *ret = functions[i].name;
+        }
+    }
+    return rc;
+}
+
+/* They are shared with other sources in this database, to whom it would look as if somebody had
+ * touched them: so what is right is left, unless `anew`. */
+static int add_functions(struct postgres *pg, bool with_events, bool anew, struct buf *ret,
+                         struct err *err)
+{
+    const char *missing = NULL;
+    int rc = buf_add_c(ret, schema_sql, err);
+
+    rc = rc == 0 ? missing_function(pg, with_events, &missing, err) : rc;
+    for (size_t i = 0; i < FUNCTIONS && rc == 0 && (anew || missing != NULL); i++) {
+        if (with_events || !functions[i].for_events) {
+            rc = buf_printf(ret, err,
+                            "CREATE OR REPLACE FUNCTION holdfast.%s() RETURNS %s " FUNCTION_HEAD
+                            "$tell$%s$tell$;\n",
+                            functions[i].name, functions[i].returns, functions[i].body);
+        }
+    }
+    return rc;
+}
+
+static int add_events(struct postgres *pg, bool is_super, bool anew, struct buf *ret,
+                      struct err *err)
+{
+    bool is_right = false;
+
+    if (!is_super) {
+        return buf_add_c(ret, no_events_sql, err);
+    }
+    if (ask_bool(pg,
+                 "SELECT count(*) = 2 FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p "
+                 "ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+                 "WHERE n.nspname = 'holdfast' AND e.evtenabled = 'A' AND (e.evtname, e.evtevent, "
+                 "p.proname) IN (('holdfast_drop', 'sql_drop', 'tell_drop'), ('holdfast_ddl', "
+                 "'ddl_command_end', 'tell_ddl'))",
+                 NULL, &is_right, err) < 0) {
+        return -(int)err->code;
+    }
+    return is_right && !anew ? 0 : buf_add_c(ret, events_sql, err);
+}
+
+/* What another role made there is that role's to change at any time; but for a superuser, who may
+ * change everything anyway. *ret: whose it is (heap); NULL: nobody's but ours. */
+static int find_stranger(struct postgres *pg, char **ret, struct err *err)
+{
+    int rc = pg_ask(pg, pg->sql,
+                    "SELECT r.rolname FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace "
+                    "WHERE nspname = 'holdfast' UNION SELECT p.proowner FROM pg_catalog.pg_proc p "
+                    "JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = "
+                    "'holdfast' UNION SELECT c.relowner FROM pg_catalog.pg_class c JOIN "
+                    "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
+                    "'holdfast') o JOIN pg_catalog.pg_roles r ON r.oid = o.owner WHERE NOT "
+                    "r.rolsuper AND r.rolname <> current_user ORDER BY 1",
+                    NULL, ret, err);
+
+    if (rc < 0 && err->code == ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        *ret = NULL;
+        return 0;
+    }
+    return rc;
+}
+
+static int refuse_strangers(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *stranger = NULL;
+
+    if (find_stranger(pg, &stranger, err) < 0) {
+        return -(int)err->code;
+    }
+    return stranger == NULL
+               ? 0
+               : err_set(err, ERR_REFUSED,
+                         "the schema holdfast, or something in it, belongs to the role %s, who "
+                         "may change it at any time: nothing of it is used. Drop it (DROP SCHEMA "
+                         "holdfast CASCADE), then run init again",
+                         stranger);
+}
+
+static int add_everything(struct postgres *pg, bool anew, struct buf *ret, struct err *err)
 {
     bool has_publication = false;
     bool is_super = false;
@@ -182,14 +380,14 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                  pg->options->slot, &has_publication, err) < 0 ||
         ask_bool(pg, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", NULL,
                  &is_super, err) < 0 ||
-        buf_add_c(ret, functions_sql, err) < 0 ||
-        buf_add_c(ret, is_super ? event_functions_sql : no_events_sql, err) < 0) {
+        refuse_strangers(pg, err) < 0 || add_functions(pg, is_super, anew, ret, err) < 0 ||
+        add_events(pg, is_super, anew, ret, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
         found += pg->tables[i].oid != 0;
         if (pg->tables[i].oid != 0 &&
-            add_table(pg, &pg->tables[i], has_publication, ret, err) < 0) {
+            add_table(pg, &pg->tables[i], has_publication, anew, ret, err) < 0) {
             return -(int)err->code;
         }
     }
@@ -198,22 +396,85 @@ static int add_everything(struct postgres *pg, struct buf *ret, struct err *err)
                        "none of the tables exists in the database; the first is %s",
                        pg->table_count > 0 ? pg->tables[0].name : "(none is configured)");
     }
-    return has_publication ? complete_publication(pg, ret, err) : add_publication(pg, ret, err);
+    return has_publication ? complete_publication(pg, anew, ret, err)
+                           : add_publication(pg, ret, err);
+}
+
+/* Is there a publication of another source or home? */
+#define OTHERS "p.pubname <> $1 AND obj_description(p.oid, 'pg_publication') = 'Holdfast'"
+
+/* Does another one follow this table, too? */
+static int is_shared(struct postgres *pg, const struct pg_table *table, bool *ret, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {pg->options->slot, oid};
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel "
+                      "r ON r.prpubid = p.oid WHERE r.prrelid = $2::oid AND " OTHERS,
+                      values, 2, &result, err);
+
+    *ret = rc == 0 && PQntuples(result) > 0;
+    return rc;
+}
+
+/* What is this table's alone, where the rest is needed by others. */
+static int remove_table(struct postgres *pg, const struct pg_table *table, struct buf *ret,
+                        struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    AUTO(free_ptr) char *what = pg_literal(table->quoted);
+    AUTO(free_ptr) char *its = xprintf("what = %s", what);
+    const char *values[] = {oid};
+    bool shared = false;
+
+    if (table->oid == 0 || is_shared(pg, table, &shared, err) < 0 || shared) {
+        return -(int)err->code;
+    }
+    int rc = pg_query(pg, pg->sql,
+                      "SELECT tgrelid::regclass::text FROM pg_catalog.pg_trigger WHERE tgname = "
+                      "'holdfast_tell' AND tgrelid IN (SELECT $1::oid UNION SELECT relid FROM "
+                      "pg_catalog.pg_partition_tree($1::oid)) ORDER BY 1",
+                      values, 1, &result, err);
+    for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
+        rc = buf_printf(ret, err, "DROP TRIGGER holdfast_tell ON %s;\n", PQgetvalue(result, i, 0));
+    }
+    return rc == 0 ? buf_printf(ret, err, UNDO_IDENTITY, its, its) : rc;
+}
+
+static int remove_ours(struct postgres *pg, struct buf *ret, struct err *err)
+{
+    AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
+    int rc = buf_printf(ret, err,
+                        "-- The schema holdfast stays: another source or home needs it.\n"
+                        "DELETE FROM holdfast.fence WHERE source = %s;\n",
+                        slot);
+
+    for (size_t i = 0; i < pg->table_count && rc == 0; i++) {
+        rc = remove_table(pg, &pg->tables[i], ret, err);
+    }
+    return rc;
 }
 
 static int add_removal(struct postgres *pg, struct buf *ret, struct err *err)
 {
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
     AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
+    bool has_others = false;
 
-    return buf_add_c(ret, remove_sql, err) < 0 ||
-                   buf_printf(ret, err,
-                              "DROP PUBLICATION IF EXISTS %s;\n"
-                              "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
-                              "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
-                              publication, slot) < 0
-               ? -(int)err->code
-               : 0;
+    if (ask_bool(pg, "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication p WHERE " OTHERS ")",
+                 pg->options->slot, &has_others, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = has_others ? remove_ours(pg, ret, err)
+                        : buf_printf(ret, err, UNDO_IDENTITY "%s", "true", "true", remove_all_sql);
+    return rc < 0 ? rc
+                  : buf_printf(ret, err,
+                               "DROP PUBLICATION IF EXISTS %s;\n"
+                               "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
+                               "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
+                               publication, slot);
 }
 
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err)
@@ -221,7 +482,32 @@ int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *
     if (pg_tables_find(pg, err) < 0) {
         return -(int)err->code;
     }
-    return remove ? add_removal(pg, ret, err) : add_everything(pg, ret, err);
+    return remove ? add_removal(pg, ret, err) : add_everything(pg, false, ret, err);
+}
+
+/* While it waits for a lock, everybody else who wants the table waits behind it. */
+#define AGAIN_LOCK "SET LOCAL lock_timeout = '300ms';\n"
+
+int pg_setup_again(struct postgres *pg, struct err *err)
+{
+    AUTO(buf_done) struct buf sql = BUF_INIT(POSTGRES_SQL_MAX);
+    struct err none = ERR_INIT;
+
+    int rc = buf_add_c(&sql, "BEGIN;\n" AGAIN_LOCK, err);
+    rc = rc == 0 ? pg_tables_find(pg, err) : rc;
+    rc = rc == 0 ? add_everything(pg, true, &sql, err) : rc;
+    rc = rc == 0 ? pg_exec(pg, pg->sql, sql.data, err) : rc;
+    /* What is seen here is ours: nobody else can change it before the commit. */
+    rc = rc == 0 ? pg_tables_find(pg, err) : rc;
+    rc = rc == 0 ? pg_marks_look(pg, err) : rc;
+    rc = rc == 0 ? pg_exec(pg, pg->sql, "COMMIT", err) : rc;
+    if (rc < 0) {
+        int undone = pg_exec(pg, pg->sql, "ROLLBACK", &none);
+        return undone < 0 ? rc : -(int)err->code; /* the first error is the one to tell */
+    }
+    pg_marks_accept(pg);
+    CRASH_POINT("source.postgres.repaired");
+    return 0;
 }
 
 /* ---- is it all there? ---- */
@@ -234,6 +520,8 @@ static const char missing_sql[] =
     "AND pubtruncate AND pubviaroot)) "
     "UNION ALL SELECT 2, 'the schema holdfast' WHERE NOT EXISTS (SELECT FROM "
     "pg_catalog.pg_namespace WHERE nspname = 'holdfast') "
+    "UNION ALL SELECT 3, 'the table holdfast.' || w FROM (VALUES ('kept'), ('fence')) v(w) WHERE "
+    "to_regclass('holdfast.' || w) IS NULL "
     "UNION ALL SELECT 3, 'the event trigger ' || w FROM (VALUES ('holdfast_drop'), "
     "('holdfast_ddl')) v(w) WHERE EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = "
     "'holdfast' AND obj_description(oid, 'pg_namespace') LIKE '%event triggers') AND NOT EXISTS "
@@ -243,21 +531,49 @@ static const char missing_sql[] =
 static int missing_of_table(struct postgres *pg, const struct pg_table *table, char **ret,
                             struct err *err)
 {
-    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
     bool has_trigger = false;
 
-    if (ask_bool(pg,
-                 "SELECT EXISTS(SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1::oid AND "
-                 "tgname = 'holdfast_tell' AND tgenabled = 'A')",
-                 oid, &has_trigger, err) < 0) {
+    if (has_triggers(pg, table, &has_trigger, err) < 0) {
         return -(int)err->code;
     }
     if (!table->published) {
         *ret = xprintf("table %s in the publication", table->name);
     } else if (!has_trigger) {
-        *ret = xprintf("the trigger holdfast_tell on table %s", table->name);
+        *ret = xprintf("the trigger holdfast_tell on table %s (or a partition of it)", table->name);
     }
     return 0;
+}
+
+static int missing_of_functions(struct postgres *pg, char **ret, struct err *err)
+{
+    const char *missing = NULL;
+    bool has_events = false;
+
+    if (ask_bool(pg,
+                 "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
+                 "'%event triggers'",
+                 NULL, &has_events, err) < 0 ||
+        missing_function(pg, has_events, &missing, err) < 0) {
+        return -(int)err->code;
+    }
+    if (missing != NULL) {
+        *ret = xprintf("the function holdfast.%s, as Holdfast made it,", missing);
+    }
+    return 0;
+}
+
+static int missing_of_schema(struct postgres *pg, char **ret, struct err *err)
+{
+    AUTO(free_ptr) char *stranger = NULL;
+
+    if (find_stranger(pg, &stranger, err) < 0) {
+        return -(int)err->code;
+    }
+    if (stranger != NULL) {
+        *ret = xprintf("a schema holdfast of our own (role %s owns something of it)", stranger);
+        return 0;
+    }
+    return missing_of_functions(pg, ret, err);
 }
 
 int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err)
@@ -268,7 +584,7 @@ int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err)
         return rc;
     }
     err->code = ERR_NONE;
-    rc = 0;
+    rc = *ret_missing == NULL ? missing_of_schema(pg, ret_missing, err) : 0;
     for (size_t i = 0; i < pg->table_count && *ret_missing == NULL && rc == 0; i++) {
         if (pg->tables[i].oid != 0) {
             rc = missing_of_table(pg, &pg->tables[i], ret_missing, err);

@@ -52,7 +52,7 @@ static int keep_position(struct postgres *pg, struct err *err)
     struct env *env = env_system();
     char lsn[PG_LSN_TEXT_MAX];
 
-    if (intake_flush(&pg->intake, text, err) < 0) {
+    if (pg_state_keep(pg, err) < 0 || intake_flush(&pg->intake, text, err) < 0) {
         return -(int)err->code;
     }
     int64_t lag_ms = pg->commit_us == 0 ? 0 : (env->now_us(env) - pg->commit_us) / 1000;
@@ -74,19 +74,11 @@ int pg_stream_tell(struct postgres *pg, struct err *err)
     be64_put(message + 17, pg->position); /* applied */
     be64_put(message + 25, (uint64_t)env->now_us(env) - (uint64_t)946684800 * 1000000);
     message[33] = 1; /* say where you are, too */
-    if (PQputCopyData(pg->stream, message, sizeof(message)) < 0) {
-        return pg_error(pg->stream, NULL, err);
-    }
-    struct deadline deadline = deadline_in(POSTGRES_CALL_MS);
-    int unsent;
-    while ((unsent = PQflush(pg->stream)) > 0) {
-        if (pg_wait(pg, pg->stream, true, deadline, err) < 0) {
-            return -(int)err->code;
-        }
-        (void)PQconsumeInput(pg->stream); /* a server that is full of its own messages */
+    if (pg_copy_put(pg, pg->stream, (struct str){message, sizeof(message)}, err) < 0) {
+        return -(int)err->code;
     }
     pg->told_ms = deadline_in(0).at_ms;
-    return unsent < 0 ? pg_error(pg->stream, NULL, err) : 0;
+    return 0;
 }
 
 /* ---- where to begin ---- */
@@ -163,6 +155,8 @@ static int start_at(struct postgres *pg, pg_lsn lsn, struct err *err)
     }
     pg->is_streaming = true;
     pg->position = pg->pending = pg->received = lsn;
+    free(pg->moving);
+    pg->moving = NULL;
     return 0;
 }
 
@@ -234,19 +228,22 @@ int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct e
                           "SNAPSHOT %s",
                           literal);
     if (announce(pg, why, err) < 0 || pg_exec(pg, pg->sql, begin, err) < 0 ||
-        compare_all(pg, err) < 0 || pg_exec(pg, pg->sql, "COMMIT", err) < 0) {
+        pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 || compare_all(pg, err) < 0 ||
+        pg_exec(pg, pg->sql, "COMMIT", err) < 0) {
         return -(int)err->code;
     }
+    pg_marks_accept(pg);
     pg->pending = lsn;
     return keep_position(pg, err) < 0 ? -(int)err->code : start_at(pg, lsn, err);
 }
 
 /* What the ledger knows of how the tables are made is the beginning; so a change is noticed. */
-static int keep_definitions(struct postgres *pg, struct err *err)
+static int keep_definitions(struct postgres *pg, pg_lsn end, struct err *err)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         bool changed;
         pg->tables[i].known = true;
+        pg->tables[i].compare_at = end; /* where it is still due */
         if (pg->tables[i].oid != 0 && pg_keep_definition(pg, &pg->tables[i], &changed, err) < 0) {
             return -(int)err->code;
         }
@@ -268,7 +265,9 @@ int pg_stream_start(struct postgres *pg, struct err *err)
     if (why != NULL) {
         return pg_stream_anew(pg, has_slot, why, err);
     }
-    return keep_definitions(pg, err) < 0 ? -(int)err->code : start_at(pg, pg->position, err);
+    return pg_state_load(pg, err) < 0 || keep_definitions(pg, end, err) < 0
+               ? -(int)err->code
+               : start_at(pg, pg->position, err);
 }
 
 /* ---- what comes ---- */

@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 
+#define UNGUARDED_COMPARE_MS (60 * 1000)
 #define RETAINED_WARN_BYTES ((uint64_t)1 << 30) /* of the server's log, kept for our slot */
 
 void pg_trouble(struct postgres *pg, const char *what)
@@ -54,6 +55,11 @@ static int compare(struct postgres *pg, struct pg_table *table, struct err *err)
  * itself, with the name of who did it, comes first. */
 static int compare_due(struct postgres *pg, struct err *err)
 {
+    int64_t now = deadline_in(0).at_ms;
+
+    if (pg->unguarded && pg->compared_ms != 0 && now - pg->compared_ms < UNGUARDED_COMPARE_MS) {
+        return 0; /* it is due again and again, until the defence is back */
+    }
     for (size_t i = 0; i < pg->table_count && !pg->in_transaction; i++) {
         struct pg_table *table = &pg->tables[i];
         if (!table->compare || pg->received < table->compare_at) {
@@ -65,6 +71,7 @@ static int compare_due(struct postgres *pg, struct err *err)
         if (table->oid != 0 && !table->published) {
             continue; /* the next look puts it back first */
         }
+        pg->compared_ms = now;
         int rc = table->oid == 0 ? vanished(pg, table, err) : compare(pg, table, err);
         if (rc < 0) {
             return rc;
@@ -73,23 +80,45 @@ static int compare_due(struct postgres *pg, struct err *err)
     return 0;
 }
 
-static int look_at_tables(struct postgres *pg, struct err *err)
+static int end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
 {
-    uint32_t before[SOURCE_TABLES_MAX];
     AUTO(free_ptr) char *text = NULL;
+
+    return pg_ask(pg, pg->sql, "SELECT pg_catalog.pg_current_wal_lsn()", NULL, &text, err) < 0
+               ? -(int)err->code
+               : pg_lsn_parse(str_of(text == NULL ? "" : text), ret, err);
+}
+
+int pg_compare_later(struct postgres *pg, struct err *err)
+{
     pg_lsn now;
 
-    for (size_t i = 0; i < pg->table_count; i++) {
-        before[i] = pg->tables[i].oid;
+    if (end_of_log(pg, &now, err) < 0) {
+        return -(int)err->code;
     }
-    if (pg_tables_find(pg, err) < 0 ||
-        pg_ask(pg, pg->sql, "SELECT pg_catalog.pg_current_wal_lsn()", NULL, &text, err) < 0 ||
-        pg_lsn_parse(str_of(text), &now, err) < 0) {
+    for (size_t i = 0; i < pg->table_count; i++) {
+        pg->tables[i].compare = true;
+        pg->tables[i].compare_at = now;
+    }
+    return pg_state_keep(pg, err);
+}
+
+static int look_at_tables(struct postgres *pg, struct err *err)
+{
+    pg_lsn now;
+
+    if (pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 ||
+        end_of_log(pg, &now, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
         struct pg_table *table = &pg->tables[i];
-        if (table->oid != before[i] || (table->oid == 0 && !table->gone && table->known)) {
+        bool is_another = table->oid != 0 && table->last_oid != 0 && table->oid != table->last_oid;
+        bool is_new = table->oid != 0 && !table->known;
+        bool is_gone = table->oid == 0 && !table->gone && table->known;
+        bool has_other_parts = table->oid != 0 && table->marks.tree[0] != '\0' &&
+                               strcmp(table->marks.tree, table->seen.tree) != 0;
+        if (is_another || is_new || is_gone || has_other_parts) {
             table->known = true;
             table->compare = true;
             table->compare_at = now;
@@ -100,53 +129,71 @@ static int look_at_tables(struct postgres *pg, struct err *err)
 
 /* ---- what init made ---- */
 
-/* A table that was made anew is in no publication; that is nobody's fault, and no alert. */
+/* A table that was made anew is in no publication, and a new partition has no trigger; that is
+ * nobody's fault, and no alert. */
 static bool is_fresh_table(const struct postgres *pg)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         const struct pg_table *table = &pg->tables[i];
-        if (table->oid != 0 && !table->published && (table->gone || table->compare)) {
+        bool has_other_parts =
+            table->marks.tree[0] != '\0' && strcmp(table->marks.tree, table->seen.tree) != 0;
+        if (table->oid != 0 &&
+            (has_other_parts || (!table->published && (table->gone || table->compare)))) {
             return true;
         }
     }
     return false;
 }
 
-int pg_setup_again(struct postgres *pg, struct err *err)
+static int tell_unguarded(struct postgres *pg, const char *missing, const char *touched,
+                          struct err *err)
 {
-    AUTO(buf_done) struct buf sql = BUF_INIT(POSTGRES_SQL_MAX);
+    AUTO(free_ptr)
+    char *text =
+        missing != NULL
+            ? xprintf("Somebody removed a defence from source %s: %s is missing. It is put back, "
+                      "and the tables are compared as a whole",
+                      pg->options->name, missing)
+            : xprintf("Somebody changed a defence of source %s, and changed it back: %s. What "
+                      "happened meanwhile may have gone by unseen; the tables are compared as a "
+                      "whole",
+                      pg->options->name, touched);
 
-    return pg_setup_sql(pg, false, &sql, err) < 0
-               ? -(int)err->code
-               : source_postgres_ops.run(&pg->base, buf_str(&sql), err);
+    intake_actor(&pg->intake, NULL);
+    pg->alerted = true;
+    return intake_alert(&pg->intake, "source_unguarded", text, err);
 }
 
-static int put_back(struct postgres *pg, const char *missing, struct err *err)
+/* The comparison is due before the defence is back: else a crash between the two would hide what
+ * went by. */
+static int put_back(struct postgres *pg, const char *missing, const char *touched, struct err *err)
 {
     struct err why = ERR_INIT;
 
-    if (!is_fresh_table(pg) && pg->trouble[0] == '\0') {
-        AUTO(free_ptr)
-        char *text = xprintf("Somebody removed a defence from source %s: %s is missing. It is put "
-                             "back, and the tables are compared as a whole",
-                             pg->options->name, missing);
-        intake_actor(&pg->intake, NULL);
-        if (intake_alert(&pg->intake, "source_unguarded", text, err) < 0) {
-            return -(int)err->code;
-        }
+    if (!is_fresh_table(pg) && !pg->alerted && tell_unguarded(pg, missing, touched, err) < 0) {
+        return -(int)err->code;
     }
-    if (pg_setup_again(pg, &why) < 0) {
-        AUTO(free_ptr)
-        char *text = xprintf("%s is missing, and can't be put back (%s); as its owner run: "
-                             "holdfast init postgres",
-                             missing, why.message);
-        pg_trouble(pg, text);
-        return 0;
+    pg->unguarded = true;
+    if (pg_compare_later(pg, err) < 0) {
+        return -(int)err->code;
     }
-    for (size_t i = 0; i < pg->table_count; i++) {
-        pg->tables[i].compare = true;
+    if (pg_setup_again(pg, &why) == 0) {
+        pg->unguarded = false;
+        return pg_compare_later(pg, err); /* what is in the log by now comes first */
     }
-    return look_at_tables(pg, err);
+    if (why.code == ERR_CANCELLED || PQstatus(pg->sql) != CONNECTION_OK) {
+        return err_copy(err, &why);
+    }
+    AUTO(free_ptr)
+    char *text =
+        xprintf(why.code == ERR_BUSY ? "%s is missing or was changed, and a transaction that is "
+                                       "under way keeps it from being put back (%s); it is tried "
+                                       "again every 3 s"
+                                     : "%s is missing or was changed, and can't be put back (%s); "
+                                       "as its owner run: holdfast init postgres",
+                missing != NULL ? missing : touched, why.message);
+    pg_trouble(pg, text);
+    return 0;
 }
 
 /* ---- the slot and the rows ---- */
@@ -177,7 +224,7 @@ static int look_at_slot(struct postgres *pg, struct err *err)
     } else if (pg->intake.counts.refused > 0) {
         AUTO(free_ptr)
         char *text =
-            xprintf("%llu changes of rows could not be kept; the last: %s",
+            xprintf("%llu changes of rows could not be kept whole; the last: %s",
                     (unsigned long long)pg->intake.counts.refused, pg->intake.counts.last_refused);
         pg_trouble(pg, text);
     } else {
@@ -186,40 +233,58 @@ static int look_at_slot(struct postgres *pg, struct err *err)
     return 0;
 }
 
-/* What is missing. A table that is dropped between two questions takes its trigger along: so what
- * was found is asked once more. */
-static int find_missing(struct postgres *pg, char **ret, struct err *err)
+/* What is missing or touched (each heap or NULL). A table that is dropped between two questions
+ * takes its trigger along: so what was found is asked once more. */
+static int find_missing(struct postgres *pg, char **ret_missing, char **ret_touched,
+                        struct err *err)
 {
     for (int round = 0; round < 2; round++) {
-        free(*ret);
-        *ret = NULL;
-        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, ret, err) < 0) {
+        free(*ret_missing);
+        free(*ret_touched);
+        *ret_missing = *ret_touched = NULL;
+        if (look_at_tables(pg, err) < 0 || pg_setup_missing(pg, ret_missing, err) < 0) {
             return -(int)err->code;
         }
-        if (*ret == NULL) {
+        *ret_touched = pg_marks_touched(pg);
+        if (*ret_missing == NULL && *ret_touched == NULL) {
             return 0;
         }
     }
     return 0;
 }
 
+static int look_from_outside(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *missing = NULL;
+    AUTO(free_ptr) char *touched = NULL;
+
+    if (find_missing(pg, &missing, &touched, err) < 0) {
+        return -(int)err->code;
+    }
+    if (missing != NULL || touched != NULL) {
+        return put_back(pg, missing, touched, err) < 0 ? -(int)err->code : pg_fence(pg, err);
+    }
+    pg->alerted = pg->unguarded = false;
+    pg_marks_accept(pg);
+    return pg_state_keep(pg, err) < 0 || pg_fence(pg, err) < 0 ? -(int)err->code
+                                                               : look_at_slot(pg, err);
+}
+
 int pg_watch(struct postgres *pg, struct err *err)
 {
     int64_t now = deadline_in(0).at_ms;
-    AUTO(free_ptr) char *missing = NULL;
 
     if (pg->in_transaction) {
         return 0;
     }
     if (now - pg->watched_ms >= POSTGRES_WATCH_MS) {
         pg->watched_ms = now;
-        if (find_missing(pg, &missing, err) < 0) {
+        if (look_from_outside(pg, err) < 0) {
             return -(int)err->code;
         }
-        int rc = missing != NULL ? put_back(pg, missing, err) : look_at_slot(pg, err);
-        if (rc < 0) {
-            return rc;
-        }
+    } else if (pg->intake.has_held && pg_fence(pg, err) < 0) { /* as soon as there is an alert */
+        return -(int)err->code;
     }
+    pg->intake.has_held = false;
     return compare_due(pg, err);
 }

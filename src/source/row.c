@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "model/memory_field.h"
+#include "source/ids.h"
 
 #define NAMESPACE_ROW "holdfast source row"
 #define NAMESPACE_DEFINITION "holdfast source definition"
@@ -41,19 +42,11 @@ int row_key(const struct row *row, struct str *ret, struct err *err)
     return 0;
 }
 
-static bool is_memories(const char *table)
-{
-    const char *dot = strrchr(table, '.');
-
-    return strcmp(dot == NULL ? table : dot + 1, "memories") == 0;
-}
-
-struct uuid row_id(const char *source, const char *table, struct str key)
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key)
 {
     struct uuid id;
-    struct err err = ERR_INIT;
 
-    if (is_memories(table) && uuid_parse(key, &id, &err) == 0 && !uuid_is_nil(&id)) {
+    if (keeps_ids && ids_of_key(key, &id)) {
         return id;
     }
     /* No name has a control character in it, so the parts can't run into each other. */
@@ -184,16 +177,101 @@ static int add_value(json_t *values, const struct row_value *value, const struct
                : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
 }
 
-static int set_metadata(const struct row *row, struct str key, bool content_differs,
+/* ---- what is too large ---- */
+
+#define VALUE_MIN_BYTES                                                                            \
+    128 /* leaving out a shorter one gains nothing: its digest takes as much                       \
+         */
+
+static bool is_content(const struct row *row, size_t i)
+{
+    return strcmp(row->values[i].column, mapping_content(row->mapping)) == 0;
+}
+
+static bool is_left_out(const struct row *row, const bool *large, size_t i)
+{
+    return large[i] || mapping_ignores(row->mapping, row->values[i].column);
+}
+
+/* Leave out the largest value that is in metadata still. False: none is worth it. */
+static bool leave_one_out(const struct row *row, bool *large)
+{
+    size_t most = row->count;
+
+    for (size_t i = 0; i < row->count; i++) {
+        if (!is_left_out(row, large, i) && !is_content(row, i) &&
+            row->values[i].text.len >= VALUE_MIN_BYTES &&
+            (most == row->count || row->values[i].text.len > row->values[most].text.len)) {
+            most = i;
+        }
+    }
+    if (most < row->count) {
+        large[most] = true;
+    }
+    return most < row->count;
+}
+
+/* What is too large on the face of it, so that JSON is made of the rest only. */
+static int find_large(const struct row *row, bool *large, struct err *err)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < row->count; i++) {
+        const struct row_value *value = &row->values[i];
+        large[i] = value->digest.ptr != NULL;
+        if (!is_content(row, i)) {
+            total += is_left_out(row, large, i) ? 0 : value->text.len;
+        } else if (value->text.len > 0 && memory_content_check(value->text, err) < 0) {
+            if (err->code != ERR_LIMIT) {
+                return -(int)err->code;
+            }
+            err->code = ERR_NONE;
+            large[i] = true;
+        }
+    }
+    while (total > MEMORY_METADATA_MAX_BYTES && leave_one_out(row, large)) {
+        total = 0;
+        for (size_t i = 0; i < row->count; i++) {
+            bool counts = !is_left_out(row, large, i) && !is_content(row, i);
+            total += counts ? row->values[i].text.len : 0;
+        }
+    }
+    return 0;
+}
+
+static int add_digest(json_t *digests, const struct row_value *value, const struct row *row,
+                      struct err *err)
+{
+    json_t *text = NULL;
+
+    if (value->digest.ptr != NULL) {
+        text = json_stringn(value->digest.ptr, value->digest.len);
+    } else {
+        struct sha256 digest = sha256_of(value->text.ptr, value->text.len);
+        char hex[SHA256_HEX_MAX];
+        sha256_hex(&digest, hex);
+        text = json_string(hex);
+    }
+    return json_object_set_new(digests, value->column, text) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+}
+
+/* ---- metadata ---- */
+
+static int try_metadata(const struct row *row, struct str key, const bool *large,
                         struct memory *memory, struct err *err)
 {
     AUTO(json_unref) json_t *values = json_object();
+    AUTO(json_unref) json_t *digests = json_object();
     int result = 0;
 
     for (size_t i = 0; i < row->count && result == 0; i++) {
         const struct row_value *value = &row->values[i];
-        bool is_content = strcmp(value->column, mapping_content(row->mapping)) == 0;
-        if ((!is_content || content_differs) && !mapping_ignores(row->mapping, value->column)) {
+        bool is_said = is_content(row, i) && value->text.len > 0; /* by the memory's content */
+        if (large[i]) {
+            result = add_digest(digests, value, row, err);
+        } else if (!is_said && !mapping_ignores(row->mapping, value->column)) {
             result = add_value(values, value, row, err);
         }
     }
@@ -206,7 +284,22 @@ static int set_metadata(const struct row *row, struct str key, bool content_diff
     if (metadata == NULL) {
         return err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8", row->table);
     }
+    if (json_object_size(digests) > 0) {
+        json_object_set(metadata, "too_large", digests);
+    }
     return memory_read_metadata(metadata, &memory->metadata, err);
+}
+
+static int set_metadata(const struct row *row, struct str key, bool *large, struct memory *memory,
+                        struct err *err)
+{
+    for (;;) {
+        int result = try_metadata(row, key, large, memory, err);
+        if (result == 0 || err->code != ERR_LIMIT || !leave_one_out(row, large)) {
+            return result;
+        }
+        err->code = ERR_NONE;
+    }
 }
 
 static int set_project(const struct row *row, struct memory *memory, struct err *err)
@@ -223,26 +316,24 @@ static int set_project(const struct row *row, struct memory *memory, struct err 
 
 static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
 {
-    struct str content = text_of(row, mapping_content(row->mapping));
-    bool has_content = content.ptr != NULL && content.len > 0;
+    AUTO(free_ptr) bool *large = xcalloc(row->count + 1, sizeof(*large));
+    struct str content = STR(ROW_BLANK);
     struct str key;
 
-    if (row_key(row, &key, err) < 0) {
+    if (row_key(row, &key, err) < 0 || find_large(row, large, err) < 0) {
         return -(int)err->code;
     }
-    struct str kept = has_content ? content : STR(ROW_BLANK);
-    if (memory_content_check(kept, err) < 0) {
-        return -(int)err->code;
+    for (size_t i = 0; i < row->count; i++) {
+        if (is_content(row, i) && !large[i] && row->values[i].text.len > 0) {
+            content = row->values[i].text;
+        }
     }
-    memory->id = row_id(row->source, row->table, key);
-    memory->content = xstrndup(kept.ptr, kept.len);
-    memory->content_len = kept.len;
+    memory->id = row_id(row->source, row->table, row->keeps_ids, key);
+    memory->content = xstrndup(content.ptr, content.len);
+    memory->content_len = content.len;
     read_known_fields(row, memory);
-    if (set_project(row, memory, err) < 0) {
-        return -(int)err->code;
-    }
-    bool has_column = find_value(row, mapping_content(row->mapping)) != NULL;
-    return set_metadata(row, key, has_column && !has_content, memory, err);
+    return set_project(row, memory, err) < 0 ? -(int)err->code
+                                             : set_metadata(row, key, large, memory, err);
 }
 
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
@@ -284,10 +375,20 @@ bool row_of_memory(const struct memory *memory, const char *source, const char *
 
     *ret = (struct row_origin){.table = json_string_value(json_object_get(of, "table")),
                                .key = json_string_value(json_object_get(of, "key")),
-                               .values = json_object_get(memory->metadata, "row")};
+                               .values = json_object_get(memory->metadata, "row"),
+                               .too_large = json_object_get(memory->metadata, "too_large")};
     return name != NULL && ret->table != NULL && strcmp(name, source) == 0 &&
            (table == NULL || strcmp(ret->table, table) == 0) &&
            (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
+}
+
+struct str row_too_large(const struct row_origin *origin, const char *column)
+{
+    const json_t *digest = json_object_get(origin->too_large, column);
+
+    return json_is_string(digest)
+               ? (struct str){json_string_value(digest), json_string_length(digest)}
+               : (struct str){NULL, 0};
 }
 
 bool row_text(const struct memory *memory, const struct row_origin *origin,
@@ -295,6 +396,9 @@ bool row_text(const struct memory *memory, const struct row_origin *origin,
 {
     const json_t *value = json_object_get(origin->values, column);
 
+    if (row_too_large(origin, column).ptr != NULL) {
+        return false;
+    }
     if (value != NULL) {
         *ret_text = json_is_string(value)
                         ? (struct str){json_string_value(value), json_string_length(value)}

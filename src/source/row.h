@@ -7,11 +7,14 @@
  * metadata is
  *   {"source": {"name": ..., "table": "schema.name", "key": ...}, "row": {column: text or null}}
  * with all columns but ignored ones, and the content only where it differs from the memory's.
+ * A value that is too large for a memory (content of more than 50,000 characters, others of more
+ * than 16 KiB together) is left out, and told apart by its SHA-256: "too_large": {column: hex}
+ * beside them. Such content is one blank, too: what it was is gone from the row.
  * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
  * updated_at) are also read into the memory's own fields where they can be; what can't is only in
  * the row.
  *
- * The id: of the table `memories`, an id that is a UUID is the memory's own; of any other it is
+ * The id: of the table that keeps its UUIDs (source/ids.h) the row's own; of any other it is
  * derived from source, table and key, so that equal keys of two tables stay apart.
  */
 #ifndef HOLDFAST_SOURCE_ROW_H
@@ -24,8 +27,9 @@
 
 struct row_value {
     const char *column;
-    struct str text; /* ptr NULL: NULL */
-    bool unchanged;  /* a large value that was not sent: it is what it was */
+    struct str text;   /* ptr NULL: NULL */
+    bool unchanged;    /* a large value that was not sent: it is what it was */
+    struct str digest; /* of one that was too large, in hex, when that is all that is known of it */
 };
 
 struct row {
@@ -33,15 +37,17 @@ struct row {
     const char *table;  /* "schema.name" */
     const struct source_mapping *mapping;
     const char *project; /* when the row says none */
+    bool keeps_ids;      /* its UUID is the memory's id; the intake's to know */
     struct row_value *values;
     size_t count;
 };
 
 /* The id column's text. ERR_INVALID: there is no such column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
-struct uuid row_id(const char *source, const char *table, struct str key);
+struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
-/* ERR_LIMIT, ERR_INVALID: the row can't be a memory, and why. Unchanged values must have been
+/* ERR_LIMIT (its key, or digests of too many large values), ERR_INVALID: the row can't be a memory,
+ * and why. Unchanged values must have been
  * filled in. The memory is the caller's. */
 int row_to_memory(const struct row *row, struct memory *ret, struct err *err) MUST_CHECK;
 
@@ -49,12 +55,16 @@ int row_to_memory(const struct row *row, struct memory *ret, struct err *err) MU
 struct row_origin {
     const char *table;
     const char *key;
-    const json_t *values; /* the row's object; NULL: a captured definition */
+    const json_t *values;    /* the row's object; NULL: a captured definition */
+    const json_t *too_large; /* column: hex; NULL: none is */
 };
 bool row_of_memory(const struct memory *memory, const char *source, const char *table,
                    struct row_origin *ret);
 
-/* The text of a column: *ret_text NULL for NULL. False: it was not captured. */
+/* The SHA-256 in hex of a column that was too large; ptr NULL: it was not. */
+struct str row_too_large(const struct row_origin *origin, const char *column);
+
+/* The text of a column: *ret_text NULL for NULL. False: it was not captured, or too large. */
 bool row_text(const struct memory *memory, const struct row_origin *origin,
               const struct source_mapping *mapping, const char *column, struct str *ret_text);
 

@@ -14,6 +14,7 @@ struct runner {
     char position[64];
     int64_t lag_ms;
     bool is_waiting;
+    char fence[UUID_TEXT_MAX];
     char error[256];
 };
 
@@ -68,12 +69,34 @@ static void on_trouble(void *arg, const char *what)
     }
 }
 
+static void on_fence(void *arg, const char *alert)
+{
+    struct runner *r = arg;
+
+    (void)pthread_mutex_lock(&r->mutex);
+    bool is_news = strcmp(r->fence, alert == NULL ? "" : alert) != 0;
+    set_text(r->fence, sizeof(r->fence), alert);
+    (void)pthread_mutex_unlock(&r->mutex);
+    if (is_news) {
+        AUTO(free_ptr)
+        char *what = alert == NULL
+                         ? xstrdup("the fence is down: it may be changed again")
+                         : xprintf("the fence is up: nothing may be deleted, changed or dropped "
+                                   "until a person resolves alert %s",
+                                   alert);
+        on_note(arg, what);
+    }
+}
+
 /* ---- the loop ---- */
 
 static int capture_once(struct runner *r, struct err *err)
 {
-    struct source_events events = {
-        .arg = r, .on_position = on_position, .on_note = on_note, .on_trouble = on_trouble};
+    struct source_events events = {.arg = r,
+                                   .on_position = on_position,
+                                   .on_note = on_note,
+                                   .on_trouble = on_trouble,
+                                   .on_fence = on_fence};
     struct source *source = NULL;
 
     int rc = r->ops->open(&r->options.source, &source, err);
@@ -175,6 +198,7 @@ void runner_status(struct runner *r, struct runner_status *ret)
              r->connected    ? "capturing"
              : r->is_waiting ? "waiting"
                              : "connecting");
+    set_text(ret->fence, sizeof(ret->fence), r->fence);
     set_text(ret->error, sizeof(ret->error), r->error);
     (void)pthread_mutex_unlock(&r->mutex);
 }

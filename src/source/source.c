@@ -2,6 +2,7 @@
 
 /* Every driver there is: adding one is its files and a line here. */
 static const struct source_ops *const drivers[] = {
+    &source_files_ops,
     &source_postgres_ops,
 };
 
@@ -13,7 +14,7 @@ int source_driver(const char *kind, const struct source_ops **ret, struct err *e
             return 0;
         }
     }
-    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed is postgres", kind);
+    return err_set(err, ERR_CONFIG, "source kind is \"%.64s\"; allowed are files, postgres", kind);
 }
 
 void source_restore_done(struct source_restore *restore)

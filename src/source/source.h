@@ -13,6 +13,7 @@
 
 #include "base/wake.h"
 #include "ledger/ledger.h"
+#include "source/globs.h"
 
 #define SOURCE_TABLES_MAX 64
 #define SOURCE_NAME_MAX 63    /* [a-z0-9-] */
@@ -33,10 +34,15 @@ struct source_options {
     const char *url;     /* where it is; without a password unless the environment gave it */
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
+    bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const struct source_mapping *tables;
     size_t table_count;
+    const char *path;            /* files: the folder, or the one file; absolute */
+    const struct globs *include; /* files: what is captured; empty or NULL: the defaults */
+    const struct globs *ignore;  /* files: what is not, though it is included */
     struct ledger *ledger;
-    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+    struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
+                            with ERR_CANCELLED */
 };
 
 /* What capture says on its way, from the source's thread. */
@@ -49,6 +55,8 @@ struct source_events {
     void (*on_note)(void *arg, const char *what);
     /* What is not as it should be while it goes on (NULL: it is again); for status. */
     void (*on_trouble)(void *arg, const char *what);
+    /* The source refuses to be destroyed until this alert is resolved (NULL: it does not). */
+    void (*on_fence)(void *arg, const char *alert);
 };
 
 struct source_health {
@@ -57,17 +65,19 @@ struct source_health {
 };
 
 struct source_restore_table {
-    char *table;  /* heap */
+    char *table;  /* heap; of files: the path that was asked for, "." for all */
     bool created; /* it was gone, and was made again */
     uint64_t inserted;
     uint64_t updated;
     uint64_t kept; /* changed since by somebody else: left as they are */
     uint64_t same;
+    uint64_t lost; /* with a value too large ever to have been kept: they can't be put back */
 };
 
 struct source_restore {
     bool dry_run;
-    const char *only_table; /* NULL: all */
+    const char *only_table; /* NULL: all; of files: a path below the folder */
+    int64_t at_us; /* files: as it was at this moment; TIME_NONE: as the ledger shows it now */
     /* The answer; source_restore_done. */
     struct source_restore_table tables[SOURCE_TABLES_MAX];
     size_t table_count;
@@ -85,10 +95,12 @@ struct source_ops {
     /* Capture changes until cancelled (ERR_CANCELLED) or something fails. Errors of class retry
      * and others alike leave everything to be done again by the next call. */
     int (*capture)(struct source *source, const struct source_events *events, struct err *err);
-    /* Put back what the ledger holds and the source lacks, in one transaction. */
+    /* Put back what the ledger holds and the source lacks, in one transaction where there are
+     * any. */
     int (*restore)(struct source *source, struct source_restore *restore, struct err *err);
     int (*check)(struct source *source, struct source_health *ret, struct err *err);
-    /* The statements that prepare the source for capture, or take everything of ours out again. */
+    /* The statements that prepare the source for capture, or take everything of ours out again;
+     * where nothing has to be prepared: what would be captured, for people. */
     int (*setup)(struct source *source, bool remove, struct buf *ret_sql, struct err *err);
     /* Run what setup answered, in one transaction. */
     int (*run)(struct source *source, struct str sql, struct err *err);
@@ -104,6 +116,7 @@ struct source {
 int source_driver(const char *kind, const struct source_ops **ret, struct err *err) MUST_CHECK;
 
 extern const struct source_ops source_postgres_ops;
+extern const struct source_ops source_files_ops;
 
 /* The column's name, or what it is when the mapping says none. */
 const char *mapping_id(const struct source_mapping *mapping);

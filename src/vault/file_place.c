@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mount.h"
 #include "model/emit.h"
 #include "vault/file_vault.h"
 
@@ -356,7 +357,7 @@ static int know_vault(struct file_vault *vault, int root, struct err *err)
     if (rc == 0 && !file_sign_eq(&sign, &vault->json)) {
         rc = read_json(vault, path, err);
         vault->json = rc == 0 ? sign : (struct file_sign){0};
-        char *mount = rc == 0 ? file_mount_of(vault->path) : NULL;
+        char *mount = rc == 0 ? mount_of(vault->path) : NULL;
         if (mount != NULL) { /* else what was known of it is the best there is */
             free(vault->mount);
             vault->mount = mount;

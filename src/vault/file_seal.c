@@ -384,6 +384,7 @@ int file_seal_origin(const char *path, const struct uuid *origin, const _Atomic 
                      struct err *err)
 {
     AUTO(close_fd) int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct err first = ERR_INIT;
     uint64_t from = 1;
 
     if (folder < 0) {
@@ -392,17 +393,21 @@ int file_seal_origin(const char *path, const struct uuid *origin, const _Atomic 
     for (;;) {
         struct seal seal = {.path = path, .folder = folder, .origin = origin, .stop = stop};
         bool found = false;
+        struct err trouble = ERR_INIT;
         int rc = find_plain(folder, from, &seal.segment.first, &found, err);
         if (rc < 0 || !found) {
-            return rc;
+            return rc < 0 || first.code == ERR_NONE ? rc : err_copy(err, &first);
         }
         from = seal.segment.first + 1;
         file_segment_name(seal.segment.first, false, seal.plain);
         file_segment_name(seal.segment.first, true, seal.sealed);
         (void)snprintf(seal.temporary, sizeof(seal.temporary), "%.35s.tmp", seal.sealed);
-        rc = seal_segment(&seal, err);
-        if (rc < 0) {
-            return rc;
+        rc = seal_segment(&seal, &trouble);
+        if (rc == -ERR_CANCELLED || rc == -ERR_FULL) {
+            return err_copy(err, &trouble);
+        }
+        if (rc < 0 && first.code == ERR_NONE) {
+            first = trouble;
         }
     }
 }

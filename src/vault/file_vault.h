@@ -143,12 +143,8 @@ void file_time_name(struct env *env, char ret_text[FILE_TIME_MAX]);
 
 /* ---- file_mount.c ---- */
 
-/*
- * The mount point that path is below, or would be if it were there. It says the same after a
- * restart, as a device number does not, and is known for every file system. Heap; NULL: can't tell.
- */
-char *file_mount_of(const char *path);
-/* Before the known vault is made anew: ERR_AWAY when its place is on another mount than it was. */
+/* Before the known vault is made anew: ERR_AWAY when its place is on another mount than it was,
+ * ERR_UNAVAILABLE when on which it is can't be told now. */
 int file_mount_check(const struct file_vault *vault, struct err *err) MUST_CHECK;
 
 /* ---- file_origin.c: an origin's folder ---- */
@@ -313,8 +309,8 @@ int file_summary_read(int fd, const char *path, struct file_segment *ret, bool *
 
 /*
  * Seal the segments of the origin in this folder but the last, one after the other. ERR_CANCELLED
- * when *stop becomes true; ERR_CORRUPT, ERR_FULL, ERR_UNAVAILABLE: the plain segment stays as it
- * was. Thread: any; it uses nothing of a vault.
+ * when *stop becomes true. ERR_CORRUPT, ERR_UNAVAILABLE: of the first that can't be sealed, which
+ * stays as it was; the others are. ERR_FULL ends it. Thread: any; it uses nothing of a vault.
  */
 int file_seal_origin(const char *path, const struct uuid *origin, const _Atomic bool *stop,
                      struct err *err) MUST_CHECK;

@@ -29,6 +29,7 @@ static void neo4j_close(struct vault *base)
     free(vault->database);
     free(vault->ca_file);
     free(vault->user);
+    free(vault->password_file);
     free_secret(vault->password);
     free(vault->chains);
     free(vault);
@@ -47,9 +48,9 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     vault->read_only = options->read_only;
     vault->on_conflict = options->on_conflict;
     vault->arg = options->arg;
-    vault->tx_changes = NEO4J_TX_CHANGES_MAX;
+    vault->tx_changes = FIT_INIT(NEO4J_TX_CHANGES_MAX);
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);
-    rc = rc == 0 ? neo4j_credentials(vault, err) : rc;
+    rc = rc == 0 ? neo4j_credentials(vault, options->stranger, err) : rc;
     rc = rc == 0 ? neo4j_link_open(vault, deadline, err) : rc;
     rc = rc == 0 ? neo4j_prepare(vault, deadline, err) : rc;
     if (rc < 0) {
@@ -88,6 +89,7 @@ static int neo4j_head(struct vault *base, struct vault_head **ret_heads, size_t 
 {
     int rc = neo4j_prepare(of(base), deadline, err);
 
+    of(base)->counted = false;
     return rc == 0 ? neo4j_heads(of(base), ret_heads, ret_count, deadline, err) : rc;
 }
 
@@ -97,9 +99,28 @@ static int neo4j_hash_at(struct vault *base, const struct uuid *origin, uint64_t
     return neo4j_hash(of(base), origin, seq, ret, deadline, err);
 }
 
+/* The sessions that were too large to be counted with each of their memories. */
+static int count_sessions(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
+{
+    uint64_t due = 0;
+
+    int rc =
+        neo4j_query(vault, BOLT_READ, NEO4J_COUNTS_DUE, NULL, neo4j_take_uint, &due, deadline, err);
+    if (rc == 0 && due > 0) {
+        rc = neo4j_query(vault, BOLT_WRITE, NEO4J_COUNT_LARGE_SESSIONS, NULL, NULL, NULL, deadline,
+                         err);
+    }
+    vault->counted = rc == 0 && due <= NEO4J_COUNTED_AT_ONCE;
+    return rc;
+}
+
 static int neo4j_prove_some(struct vault *base, enum vault_proof *ret, struct deadline deadline,
                             struct err *err)
 {
+    if (!of(base)->counted) {
+        *ret = VAULT_PROOF_MORE;
+        return count_sessions(of(base), deadline, err);
+    }
     return neo4j_prove(of(base), ret, deadline, err);
 }
 
@@ -150,6 +171,7 @@ static int neo4j_search_all(struct vault *base, const struct vault_query *query,
 const struct vault_ops vault_neo4j_ops = {
     .kind = "neo4j",
     .caps = VAULT_CAP_SCAN | VAULT_CAP_SEARCH,
+    .same_server = neo4j_same_server,
     .open = neo4j_open,
     .identity = neo4j_identity,
     .append = neo4j_append_batch,

@@ -238,7 +238,7 @@ static void tell_conflicts(const struct piece *piece)
 }
 
 /* What may have been committed the next try reads back. *ret_smaller: the server has not the memory
- * for so much at once. */
+ * or the time for so much at once. */
 static int append_piece(struct piece *piece, struct deadline deadline, bool *ret_smaller,
                         struct err *err)
 {
@@ -262,7 +262,7 @@ static size_t piece_size(const struct neo4j_vault *vault, const struct vault_ite
     size_t bytes = 0;
     size_t count = 0;
 
-    while (count < left && count < vault->tx_changes &&
+    while (count < left && count < vault->tx_changes.now &&
            (count == 0 || bytes + items[count].record.len <= NEO4J_TX_BYTES_MAX)) {
         bytes += items[count++].record.len;
     }
@@ -288,10 +288,11 @@ int neo4j_append(struct neo4j_vault *vault, const struct vault_batch *batch,
         }
         neo4j_conflicts_done(&piece.conflicts);
         if (rc < 0 && smaller) {
-            vault->tx_changes = piece.count / 2;
+            fit_too_much(&vault->tx_changes, piece.count);
         } else if (rc < 0) {
             return rc;
         } else {
+            fit_passed(&vault->tx_changes, piece.count);
             done += piece.count;
         }
     }

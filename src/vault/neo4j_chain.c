@@ -197,9 +197,10 @@ struct walk {
         uint64_t seq;
         struct sha256 prev;
         struct sha256 hash;
-    } * gaps;
+    } * gaps; /* a page of those that come next */
     size_t gap_count;
     size_t gap_at;
+    bool more_gaps; /* than those */
     vault_scan_fn *each;
     void *arg;
 };
@@ -316,35 +317,67 @@ static int take_change(void *arg, const struct bolt_record *record, struct err *
     return walk->each == NULL ? 0 : walk->each(walk->arg, &change, err);
 }
 
-static void pack_page(struct bolt_packer *packer, const struct walk *walk, uint64_t limit)
+/* The parameters of one page: behind `after`, and of changes up to `to`. */
+static void pack_page(struct bolt_packer *packer, const struct walk *walk, uint64_t after,
+                      uint64_t to)
 {
     bolt_packer_reset(packer);
-    bolt_pack_map(packer, 4);
+    bolt_pack_map(packer, 5);
     neo4j_pack_chain(packer, walk->chain);
     bolt_pack_key(packer, "after");
-    bolt_pack_integer(packer, (int64_t)walk->seq);
+    bolt_pack_integer(packer, (int64_t)after);
+    bolt_pack_key(packer, "to");
+    bolt_pack_integer(packer, (int64_t)to);
     bolt_pack_key(packer, "limit");
-    bolt_pack_integer(packer, (int64_t)limit);
+    bolt_pack_integer(packer, NEO4J_PAGE);
+}
+
+/* The next page of gaps, when those that are known were passed. */
+static int know_gaps(struct walk *walk, struct bolt_packer *packer, struct deadline deadline,
+                     struct err *err)
+{
+    if (walk->gap_at < walk->gap_count || !walk->more_gaps) {
+        return 0;
+    }
+    pack_page(packer, walk, walk->gap_count == 0 ? walk->seq : walk->gaps[walk->gap_count - 1].seq,
+              INT64_MAX);
+    walk->gap_count = 0;
+    walk->gap_at = 0;
+    int rc = neo4j_query(walk->vault, BOLT_READ, NEO4J_GAPS, packer, take_gap, walk, deadline, err);
+    walk->more_gaps = walk->gap_count >= NEO4J_PAGE;
+    return rc;
+}
+
+/* Up to where the gaps are known, and no further than is wanted. */
+static uint64_t known_until(const struct walk *walk, uint64_t end)
+{
+    uint64_t last = walk->more_gaps ? walk->gaps[walk->gap_count - 1].seq : end;
+
+    return last < end ? last : end;
 }
 
 static int walk_pages(struct walk *walk, uint64_t max, struct deadline deadline, struct err *err)
 {
     AUTO(bolt_packer_done) struct bolt_packer packer;
-    uint64_t left = max;
+    uint64_t end = max < INT64_MAX - walk->seq ? walk->seq + max : INT64_MAX;
+    int rc = 0;
 
     bolt_packer_init(&packer, PARAMETERS_MAX);
-    pack_page(&packer, walk, INT64_MAX);
-    int rc =
-        neo4j_query(walk->vault, BOLT_READ, NEO4J_GAPS, &packer, take_gap, walk, deadline, err);
-    while (rc == 0 && left > 0) {
-        uint64_t page = left < NEO4J_PAGE ? left : NEO4J_PAGE;
+    while (rc == 0 && walk->seq < end) {
+        rc = know_gaps(walk, &packer, deadline, err);
+        if (rc < 0) {
+            return rc;
+        }
+        uint64_t to = known_until(walk, end);
         walk->got = 0;
-        pack_page(&packer, walk, page);
+        pack_page(&packer, walk, walk->seq, to);
         rc = neo4j_query(walk->vault, BOLT_READ, NEO4J_CHANGES, &packer, take_change, walk,
                          deadline, err);
-        left -= walk->got;
-        if (rc == 0 && walk->got < page) {
-            return pass_gaps(walk, UINT64_MAX, err); /* the end of the chain */
+        if (rc == 0 && walk->got < NEO4J_PAGE) {
+            rc = pass_gaps(walk, to + 1, err);
+            if (walk->seq < to) {
+                return rc; /* the end of the chain */
+            }
         }
     }
     return rc;
@@ -354,8 +387,13 @@ int neo4j_walk(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint6
                struct sha256 *hash, uint64_t max, vault_scan_fn *each, void *arg,
                struct deadline deadline, struct err *err)
 {
-    struct walk walk = {
-        .vault = vault, .chain = chain, .seq = *seq, .hash = *hash, .each = each, .arg = arg};
+    struct walk walk = {.vault = vault,
+                        .chain = chain,
+                        .seq = *seq,
+                        .hash = *hash,
+                        .more_gaps = true,
+                        .each = each,
+                        .arg = arg};
     int rc = walk_pages(&walk, max, deadline, err);
 
     *seq = walk.seq;

@@ -68,24 +68,29 @@ static void add_conflict(struct search *search, const struct change *ours,
             (unsigned long long)ours->version, ours->id, winner, loser)};
 }
 
+/* A change of theirs that can't be read is told by the proof of their chain; it is no reason to
+ * refuse ours. */
 static int take_twin(void *arg, const struct bolt_record *record, struct err *err)
 {
     struct search *search = arg;
+    struct err damaged = ERR_INIT;
     struct change theirs;
     struct str text;
     uint64_t seq;
 
     int rc = neo4j_get_uint(record, 0, &seq, err);
-    rc = rc == 0 ? neo4j_get_str(record, 1, &text, err) : rc;
-    rc = rc == 0 ? change_read_record(text, &theirs, err) : rc;
-    for (size_t i = 0; rc == 0 && i < search->count; i++) {
+    if (rc < 0 || neo4j_get_str(record, 1, &text, &damaged) < 0 ||
+        change_read_record(text, &theirs, &damaged) < 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < search->count; i++) {
         const struct neo4j_row *row = &search->rows[i];
         bool twin = row->item->seq == seq && may_have_twins(row);
         if (twin && (row->change.op != theirs.op || !str_eq(row->change.body, theirs.body))) {
             add_conflict(search, &row->change, &theirs);
         }
     }
-    return rc;
+    return 0;
 }
 
 static size_t pack_twins(struct bolt_packer *packer, const struct neo4j_chain *chain,

@@ -101,9 +101,12 @@ static struct best *best_of(struct holds *holds, struct str id)
     return best;
 }
 
+/* A change that can't be read can't be shown: the next best is, and the proof of its chain tells of
+ * it. */
 static int take_candidate(void *arg, const struct bolt_record *record, struct err *err)
 {
     struct holds *holds = arg;
+    struct err damaged = ERR_INIT;
     struct change change;
     struct str id;
     struct str text;
@@ -113,13 +116,10 @@ static int take_candidate(void *arg, const struct bolt_record *record, struct er
         return rc;
     }
     struct best *best = best_of(holds, id);
-    if (record->count > 1 && record->values[1].type == BOLT_NULL) {
+    if (neo4j_get_str(record, 1, &text, &damaged) < 0 || /* also null: all of it is held */
+        change_read_record(text, &change, &damaged) < 0 ||
+        (best->record != NULL && change_compare(&change, &best->change) < 0)) {
         return 0;
-    }
-    rc = neo4j_get_str(record, 1, &text, err);
-    rc = rc == 0 ? change_read_record(text, &change, err) : rc;
-    if (rc < 0 || (best->record != NULL && change_compare(&change, &best->change) < 0)) {
-        return rc;
     }
     free(best->record);
     best->record = xstrndup(text.ptr, text.len);

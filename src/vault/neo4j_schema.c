@@ -24,6 +24,7 @@ static const char *const index_names[] = {"memory_id",
                                           "memory_sync_version",
                                           "session_started_at",
                                           "session_ended_at",
+                                          "session_count_due",
                                           "memory_embedding",
                                           "hold_alert",
                                           "hold_range"};

@@ -1,5 +1,6 @@
 /* Where the graph vault is, and who we are there. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/num.h"
@@ -20,19 +21,23 @@ static int set_option(struct neo4j_vault *vault, struct str key, struct str valu
         vault->wanted = (size_t)number;
         return 0;
     }
-    if (str_eq_c(key, "database") && value.len > 0) {
-        free(vault->database);
-        vault->database = xstrndup(value.ptr, value.len);
-        return 0;
-    }
-    if (str_eq_c(key, "ca_file") && value.len > 0) {
-        free(vault->ca_file);
-        vault->ca_file = xstrndup(value.ptr, value.len);
-        return 0;
+    const struct {
+        const char *key;
+        char **text;
+    } texts[] = {{"database", &vault->database},
+                 {"ca_file", &vault->ca_file},
+                 {"user", &vault->user},
+                 {"password_file", &vault->password_file}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (str_eq_c(key, texts[i].key) && value.len > 0) {
+            free(*texts[i].text);
+            *texts[i].text = xstrndup(value.ptr, value.len);
+            return 0;
+        }
     }
     return err_set(err, ERR_CONFIG,
                    "\"" STR_FMT "\" is no option of a Neo4j vault; there are dimensions=NUMBER, "
-                   "database=NAME and ca_file=PATH",
+                   "database=NAME, ca_file=PATH, user=NAME and password_file=PATH",
                    STR_ARG(key));
 }
 
@@ -64,7 +69,41 @@ int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err
     if (bolt_uri_parse(vault->uri, &uri, &why) < 0) {
         return err_set(err, ERR_CONFIG, "%s", why.message);
     }
-    return target[len] == '#' ? set_options(vault, target + len + 1, err) : 0;
+    int rc = target[len] == '#' ? set_options(vault, target + len + 1, err) : 0;
+    if (rc == 0 && vault->password_file != NULL && vault->password_file[0] != '/') {
+        return err_set(err, ERR_CONFIG,
+                       "password_file=%s is not absolute; the daemon stands in another folder",
+                       vault->password_file);
+    }
+    return rc;
+}
+
+/* ---- the same server ---- */
+
+static bool parse_uri(const char *target, struct bolt_uri *ret)
+{
+    AUTO(free_ptr) char *uri = xstrndup(target, strcspn(target, "#"));
+    struct bolt_error none = BOLT_ERROR_INIT;
+
+    return bolt_uri_parse(uri, ret, &none) == 0;
+}
+
+static int safety(enum bolt_tls tls)
+{
+    static const int levels[] = {
+        [BOLT_TLS_NONE] = 0, [BOLT_TLS_ANY_SERVER] = 1, [BOLT_TLS_VERIFY] = 2};
+
+    return levels[tls];
+}
+
+bool neo4j_same_server(const char *target, const char *known)
+{
+    struct bolt_uri there;
+    struct bolt_uri here;
+
+    return parse_uri(target, &there) && parse_uri(known, &here) &&
+           strcasecmp(there.host, here.host) == 0 && there.port == here.port &&
+           safety(there.tls) >= safety(here.tls);
 }
 
 /* ---- credentials ---- */
@@ -96,14 +135,12 @@ static const char *environment(const char *name)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-int neo4j_credentials(struct neo4j_vault *vault, struct err *err)
+static int environment_password(struct neo4j_vault *vault, struct err *err)
 {
-    const char *user = environment("NEO4J_USER");
     const char *password = environment("NEO4J_PASSWORD");
     const char *file = environment("NEO4J_PASSWORD_FILE");
     const char *folder = environment("CREDENTIALS_DIRECTORY");
 
-    vault->user = xstrdup(user == NULL ? "neo4j" : user);
     if (password != NULL) {
         vault->password = xstrdup(password);
         return 0;
@@ -118,4 +155,24 @@ int neo4j_credentials(struct neo4j_vault *vault, struct err *err)
     return err_set(err, ERR_AUTH,
                    "no password for Neo4j: set NEO4J_PASSWORD, or NEO4J_PASSWORD_FILE to a file "
                    "that holds it (a running daemon has the environment that it was started with)");
+}
+
+int neo4j_credentials(struct neo4j_vault *vault, bool stranger, struct err *err)
+{
+    const char *user = stranger ? NULL : environment("NEO4J_USER");
+
+    if (vault->user == NULL) {
+        vault->user = xstrdup(user == NULL ? "neo4j" : user);
+    }
+    if (vault->password_file != NULL) {
+        return read_secret(vault->password_file, &vault->password, err);
+    }
+    if (stranger) {
+        return err_set(err, ERR_AUTH,
+                       "the environment's password for Neo4j is for the servers that NEO4J_URI and "
+                       "the configuration name, and is not sent to another; give this one its own: "
+                       "%s#password_file=/PATH",
+                       vault->uri);
+    }
+    return environment_password(vault, err);
 }

@@ -9,6 +9,7 @@
 
 #include <holdfast/bolt_driver.h>
 
+#include "base/fit.h"
 #include "bolt/net.h"
 #include "model/range.h"
 #include "vault/neo4j_statement.h"
@@ -25,6 +26,7 @@
 #define NEO4J_CATCH_UP_MS 10000      /* for a server to get to what we wrote before */
 #define NEO4J_PAGE 1000              /* changes asked for at once */
 #define NEO4J_PROVE_CHANGES 2000     /* read and proved by one call: sends wait for it meanwhile */
+#define NEO4J_COUNTED_AT_ONCE 10     /* large sessions; as the statement says */
 #define NEO4J_IDLE_MS 1000           /* a connection unused for longer is tried before it is used */
 #define NEO4J_SECRET_MAX 1024        /* bytes of a user's name or a password */
 #define NEO4J_RANKED_MIN 100         /* memories of a ranking that are looked at, at least */
@@ -44,9 +46,10 @@ struct neo4j_chain {
 struct neo4j_vault {
     struct vault base;
     char *uri;
-    char *database; /* NULL: the user's home */
-    char *ca_file;  /* of the only authorities that are trusted; NULL: the system's */
-    char *user;
+    char *database;      /* NULL: the user's home */
+    char *ca_file;       /* of the only authorities that are trusted; NULL: the system's */
+    char *user;          /* an option's; else of the environment */
+    char *password_file; /* an option's: the password is there, and nowhere else */
     char *password;
     size_t dimensions; /* of the vector index */
     size_t wanted;     /* dimensions that the configuration asks for; 0: any */
@@ -57,27 +60,30 @@ struct neo4j_vault {
     bool read_only;
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict); /* may be NULL */
     void *arg;
-    size_t tx_changes; /* NEO4J_TX_CHANGES_MAX or less */
+    struct fit tx_changes; /* NEO4J_TX_CHANGES_MAX, or fewer */
     struct bolt_driver *driver;
     struct bolt_session *session;
     enum bolt_mode read_mode; /* where what only reads is sent: see neo4j_link_open */
     int64_t caught_up; /* opened_ms of the connection whose server has what we wrote; 0: none */
     struct neo4j_chain *chains; /* by origin */
     bool round_done;            /* all chains are proved up to their heads */
+    bool counted;               /* the large sessions, since the last look at the heads */
     size_t chain_count;
 };
 
 /* ---- neo4j_target.c: where, and who we are ---- */
 
-/* "bolt://HOST:PORT", then perhaps "#" and "dimensions=384", "database=NAME", "ca_file=PATH", with
- * "," between. ERR_CONFIG. */
+/* "bolt://HOST:PORT", then perhaps "#" and "dimensions=384", "database=NAME", "ca_file=PATH",
+ * "user=NAME", "password_file=PATH", with "," between. ERR_CONFIG. */
 int neo4j_target_parse(const char *target, struct neo4j_vault *vault, struct err *err) MUST_CHECK;
+/* For vault_ops: host and port are the same, and the way there is no less safe. */
+bool neo4j_same_server(const char *target, const char *known);
 /*
- * User and password, each from the first place that has it: NEO4J_USER (else "neo4j") and
- * NEO4J_PASSWORD; the file named by NEO4J_PASSWORD_FILE; systemd's credential "neo4j-password".
- * ERR_AUTH when there is no password.
+ * User and password, each from the first place that has it: the options; NEO4J_USER (else "neo4j")
+ * and NEO4J_PASSWORD; the file named by NEO4J_PASSWORD_FILE; systemd's credential "neo4j-password".
+ * A stranger has the options alone. ERR_AUTH when there is no password.
  */
-int neo4j_credentials(struct neo4j_vault *vault, struct err *err) MUST_CHECK;
+int neo4j_credentials(struct neo4j_vault *vault, bool stranger, struct err *err) MUST_CHECK;
 
 /* ---- neo4j_link.c: the driver, and transactions ---- */
 

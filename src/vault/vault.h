@@ -127,6 +127,8 @@ struct vault_options {
     struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
     bool read_only;      /* never make or write anything: for recovery from a vault of another
                             installation */
+    bool stranger;       /* it is nowhere that the configuration names: the environment's secrets
+                            are not for it (same_server) */
     /* Told by an append, when it is durable, by drivers that show the present. May be NULL. */
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict);
     void *arg;
@@ -136,6 +138,9 @@ struct vault_ops {
     const char *kind; /* the part before ":" of a vault's spec */
     unsigned caps;    /* enum vault_cap */
 
+    /* Whether the secrets for a known target may go to this one: the same server, no less
+     * protected. A driver that has no secrets has no such function. */
+    bool (*same_server)(const char *target, const char *known);
     /* Connect, or make the vault when the place is empty and read_only is not set. */
     int (*open)(const struct vault_options *options, struct vault **ret, struct err *err);
     struct uuid (*identity)(const struct vault *vault);

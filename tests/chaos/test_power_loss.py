@@ -17,13 +17,13 @@ from powerloss import DAMAGES, Disk, records
 from support.checker import Book, Writer, check
 from support.door import Door
 from support.home import Home
+from support.terminal import recovered, resolve_all
 
 LONG = bool(os.environ.get("HOLDFAST_LONG"))
 POINTS = int(os.environ.get("HOLDFAST_POINTS", "5000" if LONG else "300"))
 SEED = int(os.environ.get("HOLDFAST_SEED", "20261122"))
 PARTS = 4
 BURST_RULES = {"deletes", "share"}  # what burst() trips
-ALLOW_YES = "guard:\n  allow_yes: true\n"
 SEGMENT = {"HOLDFAST_SEGMENT_MAX": "30000"}  # segments are rolled and sealed while it runs
 
 
@@ -71,8 +71,7 @@ def burst(home: Home, book: NotingBook) -> None:
     book.held(ids)
     for id in ids:
         door.forget(id)
-    for alert in door.call("GET", "/api/alerts"):
-        home.call("resolve", alert["id"], "--revert", "--yes")
+    resolve_all(home)
     door.close()
 
 
@@ -93,13 +92,13 @@ def recover(home: Home, book: NotingBook) -> None:
     book.note(recovered=True)
     load(home, book, "c")
     book.note(recovered=False)
-    home.call("recover", "--undo", "--yes")
+    recovered(home, "--undo")
     home.call("recover")
     book.note(recovered=True)
 
 
 def new_home(under: pathlib.Path, book: NotingBook, name: str, env: dict) -> Home:
-    home = Home(under, name, ALLOW_YES)
+    home = Home(under, name)
     home.env |= env
     # What the test itself makes is durable from the start.
     for path in (home.path, home.work):
@@ -163,7 +162,7 @@ class Look:
     def power_up(self, folder: pathlib.Path, dice: random.Random, damage: str) -> None:
         """Build what is left, start a daemon on it, check."""
         self.disk.image(folder, dice, damage)
-        home = Home(folder, self.home, ALLOW_YES)
+        home = Home(folder, self.home)
         home.env |= SEGMENT
         try:
             if not self.recovered:

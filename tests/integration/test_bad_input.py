@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_an_atomic_import_keeps_nothing_of_a_bad_file(home):
     text = line(content="good") + "\n" + line(importance=2) + "\n"
     result = home.call("import", "--atomic", "-", input=text, check=False)
     assert result.status == 2 and "line 2" in result.err and "nothing was imported" in result.err
-    assert home.lines("export") == []
+    assert home.lines("export") == [] and home.lines("project", "list") == [] and home.lines("session", "list") == []
 
 
 def test_ten_mebibytes_in_the_middle_of_a_large_import(home, monkeypatch):
@@ -87,6 +88,7 @@ USAGE = {
     "number out of range": (["recall", "x", "-k", "0"], "1 to 1000"),
     "bad time": (["recover", "--at", "some day"], "at"),
     "bad importance": (["remember", "x", "--importance", "nan"], "importance"),
+    "importance beyond all numbers": (["remember", "x", "--importance", "1e999"], "0 to 1"),
     "unknown format": (["import", "--format", "xml", "f"], "jsonl"),
 }
 
@@ -97,6 +99,11 @@ def test_wrong_usage_is_status_2_and_one_line(home, name):
     result = home.call(*args, check=False)
     assert result.status == 2, result.err
     assert len(result.err.strip().splitlines()) == 1 and word in result.err, result.err
+
+
+def test_a_nul_on_standard_input_is_told_with_its_place(home):
+    result = home.call("remember", "-", input=b"one\0two", check=False)
+    assert result.status == 2 and result.err == "holdfast: content: standard input has a NUL (byte 4), which no text may have\n"
 
 
 CONFIGS = {
@@ -127,7 +134,7 @@ def test_a_bad_environment_variable_is_named(home):
 def test_a_vault_path_that_is_a_file_is_refused(home, tmp_path):
     (tmp_path / "taken").write_text("somebody's notes")
     result = home.call("init", "--vault", f"file:{tmp_path}/taken", check=False)
-    assert result.status != 0 and "taken" in result.err and len(result.err.strip().splitlines()) == 1
+    assert result.status == 2 and "taken" in result.err and len(result.err.strip().splitlines()) == 1
     assert (tmp_path / "taken").read_text() == "somebody's notes"
     assert "taken" not in (home.path / "holdfast.yaml").read_text()
 
@@ -136,15 +143,22 @@ def test_a_folder_of_somebody_elses_is_never_made_a_vault(home, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"meow")
     result = home.call("init", "--vault", f"file:{tmp_path}/photos", check=False)
-    assert result.status != 0 and "photos" in result.err
+    assert result.status == 2 and "photos" in result.err
     assert os.listdir(tmp_path / "photos") == ["cat.jpg"]
 
 
-def test_an_unwritable_home_is_said(homes, tmp_path):
+@pytest.mark.parametrize("where, why", [("{plain}/home", "is not a folder"), ("/sys/holdfast", "ermi|ead-only")])  # permitted, permission, read-only
+def test_an_unwritable_home_is_said(homes, tmp_path, where, why):
     (tmp_path / "plain").write_text("")
-    home = homes()
-    result = home.call("--home", str(tmp_path / "plain" / "home"), "remember", "x", check=False)
-    assert result.status in (1, 2) and "plain" in result.err and len(result.err.strip().splitlines()) == 1
+    home, place = homes(), where.format(plain=tmp_path / "plain")
+    result = home.call("--home", place, "remember", "x", check=False)
+    assert result.status == 2 and place.removesuffix("/home") in result.err and re.search(why, result.err), result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_configuration_that_is_named_and_not_there_is_said(home):
+    result = home.call("--config", "/nowhere.yaml", "status", check=False)
+    assert result.status == 2 and result.err == "holdfast: the configuration: opening /nowhere.yaml: No such file or directory\n"
 
 
 def test_a_conflicting_version_names_both(home):

@@ -82,6 +82,52 @@ def test_verify_asks_configured_vaults_alone(home):
             server.accept()
 
 
+def test_a_question_with_all_that_it_may_have_is_no_longer_than_a_call_can_be(home):
+    """Each as long as it may be, query and tags are together longer than a URL can be."""
+    tags = [f"{i:02}" + "é" * 63 for i in range(64)]
+    id = home.json("remember", "kelp holds on", *(word for tag in tags for word in ("--tag", tag)))["id"]
+    asked = ("kelp " + "é " * 1363, *(word for tag in tags for word in ("--tag", tag)))
+    assert [hit["id"] for hit in home.lines("recall", *asked)] == [id]
+    assert home.lines("recall", *asked[:-1], "another") == []
+    refused = home.call("recall", *asked, "--tag", "one more", check=False)
+    assert refused.status == 2 and "65 given; at most 64" in refused.err
+
+
+BOLT = b"\x60\x60\xb0\x17"  # how its handshake begins
+
+
+def heard(server: socket.socket) -> bytes:
+    """The first words of whoever connected until now."""
+    said = b""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except BlockingIOError:
+            return said
+        with connection:
+            connection.settimeout(5)
+            said += connection.recv(4096)
+
+
+@pytest.mark.parametrize("known", ["", "bolt://127.0.0.1:1", "bolt+s://127.0.0.1:{port}"])
+def test_the_password_of_the_environment_goes_to_no_server_that_a_caller_names(home, known):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        port = server.getsockname()[1]
+        home.env |= {"NEO4J_URI": known.format(port=port), "NEO4J_USER": "somebody", "NEO4J_PASSWORD": "secret"}
+        spec = f"neo4j:bolt://127.0.0.1:{port}"
+        recall = ("recall", "--remote", "x", "--from", spec)
+        asked = [(*recall, "--no-daemon"), recall, ("recover", "--from", spec)]
+        if known:  # else it is the first of its kind, and the environment's password is for it
+            asked.append(("init", "--vault", spec))
+        for args in asked:
+            refused = home.call(*args, check=False)
+            assert refused.status == 1 and "is not sent to another" in refused.err and f"{spec.partition(':')[2]}#password_file=/PATH" in refused.err, refused.err
+            assert len([line for line in refused.err.splitlines() if line.startswith("holdfast: ")]) == 1 and "secret" not in refused.err
+        assert BOLT not in heard(server)
+        assert spec not in (home.path / "holdfast.yaml").read_text()
+
+
 def test_the_vault_is_readable_with_jq(home):
     home.remember_many([f"line {i}" for i in range(5)])
     home.json("sync")
@@ -157,6 +203,26 @@ def test_a_daemon_with_another_configuration_serves_nobody_who_named_one(home):
     assert home.json("--config", str(other), "stop") == {"stopped": True}
     id = home.json("--config", str(other), "remember", "by the other's")["id"]
     assert home.json("show", id)["project_id"] == "other"
+
+
+def test_every_long_option_takes_its_value_behind_a_sign_too(home, tmp_path):
+    other = home.folder / "other.yaml"
+    other.write_text((home.path / "holdfast.yaml").read_text().replace("project: test", "project: other"))
+    config = f"--config={other}"
+    id = home.json(config, "remember", "kept", "--tag=ops", "--importance=0.25")["id"]
+    shown = home.json("show", id, config)
+    assert (shown["project_id"], shown["tags"], shown["importance"]) == ("other", ["ops"], 0.25)
+    (tmp_path / "two.jsonl").write_text('{"content": "one"}\n{"content": "two"}\n')
+    assert len(home.lines(config, "remember", f"--jsonl={tmp_path}/two.jsonl", "--project=third")) == 2
+    assert home.json(config, "import", f"{tmp_path}/two.jsonl", "--format=jsonl", "--project=third")["failed"] == 0
+    elsewhere = tmp_path / "elsewhere"
+    home.call("stop")
+    home.call(f"--home={elsewhere}", "init", f"--vault=file:{tmp_path}/another")
+    home.call(f"--home={elsewhere}", "stop")
+    assert (elsewhere / "holdfast.yaml").exists()
+    for args, why in (([config[:9]], "--config needs a path"), (["--home="], "--home needs a path"), (["import", "x", "--atomic=no"], "--atomic takes no value"), (["resolve", id, "--revert=x"], "--revert takes no value")):
+        refused = home.call(*args, *(["status"] if len(args) == 1 else []), check=False)
+        assert refused.status == 2 and why in refused.err, refused.err
 
 
 def test_the_configuration_that_a_daemon_runs_with_may_be_named_by_any_of_its_names(home):

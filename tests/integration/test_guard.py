@@ -10,18 +10,11 @@ import time
 
 from support.door import Door
 from support.home import contents, eventually
-from support.terminal import at_terminal
-
-ALLOW_YES = "guard:\n  allow_yes: true\n"
-
-
-def revert_all(home):
-    for alert in home.alerts():
-        home.json("resolve", alert["id"], "--revert", "--yes")
+from support.terminal import at_terminal, resolve_all, resolved
+from support.webhook import Webhook
 
 
-def test_a_mass_deletion_is_held_from_its_first_change_on(homes):
-    home = homes(config=ALLOW_YES)
+def test_a_mass_deletion_is_held_from_its_first_change_on(home):
     ids = home.remember_many([f"fact {i}" for i in range(40)])
     before = home.export()
     for id in ids:
@@ -33,46 +26,41 @@ def test_a_mass_deletion_is_held_from_its_first_change_on(homes):
     assert alert["state"] == "open" and alert["memories_affected"] == 40 and alert["source"] == "cli"
     assert home.json("show", ids[0])["sync_status"] == "held"
     assert not home.json("status")["healthy"]
-    restored = home.json("resolve", alert["id"], "--revert", "--yes")
-    assert restored == {"id": alert["id"], "state": "reverted", "restored": 40}
+    assert "is reverted; 40 memories restored" in resolved(home, alert["id"])
     assert home.export() == before and home.alerts() == []
     assert home.json("verify")["ok"]
 
 
-def test_what_was_meant_can_be_accepted(homes):
-    home = homes(config=ALLOW_YES)
+def test_what_was_meant_can_be_accepted(home):
     ids = home.remember_many([f"fact {i}" for i in range(30)])
     for id in ids[:20]:
         home.call("forget", id)
-    home.json("resolve", home.alerts()[0]["id"], "--accept", "--yes")
+    resolve_all(home, "--accept")
     assert sorted(home.export()) == sorted(ids[20:])
 
 
-def test_overwriting_everything_is_held(homes):
-    home = homes(config=ALLOW_YES)
+def test_overwriting_everything_is_held(home):
     ids = home.remember_many([f"a long and valuable fact, number {i}, that took a day to find out" for i in range(30)])
     before = contents(home.export())
     for id in ids:
         home.call("remember", "x", "--id", id)
     assert home.alerts()
-    revert_all(home)
+    resolve_all(home)
     assert contents(home.export()) == before
 
 
-def test_a_forged_version_is_held_at_once(homes):
-    home = homes(config=ALLOW_YES)
+def test_a_forged_version_is_held_at_once(home):
     [id] = home.remember_many(["the truth"])
     line = json.dumps({"id": id, "content": "junk", "sync_version": 2**31, "project_id": "test"})
     home.json("import", "-", input=line + "\n")
     assert home.json("show", id)["content"] == "the truth"
     assert home.alerts()[0]["rule"] == "version_jump"
-    revert_all(home)
+    resolve_all(home)
     home.call("remember", "the newer truth", "--id", id)
     assert home.json("show", id)["content"] == "the newer truth"
 
 
-def test_new_memories_flow_while_an_alert_is_open(homes):
-    home = homes(config=ALLOW_YES)
+def test_new_memories_flow_while_an_alert_is_open(home):
     for id in home.remember_many([f"fact {i}" for i in range(20)]):
         home.call("forget", id)
     assert home.alerts()
@@ -82,24 +70,23 @@ def test_new_memories_flow_while_an_alert_is_open(homes):
 
 
 def test_with_on_alert_pause_nothing_is_written_until_a_person_decides(homes):
-    home = homes(config="guard:\n  allow_yes: true\n  on_alert: pause\n")
+    home = homes(config="guard:\n  on_alert: pause\n")
     for id in home.remember_many([f"fact {i}" for i in range(20)]):
         if home.call("forget", id, check=False).status == 3:
             break
     eventually(lambda: home.call("remember", "not now", check=False).status == 3)
     home.call("stop")
     assert home.call("remember", "nor after a restart", check=False).status == 3
-    revert_all(home)
+    resolve_all(home)
     home.call("remember", "now")
     assert len(home.export()) == 21
 
 
-def test_a_later_burst_after_a_decision_raises_its_own_alert(homes):
-    home = homes(config=ALLOW_YES)
+def test_a_later_burst_after_a_decision_raises_its_own_alert(home):
     ids = home.remember_many([f"fact {i}" for i in range(60)])
     for id in ids[:20]:
         home.call("forget", id)
-    revert_all(home)
+    resolve_all(home)
     for id in ids[20:40]:
         home.call("forget", id)
     alerts = home.alerts()
@@ -107,8 +94,7 @@ def test_a_later_burst_after_a_decision_raises_its_own_alert(homes):
     assert len(home.lines("alerts", "--all")) == 2
 
 
-def test_alerts_survive_a_kill(homes):
-    home = homes(config=ALLOW_YES)
+def test_alerts_survive_a_kill(home):
     ids = home.remember_many([f"fact {i}" for i in range(20)])
     before = home.export()
     for id in ids:
@@ -116,7 +102,7 @@ def test_alerts_survive_a_kill(homes):
     [alert] = home.alerts()
     home.kill()
     assert home.alerts() == [alert]
-    revert_all(home)
+    resolve_all(home)
     assert home.export() == before
 
 
@@ -175,6 +161,45 @@ def test_the_alert_command_gets_the_alert(homes, tmp_path):
     assert (tmp_path / "told.jsonl").read_text() == told, "a restart repeats nothing"
 
 
+def test_the_webhook_gets_the_alert_until_it_took_it_and_redirects_are_not_followed(homes):
+    with Webhook(answers=[500, 302]) as hook:
+        home = homes(config=f"guard:\n  webhook: {hook.url}\n")
+        for id in home.remember_many([f"fact {i}" for i in range(20)]):
+            home.call("forget", id)
+        [alert] = home.alerts()
+        eventually(lambda: len(hook.posted) == 3)
+        assert [path for path, _ in hook.posted] == ["/hook"] * 3
+        assert {told["id"] for _, told in hook.posted} == {alert["id"]} and "of project test were deleted by cli" in hook.posted[0][1]["summary"]
+        home.call("stop")
+        home.call("status")
+        home.call("stop")
+        assert len(hook.posted) == 3, "what took it once is not told again"
+
+
+def test_an_alert_that_could_not_be_told_is_told_after_a_restart(homes):
+    with Webhook() as hook:
+        port = hook.port
+    home = homes(config=f"guard:\n  webhook: http://127.0.0.1:{port}/hook\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    [alert] = home.alerts()
+    eventually(lambda: "alert.untold" in (home.path / "daemon.log").read_text())
+    home.kill()
+    with Webhook(port=port) as hook:
+        home.call("status")
+        eventually(lambda: hook.posted)
+        assert hook.posted[0][1]["id"] == alert["id"]
+
+
+def test_a_command_that_fails_is_run_again(homes, tmp_path):
+    home = homes(config=f"guard:\n  command: test -e {tmp_path}/once && cat >> {tmp_path}/told || {{ touch {tmp_path}/once; exit 1; }}\n")
+    for id in home.remember_many([f"fact {i}" for i in range(20)]):
+        home.call("forget", id)
+    told = eventually(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text())
+    assert json.loads(told)["id"] == home.alerts()[0]["id"]
+    assert "guard.command ended with status 1" in (home.path / "daemon.log").read_text()
+
+
 def test_resume_with_an_open_alert_is_refused_without_a_person(home):
     for id in home.remember_many([f"fact {i}" for i in range(20)]):
         home.call("forget", id)
@@ -190,6 +215,29 @@ def test_switching_the_guard_off_is_itself_an_alert(home):
     home.call("stop")
     home.write_config("guard:\n  enabled: false\n")
     eventually(lambda: [a for a in home.alerts() if a["rule"] == "guard_off"])
+
+
+def test_allowing_yes_is_an_alert_that_only_a_person_resolves(home):
+    ids = home.remember_many([f"fact {i}" for i in range(20)])
+    before = home.export()
+    for id in ids:
+        home.call("forget", id)
+    [burst] = home.alerts()
+    home.call("stop")
+    home.write_config("guard:\n  allow_yes: true\n")
+    [told] = eventually(lambda: [a for a in home.alerts() if a["rule"] == "guard_off"])
+    assert told["summary"].startswith("The configuration sets guard.allow_yes: ") and told["source"] == "configuration"
+    refused = home.call("resolve", told["id"], "--accept", "--yes", check=False)
+    assert refused.status == 3 and f"at a terminal: holdfast resolve {told['id']} --accept" in refused.err
+    assert home.json("resolve", burst["id"], "--revert", "--yes") == {"id": burst["id"], "state": "reverted", "restored": 20}
+    assert home.export() == before and home.alerts() == [told]
+    resolved(home, told["id"], "--accept")
+    home.call("stop")
+    assert home.alerts() == [], "a person knows of it"
+    home.call("stop")
+    home.write_config("guard:\n  allow_yes: true\n  enabled: false\n")
+    [both] = eventually(home.alerts)
+    assert "guard.allow_yes" in both["summary"] and "switched off" in both["summary"]
 
 
 def test_thresholds_that_never_trip_are_an_alert_once(homes):
@@ -290,10 +338,10 @@ def test_what_is_moved_away_and_deleted_there_is_held(home):
 
 def test_texts_replaced_half_a_project_at_a_time_are_held_across_restarts(homes):
     """The minute's window is set short, so that the hour's is what sees it."""
-    home = homes(config="guard:\n  update_window: 1s\n  allow_yes: true\n")
+    home = homes(config="guard:\n  update_window: 1s\n")
     ids = home.remember_many([f"{PROSE} {i}" for i in range(20)])
     [told] = home.alerts()
-    home.json("resolve", told["id"], "--accept", "--yes")  # of the window
+    resolved(home, told["id"], "--accept")  # of the window
     before = contents(home.export())
     for half in (ids[::2], ids[1::2]):
         rewrite(home, {id: "".join(chr(97 + (i * 7 + k * k * 31) % 26) for k in range(110)) for i, id in enumerate(half)})

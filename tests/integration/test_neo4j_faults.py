@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import contextmanager
 
 import pytest
 from neo4j.exceptions import TransientError
 from support.disk import SmallDisk
+from support.fault_proxy import Mode
 from support.graph import access, everything_arrived, rows, until
 from support.home import is_holdfast
 from support.terminal import at_terminal
@@ -94,45 +96,48 @@ def test_a_missing_index_is_made_again(homes, neo4j_server, graph):
     assert {"memory_content", "change_place"} <= names
 
 
-def test_a_read_only_database_is_told_and_gets_all_when_it_is_not_any_more(homes, neo4j_servers):
-    server = neo4j_servers("graph")
-    server.start()
+@contextmanager
+def only_to_be_read(server):
+    """The server's data may be read and not written."""
+    try:
+        server.settings = {"server.databases.read_only": "neo4j"}
+        server.restart()
+        yield
+    finally:
+        server.settings = {}
+        server.restart()
+
+
+def test_a_read_only_database_is_told_and_gets_all_when_it_is_not_any_more(homes, neo4j_server):
     home = homes()
-    home.env |= access(server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+    home.env |= access(neo4j_server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
     home.call("remember", "one")
     home.call("sync")
-    server.stop()
-    reader = neo4j_servers("graph", settings={"server.databases.read_only": "neo4j"})
-    reader.start()
-    home.call("remember", "two")
-    home.call("sync", "--timeout", "2", check=False)
-    [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
-    assert not line["ok"] and "read" in line["detail"].lower(), line
-    reader.stop()
-    server.start()
+    with only_to_be_read(neo4j_server):
+        home.call("remember", "two")
+        home.call("sync", "--timeout", "2", check=False)
+        [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
+        assert not line["ok"] and "read" in line["detail"].lower(), line
     home.call("sync")
-    with server.driver() as graph:
+    with neo4j_server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))
 
 
-def test_a_changed_password_stops_nothing_but_this_vault(homes, neo4j_servers):
-    server = neo4j_servers("graph")
-    server.start()
-    home = homes()
-    home.env |= access(server) | {"SYNC_INITIAL_BACKOFF": "1", "SYNC_MAX_BACKOFF": "1"}
+def test_a_changed_password_stops_nothing_but_this_vault(distant_home, neo4j_server):
+    home, proxy = distant_home
     home.call("remember", "one")
     home.call("sync")
-    server.change_password("another-one-entirely")
-    server.restart()  # who is logged on stays so otherwise
+    neo4j_server.change_password("another-one-entirely")
+    proxy.cut()  # who is logged on stays so
     home.call("remember", "two")
     home.call("sync", "--timeout", "2", check=False)
     [line] = [line for line in home.lines("doctor") if "neo4j" in line["check"]]
     assert not line["ok"] and "another-one" not in line["detail"]
     home.call("stop")
-    home.env |= access(server)
+    home.env |= access(neo4j_server, proxy.port)
     # The server keeps out for 5 s who was wrong three times.
     until("to be let in", lambda: home.call("sync", check=False).status == 0)
-    with server.driver() as graph:
+    with neo4j_server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))
 
 
@@ -151,6 +156,33 @@ def test_a_server_with_little_memory_gets_smaller_transactions(homes, neo4j_serv
     home.call("sync")
     with server.driver() as graph:
         until("all changes", lambda: everything_arrived(home, graph))
+
+
+class TooSlowForMuch(Mode):
+    """A request of many rows is never answered in time; a small one is."""
+
+    LONGEST = 400_000  # bytes
+
+    async def frame(self, link, down, frame):
+        if not down and len(frame.data) > self.LONGEST:
+            self.fired += 1
+            link.silent = True
+        await link.send(down, frame.data)
+
+
+def test_a_server_too_slow_for_a_batch_gets_smaller_ones(distant_home, graph):
+    home, proxy = distant_home
+    home.call("remember", "one")
+    home.call("sync")
+    home.call("pause")
+    home.call("stop")
+    home.env["HOLDFAST_CALL_MS"] = "5000"
+    home.remember_many([f"memory number {i} " + "x" * 2000 for i in range(400)])
+    mode = TooSlowForMuch()
+    proxy.use(mode)
+    home.call("resume")
+    until("all changes, once each", lambda: everything_arrived(home, graph))
+    assert mode.fired > 0 and home.json("verify", "neo4j")["ok"]
 
 
 # ---- outages ----

@@ -68,6 +68,7 @@ def test_a_changed_password(neo4j_server):
         driver.verify_connectivity()
 
 
+@pytest.mark.neo4j
 def test_the_next_test_gets_the_first_password_back():
     passwords = []
     for _ in range(2):

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.graph import access, changes_of, rows, until
-
-STATEMENTS = Path(__file__).parents[2] / "src/vault/neo4j_statements.def"
+from support.neo4j import STATEMENTS
 
 
 def unit_program(name: str) -> Path:
@@ -153,6 +152,24 @@ def test_a_memory_is_there_within_seconds_as_the_specification_says(graph_home, 
     assert task == {"title": "Look after kelp"}
 
 
+def test_a_large_session_is_counted_behind_the_next_check(graph_home, graph):
+    session = "01990000-0000-7000-8000-000000000001"
+
+    def remember(contents: list[str]) -> None:
+        lines = [json.dumps({"content": text, "project_id": "sea", "session_id": session}) + "\n" for text in contents]
+        graph_home.call("remember", "--jsonl", "-", input="".join(lines))
+        graph_home.call("sync")
+
+    def counted() -> dict:
+        [found] = rows(graph, "MATCH (s:Session {id: $id}) RETURN s.memory_count AS count, s.count_due AS due", id=session)
+        return found
+
+    remember([f"memory number {i}" for i in range(230)])
+    until("230 counted", lambda: counted() == {"count": 230, "due": None})
+    remember(["one more"])
+    until("231 counted", lambda: counted() == {"count": 231, "due": None})
+
+
 def test_every_version_stays_and_a_deletion_is_a_mark(graph_home, graph):
     memory_id = graph_home.json("remember", "the first words")["id"]
     graph_home.call("remember", "--jsonl", "-", input=json.dumps({"id": memory_id, "content": "other words"}) + "\n")
@@ -194,6 +211,31 @@ def test_a_memory_that_two_installations_changed_is_a_conflict_event_with_both_v
     [conflict] = until("an event", lambda: [e for e in there.lines("sync", "events") if e["result"] == "conflict"])
     assert memory_id in conflict["error"] and "words from here" in conflict["error"] and "words from there" in conflict["error"]
     assert [e for e in here.lines("sync", "events") if e["result"] == "conflict"] == []
+
+
+def test_a_damaged_change_of_another_installation_keeps_none_of_ours_back(homes, neo4j_server, graph):
+    """Its twin, and what is shown in place of what is held, are read there: also what somebody altered."""
+    here, there = homes("here"), homes("there")
+    for home in (here, there):
+        home.env |= access(neo4j_server)
+    ids = there.remember_many([f"of there, {i}" for i in range(20)])
+    lines = [json.dumps({"id": id, "content": f"of here, {id}", "sync_version": 2, "project_id": "test"}) + "\n" for id in ids]
+    here.call("import", "-", input="".join(lines))
+    here.call("sync")
+    here.call("stop")  # it would mend what follows
+    rows(graph, "MATCH (c:Change {id: $id}) WHERE c.record CONTAINS 'of here' SET c.record = 'junk'", id=ids[0])
+    rows(graph, "MATCH (c:Change {id: $id}) WHERE c.record CONTAINS 'of here' SET c.record = 7", id=ids[1])
+    for id in ids[:3]:
+        there.call("remember", "the second of there", "--id", id)
+    for id in ids:
+        there.call("forget", id)
+    assert "share" in {alert["rule"] for alert in there.alerts()}, "some of it is held"
+    origin = until("its changes", lambda: rows(graph, "MATCH (c:Change) WHERE c.record CONTAINS 'of there' RETURN DISTINCT c.origin AS id"))[0]["id"]
+    sent = "MATCH (c:Change {origin: $id, copy: 1}) RETURN count(c) AS n"
+    until("all of them", lambda: rows(graph, sent, id=origin)[0]["n"] == changes_of(there))
+    assert rows(graph, "MATCH (o:Origin {id: $id}) RETURN o.copy AS copy", id=origin) == [{"copy": 1}]
+    told = " ".join(e["error"] for e in there.lines("sync", "events", "-n", "1000") if e["result"] == "conflict")
+    assert [id in told for id in ids[:3]] == [False, False, True], "a conflict with what can be read"
 
 
 # ---- what comes back ----
@@ -262,7 +304,7 @@ def test_doctor_says_what_the_vault_is_and_nobody_sees_the_password(graph_home, 
     lines = [line for line in graph_home.lines("doctor") if "neo4j" in line["check"]]
     assert len(lines) == 1 and lines[0]["ok"], lines
     said = lines[0]["detail"]
-    for part in ("Neo4j 5.26", "community", "Bolt 5.8", "19 of 19 indexes ONLINE", "vectors of 768", "its clock", "may be written", "answered in"):
+    for part in ("Neo4j 5.26", "community", "Bolt 5.8", "20 of 20 indexes ONLINE", "vectors of 768", "its clock", "may be written", "answered in"):
         assert part in said, (part, said)
     assert lines[0]["advice"] == ""
     password = neo4j_server.password

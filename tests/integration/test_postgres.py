@@ -6,13 +6,14 @@ import pytest
 
 from support.home import eventually
 from support.source import MEMORIES, Captured, config_of, id_of, insert
+from support.terminal import resolved
 
 
 @pytest.fixture
 def captured(homes, database):
     """The specification's table with 40 memories, captured."""
     database.psql(MEMORIES + insert(40))
-    captured = Captured(homes(config=config_of(database) + "guard:\n  allow_yes: true\n"), database)
+    captured = Captured(homes(config=config_of(database)), database)
     captured.init()
     captured.wait_rows(40)
     return captured
@@ -97,6 +98,7 @@ WRECKS = {
     "delete_most": f"DELETE FROM memories WHERE id <> '{id_of(1)}';",
     "blank": "UPDATE memories SET content = NULL;",
     "empty": "UPDATE memories SET content = '';",
+    "overwritten with more than a memory takes": "UPDATE memories SET content = repeat('x', 60000);",
     "fixtures": "DELETE FROM memories; " + insert(20, 101),
 }
 
@@ -191,11 +193,6 @@ def test_what_was_put_back_and_is_destroyed_again_is_held_again(captured):
     assert len(captured.rows()) == 40
     home.json("restore", "app")
     assert database.rows("memories") == before
-
-
-def resolved(home, alert: str) -> None:
-    """A person reverts it, at a terminal."""
-    home.call("resolve", alert, "--revert", "--yes")
 
 
 def test_rows_that_somebody_changed_since_are_kept_and_told(captured):

@@ -126,6 +126,59 @@ def test_columns_can_be_left_out(homes, database):
     assert "embedding" not in rows[id_of(1)]["metadata"]["row"]
 
 
+# ---- values that no memory can hold ----
+
+LARGE = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 2000) i)"  # 64,000 characters that don't compress
+
+
+@pytest.fixture
+def wide(homes, database):
+    database.psql(MEMORIES.replace("content text,", "content text, extra text,") + insert(20) + "UPDATE memories SET extra = 'extra of ' || id;")
+    captured = Captured(homes(config=config_of(database) + "guard:\n  allow_yes: true\n"), database)
+    captured.init()
+    captured.wait_rows(20)
+    return captured
+
+
+def test_a_large_value_of_another_column_does_not_hide_what_happens_to_the_content(wide):
+    database = wide.database
+    before = database.rows("memories")
+    database.psql(f"UPDATE memories SET extra = {LARGE}, content = '';")
+    wide.wait_alerts()
+    assert wide.home.json("restore")["tables"][0]["updated"] == 20
+    assert database.rows("memories") == before
+
+
+def test_a_large_value_that_is_there_is_left_and_what_it_was_is_put_back_when_it_is_gone(wide):
+    database = wide.database
+    database.psql(f"UPDATE memories SET extra = {LARGE} WHERE id = '{id_of(1)}';")
+    eventually(lambda: "too_large" in wide.rows()[id_of(1)]["metadata"])
+    assert "too large" in eventually(lambda: wide.source()["error"])
+    database.psql(f"UPDATE memories SET importance = 1 WHERE id = '{id_of(1)}';")  # which does not send it again
+    eventually(lambda: wide.rows()[id_of(1)]["importance"] == 1)
+    assert "too_large" in wide.rows()[id_of(1)]["metadata"]
+    before = database.rows("memories")
+
+    database.psql("UPDATE memories SET content = '';")
+    wide.wait_alerts()
+    assert wide.home.json("restore")["tables"][0]["updated"] == 20
+    assert database.rows("memories") == before
+
+    database.psql("TRUNCATE memories;")
+    eventually(lambda: wide.home.lines("show", id_of(1), "--history")[-1]["change"]["op"] == "delete")
+    assert wide.home.json("restore")["tables"][0]["inserted"] == 20
+    assert database.query(f"SELECT extra FROM memories WHERE id = '{id_of(1)}'") == f"extra of {id_of(1)}"
+
+
+def test_a_row_that_was_never_whole_is_counted_when_it_can_not_be_put_back(wide):
+    wide.database.psql(f"INSERT INTO memories (id, content) VALUES ('{id_of(30)}', {LARGE});")
+    wide.wait_rows(21)
+    wide.database.psql("TRUNCATE memories;")
+    wide.wait_alerts()
+    done = wide.home.json("restore")["tables"][0]
+    assert (done["inserted"], done["lost"]) == (20, 1)
+
+
 # ---- work that raises nothing ----
 
 

@@ -11,6 +11,7 @@ import pytest
 from support.graph import access, rows, until
 
 DIMENSIONS = 4
+pytestmark = pytest.mark.dimensions(DIMENSIONS)
 SESSIONS = [f"01990000-0000-7000-8000-00000000000{i}" for i in range(2)]
 EVERYTHING = ("-k", "1000", "--all-projects")
 
@@ -42,7 +43,7 @@ def fresh(homes, neo4j_server):
 def visitor(fresh, neo4j_server):
     """A machine that only may ask: nothing that runs there mends the graph."""
     del fresh.env["NEO4J_URI"]
-    fresh.spec = f"neo4j:{access(neo4j_server)['NEO4J_URI']}"
+    fresh.spec = f"neo4j:{access(neo4j_server)['NEO4J_URI']}#password_file={neo4j_server.password_file}"
     return fresh
 
 
@@ -258,6 +259,21 @@ def test_a_question_may_be_long_and_not_longer(writer, fresh):
         assert len(found(fresh, text[:4096])) == 1
     refused = fresh.call("recall", "--remote", words[:10000].ljust(10000, "x"), check=False)
     assert refused.status == 2 and "query has 10000 bytes; allowed are 1 to 4096" in refused.err
+
+
+def test_everything_that_may_be_asked_at_once_is_asked(writer, fresh):
+    """Query, tags and vector, each as long as it may be: together they are longer than a URL can be."""
+    tags = [f"{i:02}" + "é" * 63 for i in range(64)]
+    [id] = send(writer, [{"content": "kelp holds on", "tags": tags}])
+    asked = ("kelp " + "é " * 1363, *(word for tag in tags for word in ("--tag", tag)))
+    for how in ((), ("--no-daemon",)):
+        fresh.call("stop")
+        assert found(fresh, *asked, *how) == [id]
+        refused = fresh.call("recall", "--remote", *asked, "--vector", vector(*[1.0] * 4096), *how, check=False)
+        assert refused.status == 2 and "4096" in refused.err and f"{DIMENSIONS}" in refused.err, refused.err
+    for more, why in ((("--tag", "one more"), "65"), (("--vector", vector(*[1.0] * 4097)), "vector")):
+        refused = fresh.call("recall", "--remote", *asked, *more, check=False)
+        assert refused.status == 2 and why in refused.err, refused.err
 
 
 def test_so_many_are_found_as_are_asked_for_and_the_same_ones_each_time(writer, fresh):

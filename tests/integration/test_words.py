@@ -104,6 +104,16 @@ def test_alerts_recovery_and_verification(home, told):
     assert "Would recover 0 memories" in told("recover", "--dry-run")
 
 
+def test_a_recovery_and_its_undoing(home, told):
+    moment = home.json("show", home.json("remember", "the moment")["id"])["updated_at"]
+    home.call("forget", home.id)
+    out = told("recover", "--at", moment)
+    assert out.startswith("Recovered 1 memories from ") and out.endswith("Take it back with: holdfast recover --undo\n")
+    out = told("recover", "--undo")
+    assert re.fullmatch(r"The recovery of 1 memories was taken back in \d+ ms: they are as they were before it, .*\n", out), out
+    assert "deleted" in told("show", home.id)
+
+
 def test_the_manual_page_has_every_command_and_option(home):
     page = home.call("help", "man").out
     requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}

@@ -10,15 +10,14 @@ import pytest
 from support.checker import journal, vault_lines
 from support.door import GONE, Door, Refused
 from support.home import Home, contents, eventually, is_holdfast, remove
+from support.terminal import resolve_all, resolved
 
-ALLOW_YES = "guard:\n  allow_yes: true\n"
 NOTICED_S = 5
 
 
 @pytest.fixture
-def filled(homes):
-    """A home with 60 memories that the vault has; their contents; how a fresh home looks after a recovery."""
-    home = homes(config=ALLOW_YES)
+def filled(home):
+    """A home with 60 memories that the vault has; their contents."""
     home.remember_many(f"a fact worth keeping, number {i}" for i in range(60))
     home.json("sync")
     return home, contents(home.export())
@@ -29,11 +28,6 @@ def elsewhere(home: Home, homes) -> dict[str, str]:
     fresh = homes(f"fresh{time.monotonic_ns()}")
     fresh.json("recover")
     return contents(fresh.export())
-
-
-def revert_all(home: Home) -> None:
-    for alert in home.alerts():
-        home.json("resolve", alert["id"], "--revert", "--yes")
 
 
 def forget_through(door: Door, ids) -> None:
@@ -63,7 +57,7 @@ def test_rm_rf_of_the_home_with_database_and_queue_is_noticed_and_undone(filled,
     last = home.json("remember", "acknowledged just before")["id"]
     remove(home.path)
     eventually(lambda: not is_holdfast(pid), timeout_s=NOTICED_S + 10)
-    home.write_config(ALLOW_YES)
+    home.write_config()
     home.json("recover")
     now = contents(home.export())
     assert now == before | {last: "acknowledged just before"}
@@ -94,7 +88,7 @@ def test_a_ledger_that_vanished_is_told_to_whoever_asks_later(filled, running, h
     assert len(home.alerts()) == 1, "told once"
     home.json("recover")
     assert contents(home.export()) == before
-    home.json("resolve", alert["id"], "--accept", "--yes")
+    resolved(home, alert["id"], "--accept")
     home.call("stop")
     assert home.alerts() == []
 
@@ -162,9 +156,8 @@ def test_the_log_beside_the_database_unlinked_after_a_kill_is_recovered(filled):
 
 
 
-def test_an_older_copy_of_the_database_put_back_is_noticed_and_recovered(homes):
+def test_an_older_copy_of_the_database_put_back_is_noticed_and_recovered(home):
     """Rolled back, the ledger would number new changes as the vault's newer ones: no change may take another's place."""
-    home = homes(config=ALLOW_YES)
     home.remember_many(f"old {i}" for i in range(10))
     home.call("stop")
     old = (home.path / "live" / "ledger.db").read_bytes()
@@ -179,7 +172,7 @@ def test_an_older_copy_of_the_database_put_back_is_noticed_and_recovered(homes):
 @pytest.mark.parametrize("meanwhile", ["the vault is at hand", "nothing is sent"])
 def test_an_older_copy_of_the_whole_home_put_back_loses_nothing(homes, meanwhile):
     """With sync.db as old as the ledger, only the vault knows of what was forgotten; it may learn late of what was written since."""
-    home = homes(config=ALLOW_YES)
+    home = homes()
     ids = home.remember_many(f"old {i}" for i in range(10))
     home.json("sync")
     if meanwhile == "nothing is sent":
@@ -219,8 +212,7 @@ def test_an_older_copy_of_the_whole_home_put_back_loses_nothing(homes, meanwhile
     assert elsewhere(home, homes) == expected
 
 
-def test_an_old_log_left_beside_a_restored_database_never_hides_rows(homes):
-    home = homes(config=ALLOW_YES)
+def test_an_old_log_left_beside_a_restored_database_never_hides_rows(home):
     home.remember_many(f"old {i}" for i in range(10))
     home.json("sync")
     live = home.path / "live"
@@ -265,7 +257,7 @@ def test_delete_all_through_an_interface_is_held(filled, homes, agent):
     assert contents(home.export()) == before, "what is held is still live"
     [alert] = home.alerts()
     assert alert["memories_affected"] == len(before) and alert["state"] == "open"
-    revert_all(home)
+    resolve_all(home)
     assert contents(home.export()) == before and home.alerts() == []
 
 
@@ -276,13 +268,13 @@ def test_sync_never_spreads_an_emptiness(filled, homes):
         home.call("forget", id)
     home.json("sync")
     assert elsewhere(home, homes) == before, "the hold travelled with the deletions"
-    revert_all(home)
+    resolve_all(home)
     remove(home.vault / "origins")
     home.call("sync", check=False)
     assert contents(home.export()) == before
     home.call("stop")
     remove(home.path)
-    home.write_config(ALLOW_YES)
+    home.write_config()
     assert home.export() == {}
     home.call("sync")
     home.json("recover")
@@ -290,7 +282,7 @@ def test_sync_never_spreads_an_emptiness(filled, homes):
 
 
 def test_a_background_tidy_up_below_the_rate_limit_is_held_by_its_share(homes):
-    home = homes(config=ALLOW_YES + "  delete_window: 1s\n")
+    home = homes(config="guard:\n  delete_window: 1s\n")
     ids = home.remember_many(f"fact {i}" for i in range(100))
     before = contents(home.export())
     door = Door(home, agent="mcp:tidier")
@@ -300,7 +292,7 @@ def test_a_background_tidy_up_below_the_rate_limit_is_held_by_its_share(homes):
     door.close()
     # A window of a second, which makes this test short, is itself told: the rate is all but switched off.
     assert {a["rule"] for a in home.alerts()} == {"guard_off", "share"}
-    revert_all(home)
+    resolve_all(home)
     assert contents(home.export()) == before
 
 
@@ -317,7 +309,7 @@ def test_the_guard_switched_off_or_dodged_is_an_alert(filled):
     db.execute("DELETE FROM journal WHERE key % 2 = 0")
     db.commit()
     db.close()
-    home.write_config(ALLOW_YES)
+    home.write_config()
     verified = home.call("--json", "verify", check=False)
     assert verified.status != 0, "the chain shows what was cut out of it"
     home.call("stop", check=False)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from support.disk import InsideHome, RemovableDisk
 from support.home import eventually
+from support.terminal import resolved
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def disk(tmp_path):
 @pytest.fixture(params=["the mount point", "a folder below it"])
 def home(request, disk, tmp_path):
     """A home whose vault is all of the disk, or a folder there; it has sent something."""
-    home = InsideHome(tmp_path, disk, config="guard:\n  allow_yes: true\n")
+    home = InsideHome(tmp_path, disk)
     home.vault = disk.mount_point if request.param == "the mount point" else disk.mount_point / "backup"
-    home.write_config("guard:\n  allow_yes: true\n")
+    home.write_config()
     home.remember_many(["one", "two"])
     home.call("sync")
     yield home
@@ -71,7 +72,7 @@ def test_each_absence_is_told(home, disk):
         assert home.call("sync", check=False).status == 4
         assert eventually(lambda: rules(home)) == ["vault_away"]
         [alert] = home.alerts()
-        home.call("resolve", alert["id"], "--accept", "--yes")
+        resolved(home, alert["id"], "--accept")
         disk.connect()
         home.call("sync")
         assert rules(home) == [], times

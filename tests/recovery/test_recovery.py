@@ -5,11 +5,10 @@ import time
 import pytest
 from support.door import Door, Refused
 from support.home import contents, eventually, remove
-from support.terminal import at_terminal
+from support.terminal import at_terminal, recovered
 
 pytestmark = pytest.mark.threads
 
-ALLOW_YES = "guard:\n  allow_yes: true\n"
 
 
 def wipe(home):
@@ -88,8 +87,7 @@ def test_by_project_session_and_memory(home):
     assert home.json("verify")["ok"]
 
 
-def test_a_moment_of_the_past(homes):
-    home = homes(config=ALLOW_YES)
+def test_a_moment_of_the_past(home):
     ids = fill(home, 12)
     before = contents(home.export())
     time.sleep(0.002)  # the moment lies between two changes
@@ -114,11 +112,11 @@ def test_a_moment_of_the_past(homes):
 def test_a_recovery_is_undone_and_done_again(home):
     fill(home, 15)
     wipe(home)
-    home.write_config(ALLOW_YES)
+    home.write_config()
     own = home.json("remember", "mine")["id"]
     home.json("recover")
     assert len(home.export()) == 16
-    home.json("recover", "--undo", "--yes")
+    recovered(home, "--undo")
     assert list(home.export()) == [own]
     assert home.json("recover")["recovered_count"] == 15
     assert len(home.export()) == 16
@@ -235,7 +233,7 @@ def test_a_recovery_takes_little_away_without_a_person(homes):
         assert a.call("recover", *words, check=False).status == 3, "typed by no person"
     assert contents(a.export()) == before
     a.call("stop")
-    a.write_config(ALLOW_YES)
+    a.write_config("guard:\n  allow_yes: true\n")
     done = a.json("recover", "--yes")
     assert (done["recovered_count"], done["taken_away_count"], done["overwritten_count"]) == (5, 8, 4)
     assert len(a.export()) == 13

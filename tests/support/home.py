@@ -144,15 +144,20 @@ def end(pid: int, number: int, wait_s: float = 15) -> None:
         os.close(handle)
 
 
-def eventually(check, timeout_s: float = 30, every_s: float = 0.02):
+EVERY_S = (0.02, 0.25)  # at first, and when it takes long: what asks all the time keeps what it waits for from its work
+
+
+def eventually(check, timeout_s: float = 30):
     """The first true value that check() gives; fails when there is none in time."""
     deadline = time.monotonic() + timeout_s
+    every_s, longest_s = EVERY_S
     while True:
         value = check()
         if value:
             return value
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(every_s)
+        every_s = min(1.5 * every_s, longest_s)
 
 
 def contents(memories: dict[str, dict]) -> dict[str, str]:

@@ -1,12 +1,11 @@
-"""A real PostgreSQL for tests: one cluster for all workers of a pytest session, a database of its own for each test.
+"""A real PostgreSQL for tests: one cluster for each worker of a pytest session, a database of its own for each test.
 
-The cluster is made by the first test that wants it and ended by the session's first process (conftest.py). A test has it by
-the fixture `database`: alone (other workers wait), running, with an empty database and no replication slots.
+A worker's cluster is made by its first test that wants it and ended by the session's first process (conftest.py). A test has
+it by the fixture `database`: alone, running, with an empty database and no replication slots.
 """
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import shutil
@@ -16,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from postgres_server import Postgres
+from support.worker import worker
 
-SHARED = "HOLDFAST_TEST_POSTGRES"  # the folder of the shared cluster, in the environment of all workers
+SHARED = "HOLDFAST_TEST_POSTGRES"  # the folder of the workers' clusters, in the environment of all workers
 
 _numbers = itertools.count(1)
 
@@ -52,35 +52,33 @@ def make_shared_folder() -> None:
 def end_shared() -> None:
     """In the first process, when all workers are done."""
     folder = Path(os.environ.pop(SHARED))
-    server = Postgres(folder / "home")
-    if server.pid():
-        server.stop(signal.SIGQUIT)  # its data is not needed any more
+    for home in folder.iterdir():
+        server = Postgres(home)
+        if server.pid():
+            server.stop(signal.SIGQUIT)  # its data is not needed any more
     shutil.rmtree(folder)
 
 
 @contextmanager
 def lease():
-    """A database of its own on the shared cluster, which is this test's alone."""
-    folder = Path(os.environ[SHARED])
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        server = Postgres(folder / "home")
+    """A database of the test's own on this worker's cluster."""
+    server = Postgres(Path(os.environ[SHARED]) / worker())
+    server.start()
+    name = f"test_{next(_numbers)}"
+    server.psql(f"CREATE DATABASE {name}")
+    try:
+        yield Database(server, name)
+    finally:
         server.start()
-        name = f"test_{os.getpid()}_{next(_numbers)}"
-        server.psql(f"CREATE DATABASE {name}")
-        try:
-            yield Database(server, name)
-        finally:
-            server.start()
-            forget(server, name)
+        forget(server, name)
 
 
 def forget(server: Postgres, name: str) -> None:
-    """Drop a database with its slots, whoever uses them."""
+    """Drop a database with its slots, whoever uses them, and however often that one comes back."""
     server.psql(
-        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
-        "DO $$ BEGIN FOR i IN 1..500 LOOP EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE active);"
-        " PERFORM pg_sleep(0.02); END LOOP; END $$;"
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots;"
+        "DO $$ BEGIN FOR i IN 1..500 LOOP"
+        " PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
+        " BEGIN PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots; EXCEPTION WHEN object_in_use THEN NULL; END;"
+        " EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots); PERFORM pg_sleep(0.02); END LOOP; END $$;"
     )
     server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -36,6 +36,8 @@ static void a_route_finds_its_row_and_fills_the_path_in(void **state)
     assert_string_equal(op_by_route("GET", "/api/memory/abc", params, &known)->name, "get_memory");
     assert_string_equal(json_string_value(json_object_get(params, "id")), "abc");
     assert_string_equal(op_by_route("GET", "/api/memory/search", params, &known)->name, "recall");
+    assert_string_equal(op_by_route("POST", "/api/memory/search", params, &known)->name, "recall");
+    assert_null(op_by_route("POST", "/api/memory/abc", params, &known));
     assert_string_equal(op_by_route("DELETE", "/api/memory/x", params, &known)->name, "forget");
     assert_string_equal(op_by_route("POST", "/api/alerts/q/resolve", params, &known)->name,
                         "resolve");

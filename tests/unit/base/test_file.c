@@ -232,6 +232,8 @@ static void a_file_where_a_folder_must_be_is_refused(void **state)
     put(f->path, STR("x"));
     assert_refused(file_mkdirs(f->path, 0700, &err), &err, ERR_CONFIG, "is not a folder");
     assert_refused(file_mkdirs(below, 0700, &err), &err, ERR_CONFIG, f->path);
+    assert_true(file_mkdirs("/sys/holdfast", 0700, &err) < 0);
+    assert_null(strstr(err.message, "No such file")); /* why it can't be made, not that it is not */
 }
 
 static void a_tree_is_removed_with_all_in_it(void **state)

@@ -284,6 +284,23 @@ static void only_what_may_succeed_is_tried_again(void **state)
     }
 }
 
+static void what_was_too_much_for_the_servers_memory_or_time_is_told_as_such(void **state)
+{
+    static const char *const SMALLER[] = {
+        "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
+        "Neo.ClientError.Transaction.TransactionTimedOut",
+        "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(SMALLER) / sizeof(SMALLER[0]); i++) {
+        struct job job = {.gives = 0};
+        fault(f, BOLT_REQUEST_RUN, 1, SMALLER[i]);
+        assert_int_equal(write_once(f, &job, BOLT_NEVER), -BOLT_ERR_SERVER);
+        assert_true(bolt_error_traits(&f->error) & BOLT_TRAIT_SMALLER);
+    }
+}
+
 static void a_connection_lost_before_commit_is_tried_again(void **state)
 {
     static const enum bolt_request WHERE[] = {BOLT_REQUEST_BEGIN, BOLT_REQUEST_RUN,
@@ -437,6 +454,7 @@ int main(void)
         TEST(pauses_vary_by_a_fifth),
         TEST(no_pause_goes_past_the_deadline),
         TEST(only_what_may_succeed_is_tried_again),
+        TEST(what_was_too_much_for_the_servers_memory_or_time_is_told_as_such),
         TEST(a_connection_lost_before_commit_is_tried_again),
         TEST(a_server_that_restarts_is_waited_for),
         TEST(a_refused_logon_is_told_at_once),

@@ -13,6 +13,7 @@
 
 #define DAY_S 86400L
 #define WAIT_MS 20000
+#define FILE_NAME_MAX 64
 
 /* A certificate and its key. */
 struct identity {
@@ -153,8 +154,21 @@ struct fixture {
     struct identity good;
     struct identity expired;
     struct identity self_signed;
-    char ca_file[64];
+    struct identity another_authority;
+    char ca_file[FILE_NAME_MAX];
+    char system_file[FILE_NAME_MAX];
 };
+
+static void write_certificate(const struct identity *identity, char ret_name[FILE_NAME_MAX])
+{
+    (void)snprintf(ret_name, FILE_NAME_MAX, "/tmp/holdfast-test-ca-XXXXXX");
+    int fd = mkstemp(ret_name);
+    FILE *file = fdopen(fd, "w");
+
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, identity->certificate), 1);
+    assert_int_equal(fclose(file), 0);
+}
 
 static int setup(void **state)
 {
@@ -164,12 +178,13 @@ static int setup(void **state)
     f->good = make_identity("graph", "DNS:graph.example,IP:10.0.0.1", -1, 30, &f->authority);
     f->expired = make_identity("graph", "DNS:graph.example", -9, -2, &f->authority);
     f->self_signed = make_identity("graph", "DNS:graph.example", -1, 30, NULL);
-    (void)snprintf(f->ca_file, sizeof(f->ca_file), "/tmp/holdfast-test-ca-XXXXXX");
-    int fd = mkstemp(f->ca_file);
-    FILE *file = fdopen(fd, "w");
-    assert_non_null(file);
-    assert_int_equal(PEM_write_X509(file, f->authority.certificate), 1);
-    assert_int_equal(fclose(file), 0);
+    write_certificate(&f->authority, f->ca_file);
+    /* This machine trusts one authority, which signed none of them, and not 140, which each
+     * connection would read. */
+    f->another_authority = make_identity("Another Authority", NULL, -1, 30, NULL);
+    write_certificate(&f->another_authority, f->system_file);
+    assert_int_equal(setenv("SSL_CERT_FILE", f->system_file, 1), 0);
+    assert_int_equal(setenv("SSL_CERT_DIR", "/nowhere", 1), 0);
     *state = f;
     return 0;
 }
@@ -179,10 +194,12 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     (void)unlink(f->ca_file);
+    (void)unlink(f->system_file);
     identity_done(&f->authority);
     identity_done(&f->good);
     identity_done(&f->expired);
     identity_done(&f->self_signed);
+    identity_done(&f->another_authority);
     free(f);
     return 0;
 }

@@ -8,17 +8,18 @@
 static void a_hundred_thousand_interleaved_deletions_are_all_held(void **state)
 {
     struct world *world = *state;
-    size_t demo = add_many(world, "demo", LEDGER_REQUEST_MAX);
+    size_t count = unit_times(LEDGER_REQUEST_MAX);
+    size_t demo = add_many(world, "demo", count);
 
     begin(world);
-    for (size_t i = 0; i < LEDGER_REQUEST_MAX; i++) {
+    for (size_t i = 0; i < count; i++) {
         del(world, demo + i, "mcp:x");
         (void)add(world, "other", 10);
     }
     end(world);
-    assert_alert(world, "deletes", LEDGER_REQUEST_MAX, LEDGER_REQUEST_MAX);
-    assert_int_equal(world->alerts[0].decisions, LEDGER_REQUEST_MAX / RANGES_MAX);
-    assert_int_equal(alive_among(world, demo, LEDGER_REQUEST_MAX), LEDGER_REQUEST_MAX);
+    assert_alert(world, "deletes", count, count);
+    assert_int_equal(world->alerts[0].decisions, count / RANGES_MAX);
+    assert_int_equal(alive_among(world, demo, count), count);
 }
 
 static void one_range_more_than_a_decision_takes_is_two_decisions(void **state)
@@ -277,12 +278,13 @@ static void memories_of_a_huge_incident_are_counted_once_up_to_the_bound(void **
 static void a_hundred_thousand_deletions_are_held_to_the_last(void **state)
 {
     struct world *world = *state;
-    AUTO(free_ptr) struct effect *effects = interleaved(world, LEDGER_REQUEST_MAX);
+    size_t many = unit_times(LEDGER_REQUEST_MAX);
+    AUTO(free_ptr) struct effect *effects = interleaved(world, many);
     uint64_t held;
 
-    assert_ok(judge_them(world, effects, LEDGER_REQUEST_MAX, &held), &world->err);
+    assert_ok(judge_them(world, effects, many, &held), &world->err);
     world->judge.settled(world->judge.arg, true);
-    assert_int_equal(held, LEDGER_REQUEST_MAX);
+    assert_int_equal(held, many);
 }
 
 static uint64_t many_live(const struct judge_view *view, const char *project_id)
@@ -295,12 +297,13 @@ static uint64_t many_live(const struct judge_view *view, const char *project_id)
 static void a_hundred_thousand_requests_of_one_update_are_bounded(void **state)
 {
     struct world *world = *state;
-    AUTO(free_ptr) struct effect *effects = interleaved(world, LEDGER_REQUEST_MAX);
+    size_t many = unit_times(LEDGER_REQUEST_MAX);
+    AUTO(free_ptr) struct effect *effects = interleaved(world, many);
     struct decision decisions[JUDGE_DECISIONS_MAX];
     struct judge_view view = {many_live, NULL};
     size_t made = 0;
 
-    for (size_t i = 0; i < LEDGER_REQUEST_MAX; i++) {
+    for (size_t i = 0; i < many; i++) {
         effects[i].kind = EFFECT_UPDATE;
         effects[i].new_bytes = 300;
         assert_ok(world->judge.judge(world->judge.arg, &effects[i], 1, &view, decisions, &made,
@@ -315,14 +318,15 @@ static void a_hundred_thousand_requests_of_one_update_are_bounded(void **state)
 static void an_old_burst_leaves_no_memory_behind(void **state)
 {
     struct world *world = *state;
-    AUTO(free_ptr) struct effect *effects = interleaved(world, LEDGER_REQUEST_MAX);
+    size_t many = unit_times(LEDGER_REQUEST_MAX);
+    AUTO(free_ptr) struct effect *effects = interleaved(world, many);
     uint64_t held;
 
-    for (size_t i = 0; i < LEDGER_REQUEST_MAX; i++) {
+    for (size_t i = 0; i < many; i++) {
         effects[i].source = "mcp:y";
     }
     size_t before = mallinfo2().uordblks;
-    assert_ok(judge_them(world, effects, LEDGER_REQUEST_MAX, &held), &world->err);
+    assert_ok(judge_them(world, effects, many, &held), &world->err);
     world->judge.settled(world->judge.arg, true);
     wait_ms(world, 7200000);
     assert_ok(judge_them(world, effects, 1, &held), &world->err);

@@ -47,6 +47,30 @@ static void garbage_over_everything_changes_nothing_that_shows(void **state)
     assert_alerts(place, 1);
 }
 
+/* A source may say so of single drafts; the others are judged as ever. */
+static void what_version_control_has_is_not_judged_and_counts_for_nothing(void **state)
+{
+    struct place *place = *state;
+    struct draft drafts[PROJECT_MAX];
+    struct written written[PROJECT_MAX];
+    struct err err = ERR_INIT;
+
+    for (unsigned i = 0; i < PROJECT_MAX; i++) {
+        drafts[i] = (struct draft){.kind = KIND_MEMORY,
+                                   .op = OP_DELETE,
+                                   .id = id_of(i + 1),
+                                   .versioned = i < 20,
+                                   .source = "notes"};
+    }
+    assert_ok(ledger_write(place->home.ledger, drafts, 20, false, written, &err), &err);
+    assert_gone(place, 1, 20);
+    assert_alerts(place, 0);
+    assert_ok(ledger_write(place->home.ledger, drafts + 20, 20, false, written, &err), &err);
+    assert_gone(place, 1, 20);
+    assert_intact(place, 21, PROJECT_MAX);
+    assert_alerts(place, 1);
+}
+
 /* Deletes all, and writes what `over` says over it, in one request. */
 static void delete_and_put_over_all(struct place *place, const struct memory *over)
 {
@@ -393,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLACE_TEST(delete_all_changes_nothing_that_shows),
+        PLACE_TEST(what_version_control_has_is_not_judged_and_counts_for_nothing),
         PLACE_TEST(what_came_before_the_threshold_comes_back),
         PLACE_TEST(garbage_over_everything_changes_nothing_that_shows),
         PLACE_TEST(deleting_and_writing_others_over_it_changes_nothing_that_shows),

@@ -15,6 +15,7 @@
 
 #define WORLD_NOW_US 1700000000000000
 #define WORLD_ALERTS_MAX 256
+#define WORLD_PROJECTS_MAX 256
 
 /* What a memory is after a change. */
 struct world_change {
@@ -33,6 +34,11 @@ struct world_memory {
     struct uuid id;
     const char *project; /* that it was made in */
     size_t last;         /* change */
+};
+
+struct world_project {
+    const char *name;
+    uint64_t live; /* memories that are alive in it */
 };
 
 struct world_alert {
@@ -75,11 +81,11 @@ struct world {
     size_t alert_count;
     uint64_t held; /* changes in all */
 
-    uint64_t seed;              /* of the texts */
-    uint64_t births_and_deaths; /* since when the count below is stale */
-    const char *counted_project;
-    uint64_t counted_at;
-    uint64_t counted_live;
+    struct world_project projects[WORLD_PROJECTS_MAX];
+    size_t project_count;
+    uint64_t live; /* memories in all projects */
+
+    uint64_t seed; /* of the texts */
     struct err err;
 };
 
@@ -176,30 +182,44 @@ static inline bool is_alive(struct world *world, size_t memory)
     return now != NULL && !now->deleted;
 }
 
+static inline struct world_project *project_of(struct world *world, const char *name)
+{
+    for (size_t i = 0; i < world->project_count; i++) {
+        if (strcmp(world->projects[i].name, name) == 0) {
+            return &world->projects[i];
+        }
+    }
+    assert_true(world->project_count < WORLD_PROJECTS_MAX);
+    world->projects[world->project_count].name = name;
+    return &world->projects[world->project_count++];
+}
+
+/* Leave a memory out of the counts, before it changes; take it in again, after it did. */
+static inline void uncount(struct world *world, size_t memory)
+{
+    const struct world_change *now = now_of(world, memory);
+
+    if (now != NULL && !now->deleted) {
+        project_of(world, now->project)->live--;
+        world->live--;
+    }
+}
+
+static inline void count_again(struct world *world, size_t memory)
+{
+    const struct world_change *now = now_of(world, memory);
+
+    if (now != NULL && !now->deleted) {
+        project_of(world, now->project)->live++;
+        world->live++;
+    }
+}
+
 static inline uint64_t world_live(const struct judge_view *view, const char *project_id)
 {
     struct world *world = view->ctx;
-    uint64_t live = 0;
 
-    if (project_id == NULL) {
-        for (size_t i = 0; i < world->memory_count; i++) {
-            live += is_alive(world, i) ? 1 : 0;
-        }
-        return live;
-    }
-    if (world->counted_project != NULL && strcmp(world->counted_project, project_id) == 0 &&
-        world->counted_at == world->births_and_deaths) {
-        return world->counted_live;
-    }
-    for (size_t i = 0; i < world->memory_count; i++) {
-        const struct world_change *now = now_of(world, i);
-        bool is_of_it = now != NULL && strcmp(now->project, project_id) == 0;
-        live += is_of_it && !now->deleted ? 1 : 0;
-        world->counted_project = is_of_it ? now->project : world->counted_project;
-    }
-    world->counted_at = world->births_and_deaths;
-    world->counted_live = live;
-    return live;
+    return project_id == NULL ? world->live : project_of(world, project_id)->live;
 }
 
 /* ---- requests ---- */
@@ -235,8 +255,9 @@ static inline void apply_decision(struct world *world, const struct decision *de
         for (uint64_t seq = range->from; seq <= range->to; seq++) {
             assert_true(seq < world->change_count);
             assert_false(world->changes[seq].held); /* nothing is held twice */
+            uncount(world, world->changes[seq].memory);
             world->changes[seq].held = true;
-            world->births_and_deaths++;
+            count_again(world, world->changes[seq].memory);
             alert->held++;
             world->held++;
         }
@@ -295,6 +316,9 @@ struct world_copy {
     size_t change_count;
     struct world_memory *memories;
     size_t memory_count;
+    struct world_project projects[WORLD_PROJECTS_MAX];
+    size_t project_count;
+    uint64_t live;
     uint64_t held;
     struct world_alert alerts[WORLD_ALERTS_MAX];
     size_t alert_count;
@@ -308,6 +332,8 @@ static inline struct world_copy world_keep(const struct world *world)
         .change_count = world->change_count,
         .memories = xmalloc((world->memory_count + 1) * sizeof(*world->memories)),
         .memory_count = world->memory_count,
+        .project_count = world->project_count,
+        .live = world->live,
         .held = world->held,
         .alert_count = world->alert_count,
     };
@@ -316,6 +342,7 @@ static inline struct world_copy world_keep(const struct world *world)
         memcpy(copy.changes, world->changes, world->change_count * sizeof(*world->changes));
         memcpy(copy.memories, world->memories, world->memory_count * sizeof(*world->memories));
     }
+    memcpy(copy.projects, world->projects, sizeof(copy.projects));
     memcpy(copy.alerts, world->alerts, sizeof(copy.alerts));
     for (size_t i = 0; i < copy.alert_count; i++) {
         copy.alerts[i].rule = xstrdup(world->alerts[i].rule);
@@ -329,7 +356,6 @@ static inline struct world_copy world_keep(const struct world *world)
 static inline void roll_back(struct world *world, struct world_copy *copy)
 {
     world->judge.settled(world->judge.arg, false);
-    world->births_and_deaths++;
     for (size_t i = 0; i < world->alert_count; i++) {
         free(world->alerts[i].rule);
         free(world->alerts[i].actor);
@@ -339,6 +365,9 @@ static inline void roll_back(struct world *world, struct world_copy *copy)
     memcpy(world->memories, copy->memories, copy->memory_count * sizeof(*world->memories));
     world->change_count = copy->change_count;
     world->memory_count = copy->memory_count;
+    memcpy(world->projects, copy->projects, sizeof(world->projects));
+    world->project_count = copy->project_count;
+    world->live = copy->live;
     world->held = copy->held;
     memset(world->alerts, 0, sizeof(world->alerts));
     memcpy(world->alerts, copy->alerts, sizeof(copy->alerts));
@@ -411,7 +440,7 @@ static inline size_t add(struct world *world, const char *project, uint32_t byte
     change->bytes = bytes;
     change->sketch = another_text(world, bytes, &change->sketch, 0);
     change->project = project;
-    world->births_and_deaths++;
+    count_again(world, number);
     return number;
 }
 
@@ -485,6 +514,7 @@ static inline void act(struct world *world, size_t memory, const char *actor, st
     bool was_there = now_of(world, memory) != NULL;
     struct world_change before = shown(world, memory);
     uint64_t version = action.version != 0 ? action.version : highest_version_of(world, memory) + 1;
+    uncount(world, memory);
     struct world_change *after = add_change(world, memory);
     after->version = version;
     after->bytes = action.bytes;
@@ -494,7 +524,7 @@ static inline void act(struct world *world, size_t memory, const char *actor, st
                         : before.sketch;
     after->project = action.project != NULL ? action.project : before.project;
     after->deleted = action.deletes;
-    world->births_and_deaths += before.deleted != after->deleted || action.project != NULL ? 1 : 0;
+    count_again(world, memory);
     if (was_there) {
         tell(world, &before, after, actor, action.white);
     }

@@ -95,13 +95,16 @@ static struct ledger_counts look(struct place *place)
 static void a_bulk_import_is_whole_once_it_is_sealed(void **state)
 {
     struct place *place = *state;
+    unsigned batch = unit_times(500);
+    unsigned memories = 10 * batch;
+    unsigned changes = memories + (memories + 2) / 3;
     struct err err = ERR_INIT;
 
     open_store(place, STORE_BULK);
     for (unsigned i = 0; i < 10; i++) {
         begin(place);
-        for (unsigned j = 0; j < 500; j++) {
-            unsigned n = i * 500 + j;
+        for (unsigned j = 0; j < batch; j++) {
+            unsigned n = i * batch + j;
             struct uuid session = id_of(10000 + n % 7);
             take(place, chain_memory(&place->a, PUT(id_of(n), "first", 1, .session = session)));
             if (n % 3 == 0) {
@@ -112,12 +115,12 @@ static void a_bulk_import_is_whole_once_it_is_sealed(void **state)
         }
         commit(place);
     }
-    assert_int_equal(head_of(place), 6667);
+    assert_int_equal(head_of(place), changes);
     assert_ok(store_seal(place->store, &err), &err);
     close_store(place);
     struct ledger_counts counts = look(place);
-    assert_int_equal(counts.changes, 6667);
-    assert_int_equal(counts.memories + counts.deleted, 5000);
+    assert_int_equal(counts.changes, changes);
+    assert_int_equal(counts.memories + counts.deleted, memories);
     open_store(place, STORE_LIVE);
     uint64_t live;
     uint64_t deleted;

@@ -40,6 +40,7 @@ struct fake_place {
     enum err_code append_fails;
     enum err_code head_fails;
     bool append_then_fails;     /* it is there, but the answer is lost */
+    size_t slow_above;          /* larger batches are not taken in time; 0: all are */
     bool hangs;                 /* append waits until cancelled or its deadline */
     const char *rejects;        /* records with this text are ERR_INVALID; NULL: none */
     enum err_code rejects_with; /* ERR_NONE: ERR_INVALID */
@@ -48,8 +49,12 @@ struct fake_place {
     size_t heads;
     size_t proofs_of_a_round; /* slices that reading it through takes; 0: nothing to read */
     size_t proofs_left;
-    size_t proofs;    /* slices that were read */
-    bool prove_finds; /* damage, in the next slice */
+    size_t proofs;          /* slices that were read */
+    struct env_fake *clock; /* goes on with each call; NULL: does not */
+    int64_t append_ms;
+    int64_t prove_ms;
+    size_t proofs_meanwhile; /* slices before the last append */
+    bool prove_finds;        /* damage, in the next slice */
     enum err_code prove_fails;
     size_t appends;
     size_t asides;
@@ -197,8 +202,15 @@ static inline int fake_append_locked(const struct vault_batch *batch, struct err
     int rc = 0;
 
     fake_place.appends++;
+    fake_place.proofs_meanwhile = fake_place.proofs;
+    if (fake_place.clock != NULL) {
+        env_fake_advance_ms(fake_place.clock, fake_place.append_ms);
+    }
     if (fake_place.append_fails != ERR_NONE) {
         return fake_fail(fake_place.append_fails, err);
+    }
+    if (fake_place.slow_above > 0 && batch->count > fake_place.slow_above) {
+        return fake_fail(ERR_TIMEOUT, err);
     }
     if (fake_place.always_corrupt) {
         return fake_fail(ERR_CORRUPT, err);
@@ -324,6 +336,9 @@ static inline int fake_prove(struct vault *vault, enum vault_proof *ret, struct 
     fake_place.proofs += more ? 1 : 0;
     fake_place.proofs_left -= more ? 1 : 0;
     fake_place.prove_finds = false;
+    if (fake_place.clock != NULL && more) {
+        env_fake_advance_ms(fake_place.clock, fake_place.prove_ms);
+    }
     fake_unlock();
     *ret = damaged ? VAULT_PROOF_DAMAGED : more ? VAULT_PROOF_MORE : VAULT_PROOF_DONE;
     return fails == ERR_NONE ? 0 : fake_fail(fails, err);

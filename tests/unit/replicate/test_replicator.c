@@ -2,6 +2,7 @@
 #include "replicate/fake_rig.h"
 #include "vault/chain.h"
 
+#include "base/fit.h"
 #include "ledger/store.h"
 
 /* ---- sending ---- */
@@ -45,11 +46,12 @@ static void a_commit_is_sent_without_being_asked(void **state)
 static void ten_thousand_that_wait_are_drained(void **state)
 {
     struct rig *rig = *state;
+    unsigned count = unit_times(10000);
 
     FAKE_SET(open_fails, ERR_UNAVAILABLE);
     rig_start(rig);
-    rig_remember_many(rig, 10000);
-    rig_until(rig_status(rig).queue == 10001);
+    rig_remember_many(rig, count);
+    rig_until(rig_status(rig).queue == count + 1);
     FAKE_SET(open_fails, ERR_NONE);
     rig_drain(rig);
     assert_same(rig);
@@ -211,6 +213,25 @@ static void no_outage_makes_a_dead_letter(void **state)
         FAKE_SET(append_fails, ERR_NONE);
         rig_drain(rig);
     }
+    assert_same(rig);
+}
+
+static void what_a_slow_vault_does_not_take_in_time_comes_in_smaller_batches(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = ERR_INIT;
+    size_t tries = 1;
+
+    FAKE_SET(slow_above, 20);
+    uint64_t last = rig_remember_many(rig, 3000);
+    rig_start(rig);
+    while (replicator_drain(rig->replicator, deadline_in(RIG_WAIT_MS), &err) != 0) {
+        assert_int_equal(err.code, ERR_UNAVAILABLE);
+        tries++;
+    }
+    /* 100, 50, 25 are too many; then each 16 of 12 are followed by one of 24. */
+    assert_true(tries > 3 && tries <= 4 + last / ((uint64_t)FIT_GROW_AFTER * 12));
+    assert_int_equal(vault_has(rig), last);
     assert_same(rig);
 }
 
@@ -495,6 +516,7 @@ int main(void)
         FAKE_TEST(changes_of_other_origins_are_sent),
         FAKE_TEST(an_outage_is_tried_again_after_longer_and_longer),
         FAKE_TEST(no_outage_makes_a_dead_letter),
+        FAKE_TEST(what_a_slow_vault_does_not_take_in_time_comes_in_smaller_batches),
         FAKE_TEST(one_bad_change_blocks_no_other),
         FAKE_TEST(many_bad_changes_are_each_put_apart),
         FAKE_TEST(a_dead_letter_is_listed_and_counts_not_as_acknowledged),

@@ -58,6 +58,24 @@ static void a_vault_is_read_through_behind_each_check(void **state)
     assert_int_equal(rig_damages(rig), 0);
 }
 
+/* 30 batches wait, of 10 ms each; a slice takes 10 ms too. So each tenth call may be a slice. */
+static void a_vault_is_read_through_while_there_is_always_something_to_send(void **state)
+{
+    struct rig *rig = *state;
+
+    fake_lock();
+    fake_place.clock = &rig->env;
+    fake_place.append_ms = 10;
+    fake_place.prove_ms = 10;
+    fake_place.proofs_of_a_round = 1000;
+    fake_unlock();
+    uint64_t last = rig_remember_many(rig, 2999);
+    rig_start(rig);
+    rig_until(vault_has(rig) == last);
+    assert_int_equal(looked_at(&fake_place.appends), 30);
+    assert_int_equal(looked_at(&fake_place.proofs_meanwhile), 4);
+}
+
 /* The driver knows which origin; the check asks it. */
 static void what_reading_through_finds_is_looked_at_at_once(void **state)
 {
@@ -399,6 +417,7 @@ int main(void)
         FAKE_TEST(an_emptied_vault_is_told_and_filled_again),
         FAKE_TEST(it_is_noticed_by_the_clock_alone),
         FAKE_TEST(a_vault_is_read_through_behind_each_check),
+        FAKE_TEST(a_vault_is_read_through_while_there_is_always_something_to_send),
         FAKE_TEST(what_reading_through_finds_is_looked_at_at_once),
         FAKE_TEST(a_vault_that_is_lost_while_it_is_read_through_is_an_outage),
         FAKE_TEST(a_place_that_can_not_be_told_for_once_is_remembered),

@@ -114,7 +114,7 @@ static void following_and_rebuilding_come_to_the_same(void **state)
 {
     struct written history[HISTORY];
 
-    for (unsigned seed = 1; seed <= 6; seed++) {
+    for (unsigned seed = 1; seed <= unit_times(6); seed++) {
         struct dice dice = {seed};
         size_t count = 0;
         for (unsigned i = 0; i < 120; i++) {

@@ -18,6 +18,7 @@ static struct row row_with(struct row_value *values, size_t count)
                         .table = "public.memories",
                         .mapping = &mapping,
                         .project = "default",
+                        .keeps_ids = true,
                         .values = values,
                         .count = count};
 }
@@ -101,43 +102,118 @@ static void a_row_without_content_is_one_blank(void **state)
 
 static void keys_of_two_tables_and_sources_stay_apart(void **state)
 {
-    struct uuid a = row_id("app", "public.notes", STR("1"));
-    struct uuid b = row_id("app", "public.parts", STR("1"));
-    struct uuid c = row_id("other", "public.notes", STR("1"));
-    struct uuid again = row_id("app", "public.notes", STR("1"));
-    struct uuid of_note = row_id("app", "public.notes", STR(KEY));
-    struct uuid of_memory = row_id("app", "mine.memories", STR(KEY));
+    struct uuid a = row_id("app", "public.notes", false, STR("1"));
+    struct uuid b = row_id("app", "public.parts", false, STR("1"));
+    struct uuid c = row_id("other", "public.notes", false, STR("1"));
+    struct uuid again = row_id("app", "public.notes", false, STR("1"));
+    struct uuid derived = row_id("app", "public.memories", false, STR(KEY));
+    struct uuid kept = row_id("app", "public.memories", true, STR(KEY));
 
     (void)state;
     assert_true(uuid_eq(&a, &again));
     assert_false(uuid_eq(&a, &b));
     assert_false(uuid_eq(&a, &c));
-    assert_false(uuid_eq(&of_note, &of_memory));
-    assert_int_equal(of_memory.bytes[15], 1);
+    assert_false(uuid_eq(&derived, &kept));
+    assert_int_equal(kept.bytes[15], 1);
 }
 
-static void a_row_is_refused_when_it_can_not_be_kept(void **state)
+/* What a value was is told by its digest, and the content of such a row is gone: for the guard it
+ * is emptied. */
+static void assert_too_large(const struct row *row, const char *column, bool is_large)
 {
-    AUTO(free_ptr) char *long_text = xmalloc(MEMORY_CONTENT_MAX + 2);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+    struct str text;
+
+    read_row(row, &memory);
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_int_equal(row_too_large(&origin, column).len, is_large ? 64 : 0);
+    assert_int_equal(row_text(&memory, &origin, row->mapping, column, &text), !is_large);
+    if (strcmp(column, "content") == 0) {
+        assert_int_equal(strcmp(memory.content, ROW_BLANK) == 0, is_large);
+    }
+}
+
+static void a_value_that_is_too_large_is_left_out_and_known_by_its_digest(void **state)
+{
+    AUTO(free_ptr) char *text = xmalloc(MEMORY_CONTENT_MAX + 2);
     AUTO(memory_done) struct memory memory;
     struct err err = ERR_INIT;
 
     (void)state;
-    memset(long_text, 'x', MEMORY_CONTENT_MAX + 1);
-    long_text[MEMORY_CONTENT_MAX] = '\0';
-    struct row_value values[] = {value("id", KEY), value("content", long_text), value("more", "")};
+    memset(text, 'x', MEMORY_CONTENT_MAX + 2);
+    struct row_value values[] = {value("id", KEY), value("content", "short"), value("more", "")};
     struct row row = row_with(values, 3);
-    assert_ok(row_to_memory(&row, &memory, &err), &err);
-    memory_done(&memory);
-    long_text[MEMORY_CONTENT_MAX] = 'x';
-    long_text[MEMORY_CONTENT_MAX + 1] = '\0';
-    values[1] = value("content", long_text);
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "content");
+    values[1].text = (struct str){text, MEMORY_CONTENT_MAX};
+    assert_too_large(&row, "content", false);
+    values[1].text.len++;
+    assert_too_large(&row, "content", true);
+    assert_too_large(&row, "more", false);
     values[1] = value("content", "short");
-    values[2] = value("more", long_text); /* the row's other columns have 16 KiB */
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "metadata");
-    values[2] = value("more", "\xff");
+    /* Around it stand {"row":{"id":"…","more":""},"source":{"key":"…","name":"app","table":"…"}} */
+    read_row(&row, &memory);
+    AUTO(free_ptr) char *others = json_dumps(memory.metadata, JSON_COMPACT);
+    values[2].text = (struct str){text, MEMORY_METADATA_MAX_BYTES - strlen(others)};
+    assert_too_large(&row, "more", false);
+    assert_too_large(&row, "content", false);
+    values[2].text.len++;
+    assert_too_large(&row, "more", true);
+    assert_too_large(&row, "content", false);
+    memory_done(&memory);
+    values[2].text.len = MEMORY_CONTENT_MAX;
+    read_row(&row, &memory);
+    struct sha256 digest = sha256_of(text, MEMORY_CONTENT_MAX);
+    char hex[SHA256_HEX_MAX];
+    sha256_hex(&digest, hex);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(memory.metadata, "too_large"), "more")),
+        hex);
+    /* An update that does not touch it does not send it: its digest is taken over. */
+    values[2] = (struct row_value){.column = "more", .digest = str_of(hex)};
+    assert_too_large(&row, "more", true);
+    assert_false(err.code != ERR_NONE);
+}
+
+static void as_many_large_values_are_left_out_as_must_be(void **state)
+{
+    AUTO(free_ptr) char *text = xmalloc(9000);
+    AUTO(memory_done) struct memory memory;
+    struct row_origin origin;
+
+    (void)state;
+    memset(text, '"', 9000); /* two bytes each in JSON */
+    struct row_value values[] = {value("id", KEY), value("content", "x"), value("a", "small"),
+                                 value("b", ""),   value("c", ""),        value("d", "")};
+    struct row row = row_with(values, 6);
+    for (size_t i = 3; i < 6; i++) {
+        values[i].text = (struct str){text, 5000 + i * 500};
+    }
+    read_row(&row, &memory);
+    assert_true(row_of_memory(&memory, "app", NULL, &origin));
+    assert_null(row_too_large(&origin, "a").ptr);
+    assert_null(row_too_large(&origin, "b").ptr);
+    assert_non_null(row_too_large(&origin, "c").ptr);
+    assert_non_null(row_too_large(&origin, "d").ptr);
+}
+
+static void a_row_is_refused_when_it_can_not_be_kept(void **state)
+{
+    AUTO(free_ptr) char *text = xmalloc(MEMORY_METADATA_MAX_BYTES + 1);
+    AUTO(memory_done) struct memory memory;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    memset(text, 'x', MEMORY_METADATA_MAX_BYTES + 1);
+    text[MEMORY_METADATA_MAX_BYTES] = '\0';
+    struct row_value values[] = {value("id", KEY), value("content", "x"), value("more", "\xff")};
+    struct row row = row_with(values, 3);
     assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "more is not UTF-8");
+    values[2] = value("more", "");
+    values[1] = value("content", "\xff");
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "UTF-8");
+    values[1] = value("content", "x");
+    values[0] = value("id", text); /* what says which row it is must be kept */
+    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "metadata");
     values[0] = value("id", NULL);
     assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "\"id\"");
 }
@@ -205,6 +281,8 @@ int main(void)
         cmocka_unit_test(every_column_comes_back_as_it_was),
         cmocka_unit_test(a_row_without_content_is_one_blank),
         cmocka_unit_test(keys_of_two_tables_and_sources_stay_apart),
+        cmocka_unit_test(a_value_that_is_too_large_is_left_out_and_known_by_its_digest),
+        cmocka_unit_test(as_many_large_values_are_left_out_as_must_be),
         cmocka_unit_test(a_row_is_refused_when_it_can_not_be_kept),
         cmocka_unit_test(ignored_columns_are_not_kept),
         cmocka_unit_test(a_digest_tells_rows_apart_but_not_their_times_of_capture),

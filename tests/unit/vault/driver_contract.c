@@ -429,6 +429,36 @@ static void a_gap_keeps_its_place_and_can_be_filled(void **state)
     assert_scan(f, &ALL, "a1 a2 a3 a4 a5 a6 ");
 }
 
+/* More of them than a driver asks for at once. */
+static void thousands_of_gaps_are_passed_and_proved(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+
+    chain_grow(&f->a, 2503, 10);
+    append(f, &f->a, 1, 1);
+    struct vault_batch batch = chain_batch(&f->a, 2, 2502);
+    struct vault_item *gaps = xcalloc(batch.count, sizeof(*gaps));
+    for (size_t i = 0; i < batch.count; i++) {
+        gaps[i] = batch.items[i];
+        gaps[i].record = (struct str){NULL, 0};
+    }
+    batch.items = gaps;
+    assert_ok(subject->ops->append(f->vault, &batch, soon(), &err), &err);
+    free(gaps);
+    append(f, &f->a, 2503, 2503);
+    assert_head(f, &f->a, 2503, 2501);
+    assert_scan(f, &ALL, "a1 a2503 ");
+    append(f, &f->a, 1500, 1500);
+    assert_scan(f, &ALL, "a1 a1500 a2503 ");
+    enum vault_proof proof = subject->ops->prove == NULL ? VAULT_PROOF_DONE : VAULT_PROOF_MORE;
+    assert_head(f, &f->a, 2503, 2500);
+    while (proof == VAULT_PROOF_MORE) {
+        assert_ok(subject->ops->prove(f->vault, &proof, soon(), &err), &err);
+    }
+    assert_int_equal(proof, VAULT_PROOF_DONE);
+}
+
 static void a_gap_takes_only_its_own_change(void **state)
 {
     struct fixture *f = *state;
@@ -617,6 +647,7 @@ int driver_contract_run(const struct contract_subject *tested)
         CONTRACT(a_batch_of_the_limit_is_taken_and_one_more_is_not),
         CONTRACT(the_largest_records_fit),
         CONTRACT(a_gap_keeps_its_place_and_can_be_filled),
+        CONTRACT(thousands_of_gaps_are_passed_and_proved),
         CONTRACT(a_gap_takes_only_its_own_change),
         CONTRACT(the_hash_of_a_gap_is_held),
         CONTRACT(origins_are_kept_apart),

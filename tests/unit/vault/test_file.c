@@ -1,4 +1,6 @@
 /* The file driver: what it writes where, and what it makes of what others did to its folder. */
+#include "base/fault.h"
+#include "base/mount.h"
 #include "vault/box.h"
 
 static void assert_mode(const char *path, mode_t mode)
@@ -235,6 +237,49 @@ static void where_both_are_there_the_plain_one_counts(void **state)
     box_reopen(box);
     box_assert_holds(box, 3);
     buf_done(&content);
+}
+
+/* What is damaged stays plain; what is behind it has no part in that. */
+static void a_segment_that_cannot_be_sealed_keeps_no_other_from_it(void **state)
+{
+    struct box *box = *state;
+    static const _Atomic bool never = false;
+    AUTO(free_ptr) char *plain = box_file(box, BOX_SEGMENT_1);
+    AUTO(free_ptr) char *second = box_file(box, "00000000000000000002.jsonl.zst");
+    AUTO(free_ptr) char *third = box_file(box, "00000000000000000003.jsonl.zst");
+    struct err err = ERR_INIT;
+
+    ((struct file_vault *)box->vault)->seal_after_ms = INT64_MAX; /* here, not on a thread */
+    chain_grow(&box->chain, 4, 300);
+    vault_file_set_segment_max(box->vault, 1);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        box_append(box, seq, seq);
+    }
+    box_close(box);
+    struct buf content = place_read(plain);
+    content.data[content.len - 10] ^= 1;
+    place_write(plain, buf_str(&content));
+    assert_refused(file_seal_origin(box->origin, &box->chain.origin, &never, &err), &err,
+                   ERR_CORRUPT, BOX_SEGMENT_1);
+    assert_true(file_exists(plain) && file_exists(second) && file_exists(third));
+    buf_done(&content);
+}
+
+static void a_disk_that_cannot_be_told_is_not_taken_for_mounted(void **state)
+{
+    AUTO(free_ptr) char *mount = mount_of("/");
+    struct file_vault vault = {.path = (char *)(uintptr_t) "/nothing/there", .mount = mount};
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_string_equal(mount, "/");
+    assert_ok(file_mount_check(&vault, &err), &err);
+    fault_set("vault.mounts:1+");
+    int rc = file_mount_check(&vault, &err);
+    fault_set(NULL);
+    assert_refused(rc, &err, ERR_UNAVAILABLE, "can't be told");
+    vault.mount = NULL; /* it never could */
+    assert_ok(file_mount_check(&vault, &err), &err);
 }
 
 static void a_damaged_segment_is_not_sealed(void **state)
@@ -548,6 +593,8 @@ int main(void)
         BOX_TEST(a_full_segment_is_followed_by_another),
         BOX_TEST(a_segment_that_is_not_the_last_is_sealed),
         BOX_TEST(sealing_happens_by_itself),
+        BOX_TEST(a_segment_that_cannot_be_sealed_keeps_no_other_from_it),
+        BOX_TEST(a_disk_that_cannot_be_told_is_not_taken_for_mounted),
         BOX_TEST(gaps_in_sealed_segments_are_counted),
         BOX_TEST(a_sealed_segment_without_a_summary_is_as_good),
         BOX_TEST(where_both_are_there_the_plain_one_counts),

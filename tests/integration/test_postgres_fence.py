@@ -1,0 +1,138 @@
+"""The fence: on an alert the database itself refuses further destruction, until a person decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.home import eventually
+from support.source import MEMORIES, Captured, config_of, id_of, insert
+
+GUARD = "guard:\n  allow_yes: true\n  on_alert: fence\n"
+DESTRUCTION = {
+    "delete": "DELETE FROM memories",
+    "delete as a replica": "SET session_replication_role = replica; DELETE FROM memories",
+    "update": "UPDATE memories SET content = ''",
+    "truncate": "TRUNCATE memories",
+    "drop": "DROP TABLE memories",
+    "drop a column": "ALTER TABLE memories DROP COLUMN content",
+    "under another name": "ALTER TABLE memories RENAME TO hidden; DELETE FROM hidden",
+}
+
+
+@pytest.fixture
+def captured(homes, database):
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database) + GUARD), database)
+    captured.init()
+    captured.wait_rows(40)
+    return captured
+
+
+def fenced(captured) -> str:
+    """The alert for which it is fenced."""
+    return eventually(lambda: captured.source()["fence"])
+
+
+def refusal(captured, sql: str) -> str:
+    done = captured.database.psql(f"BEGIN; {sql}; COMMIT;", check=False)
+    assert done.returncode != 0, sql
+    return done.stderr
+
+
+@pytest.fixture
+def wrecked(captured):
+    """All rows deleted, the alert open, the fence up."""
+    captured.database.psql("DELETE FROM memories;" + insert(3, 900))
+    alert = captured.wait_alerts()[0]["id"]
+    assert fenced(captured) == alert
+    return captured
+
+
+@pytest.mark.parametrize("how", DESTRUCTION)
+def test_destruction_is_refused_and_the_message_says_what_to_do(wrecked, how):
+    alert = wrecked.home.alerts()[0]["id"]
+    said = refusal(wrecked, DESTRUCTION[how])
+    assert f"alert {alert} is open" in said and f"holdfast resolve {alert} --revert (or --accept)" in said
+    assert wrecked.database.query("SELECT count(*) FROM memories") == "3"
+
+
+def test_what_adds_is_not_refused(wrecked):
+    wrecked.database.psql(insert(5, 1000) + "CREATE TABLE other (id int); INSERT INTO other VALUES (1); DELETE FROM other; DROP TABLE other;")
+    wrecked.wait_rows(48)
+
+
+def test_nothing_is_refused_where_nothing_was_destroyed(captured):
+    captured.database.psql(f"UPDATE memories SET importance = 1; DELETE FROM memories WHERE id = '{id_of(1)}'; CREATE TABLE other ();")
+    captured.wait_rows(39)
+    assert captured.source()["fence"] is None and captured.database.query("SELECT count(*) FROM holdfast.fence") == "0"
+
+
+@pytest.mark.parametrize("word", ["--revert", "--accept"])
+def test_a_restore_passes_it_and_a_persons_word_lowers_it(wrecked, word):
+    database, home, alert = wrecked.database, wrecked.home, wrecked.home.alerts()[0]["id"]
+    shown = home.call("status").out
+    assert "fenced: UPDATE, DELETE, TRUNCATE and DROP are refused" in shown and alert in shown
+    assert home.json("restore")["tables"][0]["inserted"] == 40
+    assert "is open" in refusal(wrecked, "TRUNCATE memories")
+    home.call("resolve", alert, word, "--yes")
+    eventually(lambda: wrecked.source()["fence"] is None)
+    database.psql(f"DELETE FROM memories WHERE id = '{id_of(900)}';")
+    assert database.query("SELECT count(*) FROM memories") == "42"
+
+
+def test_it_stands_while_the_daemon_does_not_run_and_after_it_is_back(wrecked):
+    alert = wrecked.home.alerts()[0]["id"]
+    wrecked.home.kill()
+    assert alert in refusal(wrecked, "DELETE FROM memories")
+    assert wrecked.home.call("--json", "--no-daemon", "restore").json()["restored"] == 40
+    assert alert in refusal(wrecked, "DELETE FROM memories")
+    assert fenced(wrecked) == alert
+    assert alert in refusal(wrecked, "DELETE FROM memories")
+
+
+def test_somebody_who_lowers_it_is_told_and_it_is_put_back(wrecked):
+    wrecked.database.psql("DELETE FROM holdfast.fence;")
+    eventually(lambda: any("lowered the fence" in a["summary"] for a in wrecked.home.alerts()))
+    eventually(lambda: wrecked.database.query("SELECT count(*) FROM holdfast.fence") == "1")
+    refusal(wrecked, "DELETE FROM memories")
+
+
+def test_init_remove_takes_it_out(wrecked):
+    wrecked.home.call("init", "postgres", "--remove", "--yes")
+    wrecked.database.psql("DELETE FROM memories;")
+    assert wrecked.database.query("SELECT count(*) FROM memories") == "0"
+
+
+def test_a_table_that_was_dropped_and_is_restored_is_fenced_too(captured):
+    captured.database.psql("DROP TABLE memories;")
+    alert = captured.wait_alerts()[0]["id"]
+    assert captured.home.json("restore")["tables"][0]["created"]
+    assert fenced(captured) == alert
+    eventually(lambda: captured.database.psql("BEGIN; DELETE FROM memories; ROLLBACK;", check=False).returncode != 0)
+
+
+def test_a_source_may_decide_otherwise_than_the_guard(homes, database):
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database, "    on_alert: hold\n") + GUARD), database)
+    captured.init()
+    captured.wait_rows(40)
+    database.psql("DELETE FROM memories;")
+    captured.wait_alerts()
+    database.psql(insert(1) + "DELETE FROM memories;")
+    assert captured.source()["fence"] is None
+
+
+def test_an_alert_about_other_memories_fences_nothing(captured):
+    ids = captured.home.remember_many([f"note {i} of somebody else" for i in range(30)])
+    captured.home.call("forget", *ids, check=False)
+    for id in ids[:15]:
+        captured.home.call("forget", id, check=False)
+    captured.wait_alerts()
+    captured.database.psql(f"DELETE FROM memories WHERE id = '{id_of(1)}'; " + insert(1, 500))
+    eventually(lambda: id_of(500) in captured.rows())
+    assert captured.source()["fence"] is None
+
+
+def test_an_unknown_word_is_refused(homes, database):
+    refused = homes(config=config_of(database, "    on_alert: pause\n")).call("status", check=False)
+    assert refused.status == 2 and "allowed are hold, fence" in refused.err
