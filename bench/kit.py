@@ -215,11 +215,15 @@ def lags(home: Home, load: Load, seconds: float) -> list[float]:
     return [max(0.0, durable[int(seq)] - float(at)) for at, seq in acks]
 
 
+def seconds_of(time_text: str) -> float:
+    return datetime.datetime.fromisoformat(time_text).timestamp()
+
+
 def appends(home: Home) -> list[tuple[dict, float]]:
     """The events of what the vault acknowledged, and when, from the first on."""
     with home.door() as door:
         events = door.call("GET", "/api/sync/events?limit=100000")
-    found = [(event, datetime.datetime.fromisoformat(event["at"]).timestamp()) for event in events if event["result"] == "ok" and event["count"]]
+    found = [(event, seconds_of(event["at"])) for event in events if event["result"] == "ok" and event["count"]]
     return sorted(found, key=lambda pair: pair[1])
 
 

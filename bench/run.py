@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare with peers on this machine: bench/run.py NAME...|neo4j|all (./dev bench builds the release first).
+"""Compare with peers on this machine: bench/run.py NAME...|neo4j|sources|all (./dev bench builds the release first).
 
 Each figure is measured in one run against its named peer, on the binary of HOLDFAST_BIN, in temporary homes whose daemons
 are stopped at the end. The table is printed, and kept in bench/results/<date>-<name>.txt with the machine's description.
@@ -18,9 +18,11 @@ import figures
 import files_figures
 import kit
 import neo4j_figures
+import postgres_figures
 
-FIGURES = figures.FIGURES | neo4j_figures.FIGURES | files_figures.FIGURES
-GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES)}
+SOURCES = postgres_figures.FIGURES | files_figures.FIGURES
+FIGURES = figures.FIGURES | neo4j_figures.FIGURES | SOURCES
+GROUPS = {"all": list(FIGURES), "neo4j": list(neo4j_figures.FIGURES), "sources": list(SOURCES)}
 COLUMNS = ("what", "ours", "peer", "ratio", "target", "reached")
 
 
