@@ -13,6 +13,7 @@ import pytest
 
 from support.folder import Folder, config_of, look, note
 from support.home import eventually, is_holdfast
+from support.terminal import resolved
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def empty(homes, tmp_path):
     """A folder without files, captured."""
     path = tmp_path / "project"
     path.mkdir()
-    folder = Folder(homes(config=config_of(path) + "guard:\n  allow_yes: true\n"), path)
+    folder = Folder(homes(config=config_of(path)), path)
     folder.wait_connected()
     return folder
 
@@ -29,7 +30,7 @@ def empty(homes, tmp_path):
 def folder(homes, tmp_path):
     """40 notes in two folders, and what agents read first; captured."""
     path = tmp_path / "project"
-    folder = Folder(homes(config=config_of(path) + "guard:\n  allow_yes: true\n"), path)
+    folder = Folder(homes(config=config_of(path)), path)
     for i in range(40):
         folder.write(f"notes/{'deep/er/' if i % 4 == 0 else ''}n{i}.md", note(i)).chmod(0o640 if i % 3 else 0o600)
     folder.write("CLAUDE.md", note(100, 80))
@@ -230,7 +231,7 @@ def test_what_was_put_back_and_is_destroyed_again_is_held_again(folder):
         alert = eventually(lambda: [a for a in folder.home.alerts() if a["state"] == "open"])[0]
         assert folder.restore()["restored"] == 41
         folder.settle()
-        folder.home.call("resolve", alert["id"], "--revert", "--yes")
+        resolved(folder.home, alert["id"])
         assert look(folder.path) == before
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from support.home import eventually
 from support.source import MEMORIES, Captured, config_of, id_of, insert
+from support.terminal import resolved
 
-GUARD = "guard:\n  allow_yes: true\n  on_alert: fence\n"
+GUARD = "guard:\n  on_alert: fence\n"
 DESTRUCTION = {
     "delete": "DELETE FROM memories",
     "delete as a replica": "SET session_replication_role = replica; DELETE FROM memories",
@@ -74,7 +75,7 @@ def test_a_restore_passes_it_and_a_persons_word_lowers_it(wrecked, word):
     assert "fenced: UPDATE, DELETE, TRUNCATE and DROP are refused" in shown and alert in shown
     assert home.json("restore")["tables"][0]["inserted"] == 40
     assert "is open" in refusal(wrecked, "TRUNCATE memories")
-    home.call("resolve", alert, word, "--yes")
+    resolved(home, alert, word)
     eventually(lambda: wrecked.source()["fence"] is None)
     database.psql(f"DELETE FROM memories WHERE id = '{id_of(900)}';")
     assert database.query("SELECT count(*) FROM memories") == "42"

@@ -19,7 +19,7 @@ INSERT INTO events SELECT i, CASE WHEN i <= 20 THEN date '2026-01-05' ELSE date 
 @pytest.fixture
 def captured(homes, database):
     database.psql(EVENTS)
-    config = config_of(database, "    tables: [events]\n") + "guard:\n  allow_yes: true\n  on_alert: fence\n"
+    config = config_of(database, "    tables: [events]\n") + "guard:\n  on_alert: fence\n"
     captured = Captured(homes(config=config), database)
     captured.init()
     captured.wait_rows(40)

@@ -20,7 +20,7 @@ def staging(database):
 
 def both_of(database, staging) -> str:
     return (
-        "daemon:\n  project: test\nguard:\n  allow_yes: true\nsources:\n"
+        "daemon:\n  project: test\nsources:\n"
         f"  - name: app\n    kind: postgres\n    url: {database.url}\n"
         f"  - name: app-staging\n    kind: postgres\n    url: {staging.url}\n"
     )

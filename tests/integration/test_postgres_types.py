@@ -134,7 +134,7 @@ LARGE = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 2000) i)" 
 @pytest.fixture
 def wide(homes, database):
     database.psql(MEMORIES.replace("content text,", "content text, extra text,") + insert(20) + "UPDATE memories SET extra = 'extra of ' || id;")
-    captured = Captured(homes(config=config_of(database) + "guard:\n  allow_yes: true\n"), database)
+    captured = Captured(homes(config=config_of(database)), database)
     captured.init()
     captured.wait_rows(20)
     return captured
