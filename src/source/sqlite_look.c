@@ -565,7 +565,18 @@ static int not_looked(struct sqlite *sq, struct err *err)
     return err->code == ERR_CANCELLED ? -ERR_CANCELLED : err_context(err, "%s", sq->watch.path);
 }
 
-/* Are there commits that this look did not see, and that no event will tell of? */
+static bool is_any_due(const struct sqlite *sq)
+{
+    for (size_t i = 0; i < sq->table_count; i++) {
+        if (sq->tables[i].is_due) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Are there commits that this look did not see, and that no event will tell of? What came by the
+ * log is only known when every table was walked: a checkpoint changes the file meanwhile. */
 static void note_ahead(struct sqlite *sq)
 {
     if (!sq->is_log) {
@@ -576,7 +587,7 @@ static void note_ahead(struct sqlite *sq)
     struct sqlite_log now = sqlite_log_read(sq->db);
     if (!now.is_ahead && memcmp(now.index, sq->log.index, sizeof(now.index)) == 0) {
         sq->ahead_ms = 0;
-        sq->saw_log = false; /* all that was written to it was seen */
+        sq->saw_log = sq->saw_log && is_any_due(sq); /* else all that was written to it was seen */
     } else if (sq->ahead_ms == 0 || sq->ahead_ms < sq->event_ms) {
         sq->ahead_ms = deadline_in(0).at_ms;
     }
