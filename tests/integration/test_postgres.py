@@ -40,11 +40,16 @@ def test_what_was_there_and_what_comes_are_captured_in_their_fields(captured):
     assert captured.home.alerts() == []
 
 
-def test_the_first_look_at_a_large_table_takes_all_of_it(homes, database):
+def test_a_large_table_is_taken_in_at_the_first_look_and_put_back_as_a_whole(homes, database):
     database.psql(MEMORIES + insert(25_000))
     captured = Captured(homes(config=config_of(database)), database)
     captured.init()
     eventually(lambda: captured.home.json("status")["memories"] == 25_001)  # and how the table is made
+    before = database.rows("memories")
+    database.psql("DROP TABLE memories;")
+    captured.wait_alerts()
+    assert captured.home.json("restore")["restored"] == 25_000
+    assert database.rows("memories") == before
 
 
 def test_status_and_a_dry_run_can_be_read_by_a_person(captured):
