@@ -299,3 +299,10 @@ char *path_join(const char *folder, const char *name)
 
     return xprintf("%s%s%s", folder, slash ? "/" : "", name);
 }
+
+bool path_is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}

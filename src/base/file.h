@@ -37,6 +37,7 @@ int file_replace(const char *path, struct str content, mode_t mode, struct err *
 bool file_exists(const char *path);
 int file_remove_tree(const char *path, struct err *err)
     MUST_CHECK; /* for staging places of our own; a missing one is fine */
-char *path_join(const char *folder, const char *name); /* heap, the caller's */
+char *path_join(const char *folder, const char *name);    /* heap, the caller's */
+bool path_is_below(const char *path, const char *folder); /* or the folder itself; by the texts */
 
 #endif

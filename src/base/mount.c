@@ -38,10 +38,7 @@ static void unescape(char *text)
 
 static bool is_below(const char *path, const char *mount)
 {
-    size_t len = strlen(mount);
-
-    return strcmp(mount, "/") == 0 ||
-           (strncmp(path, mount, len) == 0 && (path[len] == '/' || path[len] == '\0'));
+    return strcmp(mount, "/") == 0 || path_is_below(path, mount);
 }
 
 /* The mount point in a line "36 35 98:0 /root /mount/point options - type …"; NULL for the

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/file.h"
 #include "source/files_internal.h"
 
 #define EVENTS                                                                                     \
@@ -52,21 +53,13 @@ static void set_folder(struct files_watch *watch, int wd, const char *path)
     (*place)->path = xstrdup(path);
 }
 
-/* Is path the folder, or below it? */
-static bool is_below(const char *path, const char *folder)
-{
-    size_t len = strlen(folder);
-
-    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 /* All folders below `from`: they are below `to` now; NULL: they are out of the tree. */
 static void move_folders(struct files_watch *watch, const char *from, const char *to)
 {
     for (size_t i = 0; i < FILES_FOLDER_BUCKETS; i++) {
         for (struct files_folder **place = &watch->folders[i]; *place != NULL;) {
             struct files_folder *folder = *place;
-            if (!is_below(folder->path, from)) {
+            if (!path_is_below(folder->path, from)) {
                 place = &folder->next;
             } else if (to == NULL) {
                 (void)inotify_rm_watch(watch->fd, folder->watch); /* it may be gone with it */
@@ -245,7 +238,7 @@ static void note_below(struct files *files, const char *folder)
 {
     for (size_t i = 0; i < files->tree.count; i++) {
         const struct file_entry *entry = files->tree.items[i];
-        if (entry->alive && is_below(entry->path, folder)) {
+        if (entry->alive && path_is_below(entry->path, folder)) {
             note(files, entry->path, SETTLE_QUIET_MS);
         }
     }
