@@ -102,6 +102,14 @@ static inline size_t appends(void)
     return count;
 }
 
+static inline bool is_hanging(void)
+{
+    fake_lock();
+    bool is = fake_place.is_hanging;
+    fake_unlock();
+    return is;
+}
+
 #define FAKE_SET(field, value)                                                                     \
     do {                                                                                           \
         fake_lock();                                                                               \

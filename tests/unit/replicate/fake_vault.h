@@ -42,6 +42,8 @@ struct fake_place {
     bool append_then_fails;     /* it is there, but the answer is lost */
     size_t slow_above;          /* larger batches are not taken in time; 0: all are */
     bool hangs;                 /* append waits until cancelled or its deadline */
+    bool is_hanging;            /* it does, or did */
+    bool was_cancelled;         /* and this ended it */
     const char *rejects;        /* records with this text are ERR_INVALID; NULL: none */
     enum err_code rejects_with; /* ERR_NONE: ERR_INVALID */
     bool always_corrupt;        /* every append finds damage */
@@ -238,6 +240,7 @@ static inline int fake_append(struct vault *base, const struct vault_batch *batc
 
     fake_lock();
     bool hangs = fake_place.hangs;
+    fake_place.is_hanging = fake_place.is_hanging || hangs;
     int rc = hangs ? 0 : fake_append_locked(batch, err);
     fake_unlock();
     while (hangs && !wake_cancelled(vault->cancel) && deadline_left_ms(deadline) > 0) {
@@ -246,6 +249,9 @@ static inline int fake_append(struct vault *base, const struct vault_batch *batc
         hangs = fake_place.hangs;
         fake_unlock();
     }
+    fake_lock();
+    fake_place.was_cancelled = hangs && wake_cancelled(vault->cancel);
+    fake_unlock();
     return hangs ? err_set(err, ERR_CANCELLED, "cancelled") : rc;
 }
 
