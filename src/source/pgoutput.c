@@ -228,7 +228,6 @@ static int read_transaction(struct cursor *c, bool is_commit, struct pgoutput_me
 {
     uint8_t flags;
     uint64_t time;
-    uint32_t xid;
     uint64_t commit;
 
     if (is_commit) { /* flags, the commit's address, the address behind it, when */
@@ -239,8 +238,9 @@ static int read_transaction(struct cursor *c, bool is_commit, struct pgoutput_me
         ret->time_us = (int64_t)(time + POSTGRES_EPOCH_US);
         return 0;
     }
-    return get_u64(c, &ret->lsn) < 0 || get_u64(c, &time) < 0 || get_u32(c, &xid) < 0 ? -ERR_CORRUPT
-                                                                                      : 0;
+    return get_u64(c, &ret->lsn) < 0 || get_u64(c, &time) < 0 || get_u32(c, &ret->xid) < 0
+               ? -ERR_CORRUPT
+               : 0;
 }
 
 static int read_relation(struct pgoutput *d, struct cursor *c, struct pgoutput_message *ret)

@@ -62,6 +62,7 @@ struct pgoutput_message {
     enum pgoutput_kind kind;
     pg_lsn lsn;         /* BEGIN: of its commit; COMMIT: behind it; MESSAGE: its own */
     int64_t time_us;    /* COMMIT: when; microseconds since 1970 */
+    uint32_t xid;       /* BEGIN */
     uint32_t relation;  /* RELATION, INSERT, UPDATE, DELETE */
     const char *schema; /* RELATION */
     const char *table;  /* RELATION */

@@ -304,18 +304,22 @@ static char *told_by(const json_t *told)
                    (long long)pid, query == NULL ? "?" : query);
 }
 
-/* Does the catalog know it still? It is asked later than the message was written. */
-static int catalog_has(struct postgres *pg, const char *sql, uint32_t oid, bool *ret,
+/* What the catalog says once it has what this transaction did. */
+enum catalog_says { CATALOG_HAS, CATALOG_LACKS, CATALOG_UNKNOWN };
+
+static int ask_catalog(struct postgres *pg, const char *sql, uint32_t oid, enum catalog_says *ret,
                        struct err *err)
 {
+    bool is_seen = false;
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *text = xprintf("%u", oid);
     const char *values[] = {text};
 
-    if (pg_query(pg, pg->sql, sql, values, 1, &result, err) < 0) {
+    if (pg_snapshot_wait(pg, &is_seen, err) < 0 ||
+        pg_query(pg, pg->sql, sql, values, 1, &result, err) < 0) {
         return -(int)err->code;
     }
-    *ret = PQntuples(result) > 0;
+    *ret = !is_seen ? CATALOG_UNKNOWN : PQntuples(result) > 0 ? CATALOG_HAS : CATALOG_LACKS;
     return 0;
 }
 
@@ -340,22 +344,22 @@ static int apply_drop(struct postgres *pg, struct pg_table *table, const json_t 
                       struct err *err)
 {
     json_int_t oid = json_integer_value(json_object_get(told, "oid"));
-    bool is_there = false;
+    enum catalog_says says;
 
     if (oid <= 0 || oid > UINT32_MAX) {
         return 0;
     }
-    if (catalog_has(pg, "SELECT FROM pg_catalog.pg_class WHERE oid = $1::oid", (uint32_t)oid,
-                    &is_there, err) < 0) {
+    if (ask_catalog(pg, "SELECT FROM pg_catalog.pg_class WHERE oid = $1::oid", (uint32_t)oid, &says,
+                    err) < 0) {
         return -(int)err->code;
     }
-    if (is_there) {
+    if (says == CATALOG_HAS) {
         AUTO(free_ptr)
         char *what = xprintf("that table %s was dropped, and it was not (%s)", table->name,
                              pg->intake.actor);
         return tell_forged(pg, what, err);
     }
-    if (!take_oid(pg, table, (uint32_t)oid)) {
+    if (says == CATALOG_UNKNOWN || !take_oid(pg, table, (uint32_t)oid)) {
         return 0;
     }
     AUTO(free_ptr) char *by = told_by(told);
@@ -369,15 +373,15 @@ static int apply_column_drop(struct postgres *pg, const struct pg_table *table, 
                              struct err *err)
 {
     const char *column = json_string_value(json_object_get(told, "column"));
-    bool has_lost = table->oid == 0;
+    enum catalog_says says = CATALOG_UNKNOWN;
 
-    if (!has_lost &&
-        catalog_has(pg,
+    if (table->oid != 0 &&
+        ask_catalog(pg,
                     "SELECT FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attisdropped",
-                    table->oid, &has_lost, err) < 0) {
+                    table->oid, &says, err) < 0) {
         return -(int)err->code;
     }
-    if (!has_lost) {
+    if (says == CATALOG_LACKS) {
         AUTO(free_ptr)
         char *what = xprintf("that a column of table %s was dropped, and none was (%s)",
                              table->name, pg->intake.actor);
@@ -430,6 +434,7 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
     switch (message->kind) {
     case PGOUTPUT_BEGIN:
         pg->in_transaction = true;
+        pg->xid = message->xid;
         pg->is_forged = false;
         free(pg->told);
         pg->told = NULL;
@@ -437,6 +442,7 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
         return 0;
     case PGOUTPUT_COMMIT:
         pg->in_transaction = false;
+        pg_snapshot_note(pg);
         return 0;
     case PGOUTPUT_RELATION:
         apply_relation(pg, message);

@@ -32,6 +32,10 @@ struct pg_marks {
     char tree[PG_MARK_MAX];    /* the partitions, and the files that they lie in */
 };
 
+/* Transactions that are remembered until others surely see them. More than these can't commit while
+ * one that is in the log already waits to be seen: but for a standby that does not answer. */
+#define PG_RECENT_MAX 4096
+
 /* A table of the configuration, as it was last seen in the catalog. */
 struct pg_table {
     const struct source_mapping *mapping;
@@ -89,6 +93,9 @@ struct postgres {
     pg_lsn pending;  /* all up to here is in the intake */
     pg_lsn received; /* the server has nothing for us before this */
     bool in_transaction;
+    uint32_t xid;                   /* of the transaction that is decoded, or was last */
+    uint32_t recent[PG_RECENT_MAX]; /* a ring of those that are done */
+    size_t recent_at;               /* how many ever were */
     char *moving; /* the key of a row that left its partition just now; heap, NULL: none */
     struct pg_table *moving_of;
     char *told;        /* who did this transaction, by its first message; heap, NULL: none yet */
@@ -97,7 +104,7 @@ struct postgres {
     bool had_position; /* it was captured before, by this ledger */
     int64_t watched_ms;
     int64_t told_ms;
-    int64_t kept_ms;       /* when a position was last kept that came without changes */
+    int64_t kept_ms;       /* when a position was last kept */
     int64_t commit_us;     /* of the last transaction that is not durable yet; 0: none */
     struct pg_marks marks; /* of what belongs to no table; as pg_table's */
     struct pg_marks seen;
@@ -142,9 +149,10 @@ typedef int pg_row_fn(void *arg, const PGresult *row, struct err *err);
 int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
             struct err *err) MUST_CHECK;
 
-/* Rows of COPY FROM STDIN, and its end. Waiting for the server, they can be cancelled. */
+/* Rows of COPY FROM STDIN, and its end: with a refusal it fails by that. Waiting for the server,
+ * they can be cancelled. */
 int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err *err) MUST_CHECK;
-int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err) MUST_CHECK;
+int pg_copy_end(struct postgres *pg, PGconn *conn, const char *refusal, struct err *err) MUST_CHECK;
 
 /* A name or a literal in quotes; heap. */
 char *pg_name(const char *name);
@@ -185,6 +193,16 @@ char *pg_marks_touched(const struct postgres *pg);
 
 /* Compare a table with what the ledger last heard of it, in the transaction that `sql` is in. */
 int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err) MUST_CHECK;
+
+/* ---- postgres_snapshot.c ---- */
+
+/* The transaction that is decoded is done. */
+void pg_snapshot_note(struct postgres *pg);
+/* Does `sql`, in the snapshot that it has, see all that the stream told? */
+int pg_snapshot_has_all(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+/* Wait until it sees the transaction that is decoded. *ret false: not within 10 s, as a standby
+ * must answer first. */
+int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
 
 /* ---- postgres_stream.c ---- */
 

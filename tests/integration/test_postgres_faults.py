@@ -93,6 +93,67 @@ def test_a_wrong_password_and_a_missing_database_are_each_one_line(homes, databa
     assert 'database "nowhere" does not exist' in eventually(lambda: other.json("status")["sources"][0]["error"])
 
 
+# ---- a commit that is in the log, and that nobody sees yet ----
+
+
+@contextmanager
+def unanswered(captured, sql):
+    """Run it in a transaction whose commit waits for a standby that there is not, till the end of the block."""
+    database = captured.database
+    server = database.server
+    server.psql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf();")
+    with ThreadPoolExecutor() as pool:
+        try:
+            eventually(lambda: database.query("SHOW synchronous_standby_names") == "nobody")
+            waiting = pool.submit(database.psql, f"SET synchronous_commit = on; SET application_name = 'waiting'; {sql}")
+            eventually(lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waiting' AND wait_event = 'SyncRep'") == "1")
+            yield
+        finally:
+            server.psql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();")
+        waiting.result()
+
+
+@pytest.fixture
+def replicated(homes, database):
+    """Captured, where only who asks for it waits for a standby."""
+    database.psql(f"ALTER DATABASE {database.name} SET synchronous_commit = off;")
+    database.psql(MEMORIES + "ALTER TABLE memories ADD number int NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE;" + insert(40))
+    captured = Captured(homes(config=config_of(database)), database)
+    captured.init()
+    captured.wait_rows(40)
+    return captured
+
+
+def sent(captured):
+    """The stream has come to here."""
+    lsn = captured.database.query("SELECT pg_current_wal_insert_lsn()")
+    return lambda: captured.database.query(f"SELECT bool_or(sent_lsn >= '{lsn}') FROM pg_stat_replication WHERE application_name = 'holdfast'") == "t"
+
+
+def kept(captured):
+    """All up to here is in the ledger."""
+    lsn = captured.database.query("SELECT pg_current_wal_insert_lsn()")
+    return lambda: captured.database.query(f"SELECT '{captured.source()['position']}'::pg_lsn >= '{lsn}'") == "t"
+
+
+@pytest.mark.parametrize("sql, rule", [("ALTER TABLE memories DROP COLUMN importance;", "source_column_dropped"), ("DROP TABLE memories;", "deletes")])
+def test_what_was_done_is_no_forgery_before_others_see_it(replicated, sql, rule):
+    with unanswered(replicated, sql):
+        eventually(sent(replicated))
+    assert [alert["rule"] for alert in replicated.wait_alerts()] == [rule]
+    assert len(replicated.wait_rows(40)) == 40
+
+
+def test_a_comparison_waits_until_it_sees_what_the_stream_told(replicated):
+    """A deletion that comes without the row's id is found by a comparison, which must not be earlier than it."""
+    replicated.database.psql("ALTER TABLE memories REPLICA IDENTITY USING INDEX memories_number_key;" + insert(1, 41))
+    replicated.wait_rows(41)
+    with unanswered(replicated, f"DELETE FROM memories WHERE id = '{id_of(7)}';"):
+        eventually(kept(replicated))
+    assert id_of(7) not in replicated.wait_rows(40)
+    assert replicated.home.alerts() == []
+
+
 # ---- the defences are taken away ----
 
 REMOVALS = {
