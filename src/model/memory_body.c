@@ -108,23 +108,33 @@ static int read_scope(struct scan *scan, struct memory *memory, struct err *err)
     return result < 0 ? result : memory_scope_parse(name, &memory->scope, err);
 }
 
-/* The parts that are rare and may nest go through a tree. */
+/* The parts that may nest go through a tree. */
+static int scan_tree(struct scan *scan, json_t **ret, size_t *ret_len, struct err *err)
+{
+    struct str text;
+    int result = scan_value(scan, &text, err);
+
+    *ret_len = text.len;
+    return result < 0 ? result : json_parse(text, ret, err);
+}
+
 static int read_tree(struct scan *scan, int (*read)(const json_t *, json_t **, struct err *),
                      json_t **ret, struct err *err)
 {
     AUTO(json_unref) json_t *tree = NULL;
-    struct str text;
-    int result = scan_value(scan, &text, err);
+    size_t len;
+    int result = scan_tree(scan, &tree, &len, err);
 
-    if (result == 0) {
-        result = json_parse(text, &tree, err);
-    }
     return result < 0 ? result : read(tree, ret, err);
 }
 
 static int read_metadata(struct scan *scan, struct memory *memory, struct err *err)
 {
-    return read_tree(scan, memory_read_metadata, &memory->metadata, err);
+    AUTO(json_unref) json_t *tree = NULL;
+    size_t len;
+    int result = scan_tree(scan, &tree, &len, err);
+
+    return result < 0 ? result : memory_read_stored_metadata(tree, len, &memory->metadata, err);
 }
 
 static int read_references(struct scan *scan, struct memory *memory, struct err *err)

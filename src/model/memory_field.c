@@ -210,11 +210,17 @@ static bool is_deeper_than(const json_t *value, int levels)
     return false;
 }
 
-static int check_metadata(const json_t *value, struct err *err)
+static int too_large(struct err *err)
 {
-    AUTO(buf_done) struct buf canonical = BUF_INIT(MEMORY_METADATA_MAX_BYTES);
     char max[FIELD_GROUPED_MAX];
 
+    field_grouped(MEMORY_METADATA_MAX_BYTES, max);
+    return err_set(err, ERR_LIMIT, "metadata is too large; %s bytes of canonical JSON are allowed",
+                   max);
+}
+
+static int check_shape(const json_t *value, struct err *err)
+{
     if (!json_is_object(value)) {
         return err_set(err, ERR_INVALID, "metadata is %s; an object is allowed", field_kind(value));
     }
@@ -223,22 +229,59 @@ static int check_metadata(const json_t *value, struct err *err)
                        "metadata is nested deeper than the %d levels that are allowed",
                        MEMORY_METADATA_DEPTH_MAX);
     }
-    int result = json_canonical(value, &canonical, err);
-    if (result == -ERR_LIMIT) {
-        field_grouped(MEMORY_METADATA_MAX_BYTES, max);
-        return err_set(err, ERR_LIMIT,
-                       "metadata is too large; %s bytes of canonical JSON are allowed", max);
+    return 0;
+}
+
+/* No more bytes of canonical JSON than this; UNBOUND where only writing it can tell, as numbers
+ * have rules of their own. */
+#define UNBOUND ((size_t)1 << 32)
+#define ESCAPED_MAX 6 /* \u001f */
+
+static size_t bound_of(const json_t *value)
+{
+    json_t *tree = (json_t *)(uintptr_t)value;
+    size_t total = 2 + ESCAPED_MAX * json_string_length(value);
+
+    if (json_is_number(value)) {
+        return UNBOUND;
     }
-    return result < 0 ? err_context(err, "metadata") : 0;
+    for (size_t i = 0; i < json_array_size(value) && total < UNBOUND; i++) {
+        total += 1 + bound_of(json_array_get(value, i));
+    }
+    for (void *at = json_object_iter(tree); at != NULL && total < UNBOUND;
+         at = json_object_iter_next(tree, at)) {
+        total += 4 + ESCAPED_MAX * strlen(json_object_iter_key(at)) +
+                 bound_of(json_object_iter_value(at));
+    }
+    return total + (json_is_null(value) || json_is_boolean(value) ? 3 : 0);
+}
+
+/* The tree is shared: counting a reference changes nothing that its other holders see. */
+static json_t *shared(const json_t *value)
+{
+    return json_object_size(value) == 0 ? NULL : json_incref((json_t *)(uintptr_t)value);
 }
 
 int memory_read_metadata(const json_t *value, json_t **ret, struct err *err)
 {
-    int result = check_metadata(value, err);
+    AUTO(buf_done) struct buf canonical = BUF_INIT(MEMORY_METADATA_MAX_BYTES);
+
+    if (check_shape(value, err) < 0) {
+        return -(int)err->code;
+    }
+    if (bound_of(value) > MEMORY_METADATA_MAX_BYTES && json_canonical(value, &canonical, err) < 0) {
+        return err->code == ERR_LIMIT ? too_large(err) : err_context(err, "metadata");
+    }
+    *ret = shared(value);
+    return 0;
+}
+
+int memory_read_stored_metadata(const json_t *value, size_t len, json_t **ret, struct err *err)
+{
+    int result = len > MEMORY_METADATA_MAX_BYTES ? too_large(err) : check_shape(value, err);
 
     if (result == 0) {
-        /* The tree is shared: counting a reference changes nothing that its other holders see. */
-        *ret = json_object_size(value) == 0 ? NULL : json_incref((json_t *)(uintptr_t)value);
+        *ret = shared(value);
     }
     return result;
 }
