@@ -127,6 +127,13 @@ int read_last(struct reader *reader, const struct uuid *id, struct memory *ret,
 typedef int read_last_fn(void *arg, const struct memory *memory, const struct last_state *state,
                          struct err *err);
 int read_last_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err) MUST_CHECK;
+/* The same of those alone whose last change does not count. */
+int read_last_uncounted(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+    MUST_CHECK;
+/* What every memory is in the current view, in the same way; those that are in none are left out.
+ */
+int read_effective_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+    MUST_CHECK;
 
 /* Up to where a source was captured, as its driver wrote it; heap. ERR_NOT_FOUND: never yet. */
 int read_source_position(struct reader *reader, const char *source, char **ret, struct err *err)

@@ -25,15 +25,14 @@ int read_source_position(struct reader *reader, const char *source, char **ret, 
 static int last_of_row(struct reader *reader, struct query *query, struct memory *ret,
                        struct last_state *ret_state, struct err *err)
 {
-    int64_t last_key = query_get_i64(query, 1);
     struct change change;
 
-    int result = reader_change(reader, query, last_key, 3, &change, err);
+    int result = reader_change(reader, query, query_get_i64(query, 1), 3, &change, err);
     if (result == 0) {
         result = memory_of_change(&change, ret, err);
     }
     *ret_state = (struct last_state){.place = query_get_i64(query, 0),
-                                     .counts = query_get_i64(query, 2) == last_key};
+                                     .counts = query_get_i64(query, 2) != 0};
     return result;
 }
 
@@ -54,15 +53,14 @@ int read_last(struct reader *reader, const struct uuid *id, struct memory *ret,
     return last_of_row(reader, &query, ret, ret_state, err);
 }
 
-int read_last_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+static int walk(struct reader *reader, enum sql sql, read_last_fn *each, void *arg, struct err *err)
 {
     AUTO(query_end) struct query query = {.conn = NULL};
 
-    int result = query_start(&reader->conn, SQL_LAST_PLACES, &query, err);
+    int result = query_start(&reader->conn, sql, &query, err);
     if (result < 0) {
         return result;
     }
-    query_i64(&query, 1, 0);
     while ((result = query_step(&query, err)) > 0) {
         AUTO(memory_done) struct memory memory;
         struct last_state state;
@@ -74,4 +72,19 @@ int read_last_all(struct reader *reader, read_last_fn *each, void *arg, struct e
         }
     }
     return result;
+}
+
+int read_last_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+{
+    return walk(reader, SQL_LAST_ALL, each, arg, err);
+}
+
+int read_last_uncounted(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+{
+    return walk(reader, SQL_LAST_UNCOUNTED, each, arg, err);
+}
+
+int read_effective_all(struct reader *reader, read_last_fn *each, void *arg, struct err *err)
+{
+    return walk(reader, SQL_EFFECTIVE_ALL, each, arg, err);
 }

@@ -40,6 +40,10 @@ int pg_error(const PGconn *conn, const PGresult *result, struct err *err)
     while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' ')) {
         text.len--;
     }
+    if (text.len == 0) {
+        text = str_of(result == NULL ? "it ended without an answer"
+                                     : PQresStatus(PQresultStatus(result)));
+    }
     bool refused = state == NULL && strstr(PQerrorMessage(conn), "authentication failed") != NULL;
     return err_set(err, refused ? ERR_AUTH : code_of(conn, state), "PostgreSQL: " STR_FMT "%s%s",
                    STR_ARG(text), detail == NULL ? "" : "; ", detail == NULL ? "" : detail);
@@ -337,12 +341,12 @@ int pg_copy_put(struct postgres *pg, PGconn *conn, struct str bytes, struct err 
     return taken < 0 ? pg_error(conn, NULL, err) : flush(pg, conn, err);
 }
 
-int pg_copy_end(struct postgres *pg, PGconn *conn, struct err *err)
+int pg_copy_end(struct postgres *pg, PGconn *conn, const char *refusal, struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
     int ended;
 
-    while ((ended = PQputCopyEnd(conn, NULL)) == 0) {
+    while ((ended = PQputCopyEnd(conn, refusal)) == 0) {
         if (flush(pg, conn, err) < 0) {
             return -(int)err->code;
         }

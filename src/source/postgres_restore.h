@@ -10,10 +10,13 @@ struct restoring {
     struct pg_table *table;
     struct source_restore_table *answer;
     struct reader *reader;
-    char **columns; /* of the table, that are captured */
+    char **columns; /* of the table; those that are captured first */
     size_t column_count;
+    size_t all_count;
     PGresult *fixed;  /* columns that no update may set */
     bool held;        /* which of the two tables is filled now */
+    bool directly;    /* neither is: the rows go into the table itself */
+    bool misfits;     /* some row has a column that the first one lacks */
     bool has_large;   /* some row of theirs has a value of which only the digest is known */
     struct buf lines; /* rows that are not sent yet */
     uint64_t rows;

@@ -116,22 +116,41 @@ static char *list_of(const struct restoring *r, enum list list)
 
 /* ---- rows to the server ---- */
 
+/* What COPY's text format has another form for; NULL: c is itself. */
+static const char *escaped(char c)
+{
+    switch (c) {
+    case '\\':
+        return "\\\\";
+    case '\t':
+        return "\\t";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    default:
+        return NULL;
+    }
+}
+
 static int add_field(struct buf *line, struct str text, struct err *err)
 {
+    size_t plain = 0; /* from here on nothing was added yet */
+
     if (text.ptr == NULL) {
         return buf_add_c(line, "\\N", err);
     }
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        const char *as = c == '\\' ? "\\\\" : c == '\t' ? "\\t" : c == '\n' ? "\\n" : NULL;
-        int rc = c == '\r'    ? buf_add_c(line, "\\r", err)
-                 : as != NULL ? buf_add_c(line, as, err)
-                              : buf_add(line, &c, 1, err);
-        if (rc < 0) {
-            return rc;
+        const char *as = escaped(text.ptr[i]);
+        if (as == NULL) {
+            continue;
         }
+        if (buf_add(line, text.ptr + plain, i - plain, err) < 0 || buf_add_c(line, as, err) < 0) {
+            return -(int)err->code;
+        }
+        plain = i + 1;
     }
-    return 0;
+    return buf_add(line, text.ptr + plain, text.len - plain, err);
 }
 
 /* One value; *ret_known false: it was never kept. */
@@ -199,73 +218,77 @@ static int send_row(struct restoring *r, const struct memory *memory,
             return 0;
         }
     }
-    if (add_digests(r, origin, err) < 0 || buf_add_c(&r->lines, "\n", err) < 0) {
+    if ((!r->directly && add_digests(r, origin, err) < 0) || buf_add_c(&r->lines, "\n", err) < 0) {
         return -(int)err->code;
     }
     r->rows++;
     return r->lines.len < SEND_BYTES ? 0 : send_lines(r, err);
 }
 
-/* want: what shows now. held: what was said last, where that is held. */
+/* Is it a row of this table, that was not deleted? */
+static bool is_row(const struct restoring *r, const struct memory *memory, struct row_origin *ret)
+{
+    return row_of_memory(memory, r->pg->options->name, r->table->name, ret) &&
+           ret->values != NULL && memory->deleted_us == TIME_NONE;
+}
+
 static int send_memory(void *arg, const struct memory *memory, const struct last_state *state,
                        struct err *err)
 {
     struct restoring *r = arg;
-    AUTO(memory_done) struct memory effective;
-    const struct memory *said = memory;
-    struct memory_state effective_state;
     struct row_origin origin;
 
-    memory_init(&effective);
+    (void)state;
     if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
-    if ((r->held && state->counts) ||
-        !row_of_memory(memory, r->pg->options->name, r->table->name, &origin) ||
-        origin.values == NULL) {
-        return 0;
-    }
-    if (!r->held && !state->counts) {
-        int rc = read_memory(r->reader, &memory->id, &effective, &effective_state, err);
-        if (rc < 0) {
-            bool none = err->code == ERR_NOT_FOUND;
-            err->code = none ? ERR_NONE : err->code;
-            return none ? 0 : rc;
-        }
-        said = &effective;
-        if (!row_of_memory(said, r->pg->options->name, r->table->name, &origin)) {
-            return 0;
-        }
-    }
-    return said->deleted_us != TIME_NONE ? 0 : send_row(r, said, &origin, err);
+    return is_row(r, memory, &origin) ? send_row(r, memory, &origin, err) : 0;
 }
 
-static int fill(struct restoring *r, bool held, struct err *err)
+/* Show and start a COPY of the columns that were chosen. */
+static int copy_begin(struct restoring *r, const char *to, const char *more, struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *names = list_of(r, LIST_NAMES);
-    const char *to = held ? "holdfast_held" : "holdfast_want";
-    AUTO(free_ptr) char *drop = xprintf("DROP TABLE IF EXISTS pg_temp.%s", to);
-    AUTO(free_ptr)
-    char *make = xprintf("CREATE TEMP TABLE %s ON COMMIT DROP AS SELECT %s, NULL::jsonb AS " LARGE
-                         " FROM %s WITH NO DATA",
-                         to, names, r->table->quoted);
-    AUTO(free_ptr) char *copy = xprintf("COPY pg_temp.%s (%s, " LARGE ") FROM STDIN", to, names);
+    AUTO(free_ptr) char *copy = xprintf("COPY %s (%s%s) FROM STDIN", to, names, more);
 
-    r->held = held;
     r->rows = 0;
-    if (restore_run(r, drop, NULL, err) < 0 || restore_run(r, make, NULL, err) < 0 ||
-        buf_printf(&r->restore->sql, err, "%s;\n", copy) < 0 ||
-        pg_query(r->pg, r->pg->sql, copy, NULL, 0, &result, err) < 0 ||
-        read_last_all(r->reader, send_memory, r, err) < 0 || send_lines(r, err) < 0 ||
-        pg_copy_end(r->pg, r->pg->sql, err) < 0) {
+    return buf_printf(&r->restore->sql, err, "%s;\n", copy) < 0
+               ? -(int)err->code
+               : pg_query(r->pg, r->pg->sql, copy, NULL, 0, &result, err);
+}
+
+static int copy_end(struct restoring *r, struct err *err)
+{
+    if (send_lines(r, err) < 0 || pg_copy_end(r->pg, r->pg->sql, NULL, err) < 0) {
         return -(int)err->code;
     }
     return buf_printf(&r->restore->sql, err, "-- %llu rows from the ledger\n",
                       (unsigned long long)r->rows);
 }
 
-/* ---- one table ---- */
+/* want: what shows now. held: what was said last, where that is held. */
+
+static int fill(struct restoring *r, bool held, struct err *err)
+{
+    AUTO(free_ptr) char *names = list_of(r, LIST_NAMES);
+    const char *to = held ? "pg_temp.holdfast_held" : "pg_temp.holdfast_want";
+    AUTO(free_ptr) char *drop = xprintf("DROP TABLE IF EXISTS %s", to);
+    AUTO(free_ptr)
+    char *make = xprintf("CREATE TEMP TABLE %s ON COMMIT DROP AS SELECT %s, NULL::jsonb AS " LARGE
+                         " FROM %s WITH NO DATA",
+                         to, names, r->table->quoted);
+
+    r->held = held;
+    if (restore_run(r, drop, NULL, err) < 0 || restore_run(r, make, NULL, err) < 0 ||
+        copy_begin(r, to, ", " LARGE, err) < 0 ||
+        (held ? read_last_uncounted : read_effective_all)(r->reader, send_memory, r, err) < 0) {
+        return -(int)err->code;
+    }
+    return copy_end(r, err);
+}
+
+/* ---- columns ---- */
 
 /* Columns that were captured of some row; others get their default. */
 struct captured {
@@ -273,51 +296,174 @@ struct captured {
     bool *is_captured;
 };
 
+static void note_captured(const struct captured *captured, const struct memory *memory,
+                          const struct row_origin *origin)
+{
+    const struct restoring *r = captured->restoring;
+    struct str text;
+
+    for (size_t i = 0; i < r->all_count; i++) {
+        captured->is_captured[i] =
+            captured->is_captured[i] || row_too_large(origin, r->columns[i]).ptr != NULL ||
+            row_text(memory, origin, r->table->mapping, r->columns[i], &text);
+    }
+}
+
+/* Those first, in their order. */
+static void put_first(struct restoring *r, const bool *is_captured)
+{
+    AUTO(free_ptr) char **others = xcalloc(r->all_count + 1, sizeof(*others));
+    size_t count = 0;
+
+    r->column_count = 0;
+    for (size_t i = 0; i < r->all_count; i++) {
+        if (is_captured[i]) {
+            r->columns[r->column_count++] = r->columns[i];
+        } else {
+            others[count++] = r->columns[i];
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        r->columns[r->column_count + i] = others[i];
+    }
+}
+
 static int note_columns(void *arg, const struct memory *memory, const struct last_state *state,
                         struct err *err)
 {
     struct captured *captured = arg;
     struct restoring *r = captured->restoring;
     struct row_origin origin;
-    struct str text;
 
     (void)state;
     if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
-    if (!row_of_memory(memory, r->pg->options->name, r->table->name, &origin) ||
-        origin.values == NULL) {
-        return 0;
-    }
-    for (size_t i = 0; i < r->column_count; i++) {
-        captured->is_captured[i] =
-            captured->is_captured[i] || row_too_large(&origin, r->columns[i]).ptr != NULL ||
-            row_text(memory, &origin, r->table->mapping, r->columns[i], &text);
+    if (is_row(r, memory, &origin)) {
+        note_captured(captured, memory, &origin);
     }
     return 0;
 }
 
 static int choose_columns(struct restoring *r, struct err *err)
 {
-    if (pg_columns(r->pg, r->table, &r->columns, &r->column_count, err) < 0) {
-        return -(int)err->code;
-    }
-    AUTO(free_ptr) bool *is_captured = xcalloc(r->column_count + 1, sizeof(*is_captured));
+    AUTO(free_ptr) bool *is_captured = xcalloc(r->all_count + 1, sizeof(*is_captured));
     struct captured captured = {.restoring = r, .is_captured = is_captured};
-    if (read_last_all(r->reader, note_columns, &captured, err) < 0) {
+
+    if (read_effective_all(r->reader, note_columns, &captured, err) < 0 ||
+        read_last_uncounted(r->reader, note_columns, &captured, err) < 0) {
         return -(int)err->code;
     }
-    size_t count = 0;
-    for (size_t i = 0; i < r->column_count; i++) {
-        if (is_captured[i]) {
-            r->columns[count++] = r->columns[i];
-        } else {
-            free(r->columns[i]);
-        }
-    }
-    r->column_count = count;
+    put_first(r, is_captured);
     return 0;
 }
+
+/* ---- a table that has no rows ---- */
+
+/* The first row says which columns there are. One that has others still ends it. */
+static int send_directly(void *arg, const struct memory *memory, const struct last_state *state,
+                         struct err *err)
+{
+    struct restoring *r = arg;
+    struct row_origin origin;
+
+    (void)state;
+    if (source_cancelled(r->pg->options, err) < 0) {
+        return -(int)err->code;
+    }
+    if (!is_row(r, memory, &origin)) {
+        return 0;
+    }
+    if (r->column_count < r->all_count) {
+        AUTO(free_ptr) bool *is_captured = xcalloc(r->all_count + 1, sizeof(*is_captured));
+        struct captured captured = {.restoring = r, .is_captured = is_captured};
+        note_captured(&captured, memory, &origin);
+        if (r->column_count == 0) {
+            put_first(r, is_captured);
+            if (copy_begin(r, r->table->quoted, "", err) < 0) {
+                return -(int)err->code;
+            }
+        } else if (memchr(is_captured + r->column_count, true, r->all_count - r->column_count)) {
+            r->misfits = true;
+            return 1;
+        }
+    }
+    return send_row(r, memory, &origin, err);
+}
+
+static int copy_directly(struct restoring *r, struct err *err)
+{
+    if (read_effective_all(r->reader, send_directly, r, err) < 0) {
+        return -(int)err->code;
+    }
+    if (r->misfits) {
+        return pg_copy_end(r->pg, r->pg->sql, "its rows have other columns", err);
+    }
+    return r->column_count > 0 ? copy_end(r, err) : 0;
+}
+
+/* Nobody else may write into it until we are done. */
+static int is_empty(struct restoring *r, bool *ret, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *ask = xprintf("SELECT FROM %s LIMIT 1", r->table->quoted);
+    AUTO(free_ptr)
+    char *lock = xprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT", r->table->quoted);
+
+    *ret = r->answer->created;
+    if (*ret) {
+        return 0;
+    }
+    if (restore_run(r, lock, NULL, err) < 0 ||
+        pg_query(r->pg, r->pg->sql, ask, NULL, 0, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = PQntuples(result) == 0;
+    return 0;
+}
+
+/* What the server says of its rows; another way may be open to them. */
+static bool is_refusal(const struct restoring *r, const struct err *err)
+{
+    return r->misfits || err->code == ERR_CONFLICT || err->code == ERR_INVALID ||
+           err->code == ERR_BUSY || err->code == ERR_FORBIDDEN;
+}
+
+/* The rows go straight into it, as nothing can be there to be kept, or to be compared with.
+ * *ret_done false: they must go the long way. */
+static int restore_directly(struct restoring *r, bool *ret_done, struct err *err)
+{
+    size_t shown = r->restore->sql.len;
+    struct err why = ERR_INIT;
+
+    *ret_done = false;
+    if (r->table->partitioned || r->all_count == 0) { /* a row's partition may be gone */
+        return 0;
+    }
+    if (pg_exec(r->pg, r->pg->sql, "SAVEPOINT holdfast_empty", err) < 0) {
+        return -(int)err->code;
+    }
+    r->directly = true;
+    r->misfits = false;
+    r->rows = 0;
+    int rc = is_empty(r, ret_done, &why);
+    rc = rc == 0 && *ret_done ? copy_directly(r, &why) : rc;
+    r->directly = false;
+    if (rc < 0 && !is_refusal(r, &why)) {
+        return err_copy(err, &why);
+    }
+    if (rc == 0 && *ret_done && !r->misfits) {
+        r->answer->inserted = r->rows;
+        return 0;
+    }
+    *ret_done = false;
+    r->answer->lost = 0;
+    r->restore->sql.len = shown;
+    buf_reset(&r->lines);
+    return pg_exec(r->pg, r->pg->sql, "ROLLBACK TO SAVEPOINT holdfast_empty", err);
+}
+
+/* ---- a table that has some ---- */
 
 static int count_rows(struct restoring *r, const char *condition, uint64_t *ret, struct err *err)
 {
@@ -397,16 +543,23 @@ static int put_rows(struct restoring *r, struct err *err)
 
 int restore_rows(struct restoring *r, struct err *err)
 {
-    r->has_large = false;
-    int rc = find_fixed(r, err);
-    rc = rc == 0 ? choose_columns(r, err) : rc;
-    if (rc == 0 && r->column_count > 0) { /* else nothing of it was ever seen */
+    bool is_done = false;
+
+    r->column_count = 0;
+    int rc = pg_columns(r->pg, r->table, &r->columns, &r->all_count, err);
+    rc = rc == 0 ? restore_directly(r, &is_done, err) : rc;
+    if (rc == 0 && !is_done) {
+        r->has_large = false;
+        rc = find_fixed(r, err);
+        rc = rc == 0 ? choose_columns(r, err) : rc;
+    }
+    if (rc == 0 && !is_done && r->column_count > 0) { /* else nothing of it was ever seen */
         rc = fill(r, false, err);
         rc = rc == 0 ? fill(r, true, err) : rc;
         rc = rc == 0 ? put_rows(r, err) : rc;
     }
-    pg_columns_free(r->columns, r->column_count);
+    pg_columns_free(r->columns, r->all_count);
     r->columns = NULL;
-    r->column_count = 0;
+    r->column_count = r->all_count = 0;
     return rc;
 }

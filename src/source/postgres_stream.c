@@ -8,6 +8,7 @@
 
 #define STEP_MESSAGES 1000
 #define STEP_WAIT_MS 500
+#define SETTLE_MS 4 /* from one commit of the ledger to the next, while ever more comes */
 
 /* ---- the position ---- */
 
@@ -155,6 +156,7 @@ static int start_at(struct postgres *pg, pg_lsn lsn, struct err *err)
     }
     pg->is_streaming = true;
     pg->position = pg->pending = pg->received = lsn;
+    pg->recent_at = 0;
     free(pg->moving);
     pg->moving = NULL;
     return 0;
@@ -331,22 +333,29 @@ static int stream_ended(struct postgres *pg, struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "PostgreSQL ended the replication");
 }
 
-/* Nothing more is there now: make durable what came. A position without changes costs an fsync, so
- * it is kept now and then only. */
-static int settle(struct postgres *pg, struct err *err)
+/* Nothing more is there now: make durable what came. That is an fsync and a transaction of the
+ * ledger: what comes in a rush shares them, and a position without changes is kept now and then
+ * only. *ret_ms: how long to wait for more. */
+static int settle(struct postgres *pg, int64_t *ret_ms, struct err *err)
 {
-    int64_t now = deadline_in(0).at_ms;
+    int64_t since = deadline_in(0).at_ms - pg->kept_ms;
 
+    *ret_ms = STEP_WAIT_MS;
     if (pg->in_transaction || pg->pending == pg->position) {
         return 0;
     }
-    return pg->intake.count > 0 || now - pg->kept_ms >= POSTGRES_STATUS_MS ? keep_position(pg, err)
-                                                                           : 0;
+    if (pg->intake.count > 0 && since < SETTLE_MS) {
+        *ret_ms = SETTLE_MS - since;
+        return 0;
+    }
+    return pg->intake.count > 0 || since >= POSTGRES_STATUS_MS ? keep_position(pg, err) : 0;
 }
 
 static int wait_for_more(struct postgres *pg, struct err *err)
 {
-    if (settle(pg, err) < 0 || pg_wait(pg, pg->stream, false, deadline_in(STEP_WAIT_MS), err) < 0) {
+    int64_t ms;
+
+    if (settle(pg, &ms, err) < 0 || pg_wait(pg, pg->stream, false, deadline_in(ms), err) < 0) {
         if (err->code != ERR_TIMEOUT) {
             return -(int)err->code;
         }
