@@ -186,10 +186,10 @@ def make_peer(database: Database, plugin: str) -> None:
 # ---- lag ----
 
 
-def _paced(database: Database, folder: pathlib.Path, table_from: int) -> None:
+def _paced(database: Database, folder: pathlib.Path) -> None:
     script = folder / "insert.sql"
     row = INSERT.format(project="'sea'").replace("SELECT", "VALUES (", 1)
-    script.write_text(re.sub(r"\bi\b", f"{table_from} + :i", f"\\set i random(1, 2000000000)\n{row})") + ";\n")
+    script.write_text("\\set i random(1, 2000000000)\n" + re.sub(r"\bi\b", ":i", row) + ");\n")
     args = ["-n", "-f", str(script), "-R", str(COMMITS_S), "-T", str(LAG_S), "-c", "1"]
     run(str(programs() / "pgbench"), *args, database.server.url(database.name), env=database.env)
 
@@ -203,9 +203,10 @@ def _commits(database: Database) -> list[float]:
 def _lag_ours(folder: pathlib.Path, database: Database, home: Captured) -> list[float]:
     with home.start(), contextlib.closing(home.journal()) as journal:
         count = lambda: journal.execute("SELECT max(key) FROM journal").fetchone()[0]  # noqa: E731
+        home.caught_up(database)
         before = count()
         with Looks(count) as looks:
-            _paced(database, folder, 0)
+            _paced(database, folder)
             commits = _commits(database)
             home.until(lambda: count() >= before + len(commits))
             time.sleep(2 * LOOK_S)
@@ -216,7 +217,7 @@ def _lag_peer(folder: pathlib.Path, database: Database) -> list[float]:
     file = folder / "peer.txt"
     file.touch()
     with recvlogical(database, file), Looks(lambda: file.stat().st_size) as looks:
-        _paced(database, folder, 0)
+        _paced(database, folder)
         commits = _commits(database)
         end = time.monotonic() + WAIT_S
         while file.read_bytes().count(b"INSERT:") < len(commits) and time.monotonic() < end:

@@ -78,7 +78,7 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
     if (argc > 1) {
         return cli_usage(cli, "serve takes no argument \"%s\"", argv[1]);
     }
-    (void)mallopt(M_ARENA_MAX, 2); /* a connection's thread needs no arena of its own */
+    (void)mallopt(M_ARENA_MAX, 4); /* a connection's thread needs no arena of its own */
     if (wake_init(&shutdown_wake, &err) != 0) {
         return cli_fail(cli, &err);
     }
