@@ -40,7 +40,7 @@ int pg_error(const PGconn *conn, const PGresult *result, struct err *err)
     while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' ')) {
         text.len--;
     }
-    if (text.len == 0) {
+    if (text.len == 0) { /* libpq says nothing of an answer that is none */
         text = str_of(result == NULL ? "it ended without an answer"
                                      : PQresStatus(PQresultStatus(result)));
     }

@@ -120,7 +120,7 @@ def test_destruction_is_held_and_put_back_to_the_byte(captured, how):
     assert {id: rows[id]["content"] for id in known} == {id: m["content"] for id, m in known.items()}
 
     dry = home.json("restore", "app", "--dry-run")
-    assert dry["dry_run"] and dry["restored"] >= 39 and "INSERT INTO" in dry["sql"]
+    assert dry["dry_run"] and dry["restored"] >= 39 and "FROM STDIN" in dry["sql"]
     done = home.json("restore", "app")
     assert [(t["inserted"], t["updated"], t["created"]) for t in done["tables"]] == [
         (t["inserted"], t["updated"], t["created"]) for t in dry["tables"]
