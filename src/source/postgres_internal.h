@@ -57,7 +57,8 @@ struct pg_table {
     bool compare;   /* to be compared as a whole when the stream is past `compare_at`; kept in
                        the ledger, lest a crash between its cause and itself hides a gap */
     pg_lsn compare_at;
-    char *kept; /* what the ledger has of all this; NULL: nothing yet */
+    unsigned compare_tries; /* as somebody wrote meanwhile */
+    char *kept;             /* what the ledger has of all this; NULL: nothing yet */
 };
 
 /* What a relation of the stream is; by its OID. */

@@ -132,6 +132,35 @@ def test_destruction_is_held_and_put_back_to_the_byte(captured, how):
     captured.wait_connected()
 
 
+# An empty table is filled in one go. What that can't do is done row by row.
+
+
+def test_rows_of_different_columns_come_back_into_an_empty_table(captured):
+    database = captured.database
+    before = database.rows("memories")
+    database.psql("DELETE FROM memories;")
+    captured.wait_alerts()
+    database.psql("ALTER TABLE memories ADD COLUMN extra text;" + insert(1, 41) + f"UPDATE memories SET extra = 'x' WHERE id = '{id_of(41)}';")
+    eventually(lambda: captured.rows().get(id_of(41), {}).get("metadata", {}).get("row", {}).get("extra") == "x")
+    database.psql("TRUNCATE memories;")
+    captured.wait_alerts(2)
+    assert captured.home.json("restore")["tables"][0]["inserted"] == 41
+    after = database.rows("memories")
+    assert after[:40] == [row[:-1] + ",)" for row in before] and after[40].endswith(",x)")
+
+
+def test_a_row_whose_place_is_taken_by_another_one_is_left_out_of_an_empty_table(captured):
+    database = captured.database
+    database.psql("CREATE UNIQUE INDEX ON memories (content); DELETE FROM memories;")
+    captured.wait_alerts()
+    database.psql(insert(1, 41) + f"UPDATE memories SET content = 'what agent 7 learned about the harbour' WHERE id = '{id_of(41)}';")
+    eventually(lambda: captured.rows().get(id_of(41), {}).get("content", "").startswith("what agent 7 "))
+    database.psql("TRUNCATE memories;")
+    captured.wait_alerts(2)
+    assert captured.home.json("restore")["tables"][0]["inserted"] == 40
+    assert database.query("SELECT count(*) FROM memories") == "40"
+
+
 def test_a_dropped_and_recreated_empty_table_is_held_and_refilled(captured):
     database = captured.database
     before = database.rows("memories")
