@@ -8,7 +8,11 @@
 
 #define STEP_MESSAGES 1000
 #define STEP_WAIT_MS 500
-#define SETTLE_MS 4 /* from one commit of the ledger to the next, while ever more comes */
+
+/* From one commit of the ledger to the next, while ever more comes; and when it comes in a rush. */
+#define SETTLE_MS 4
+#define SETTLE_RUSH_MS 20
+#define RUSH_CHANGES 8 /* in SETTLE_MS */
 
 /* ---- the position ---- */
 
@@ -339,13 +343,14 @@ static int stream_ended(struct postgres *pg, struct err *err)
 static int settle(struct postgres *pg, int64_t *ret_ms, struct err *err)
 {
     int64_t since = deadline_in(0).at_ms - pg->kept_ms;
+    int64_t apart = pg->intake.count < RUSH_CHANGES ? SETTLE_MS : SETTLE_RUSH_MS;
 
     *ret_ms = STEP_WAIT_MS;
     if (pg->in_transaction || pg->pending == pg->position) {
         return 0;
     }
-    if (pg->intake.count > 0 && since < SETTLE_MS) {
-        *ret_ms = SETTLE_MS - since;
+    if (pg->intake.count > 0 && since < apart) {
+        *ret_ms = apart - since;
         return 0;
     }
     return pg->intake.count > 0 || since >= POSTGRES_STATUS_MS ? keep_position(pg, err) : 0;

@@ -74,6 +74,7 @@ def test_changes_are_versions_of_one_memory(folder):
     assert folder.home.alerts() == []
 
 
+@pytest.mark.threads
 def test_new_folders_are_captured_with_all_that_is_in_them(folder, tmp_path):
     outside = tmp_path / "outside"
     (outside / "a/b").mkdir(parents=True)
@@ -235,6 +236,7 @@ def test_what_was_put_back_and_is_destroyed_again_is_held_again(folder):
         assert look(folder.path) == before
 
 
+@pytest.mark.threads
 def test_a_folder_of_few_files_that_is_removed_is_held_too(empty):
     for i in range(3):
         empty.write(f"n{i}.md", note(i))
@@ -253,6 +255,7 @@ def test_a_folder_of_few_files_that_is_removed_is_held_too(empty):
     assert len(empty.home.alerts()) == 1
 
 
+@pytest.mark.threads
 def test_files_that_somebody_changed_since_are_kept_and_told(folder):
     folder.shell("for f in notes/n*.md; do : > $f; done")
     folder.wait_alerts()

@@ -22,6 +22,7 @@ def captured(homes, database):
 # ---- capture ----
 
 
+@pytest.mark.threads
 def test_what_was_there_and_what_comes_are_captured_in_their_fields(captured):
     rows = captured.rows()
     first = rows[id_of(1)]
@@ -161,6 +162,7 @@ def test_a_row_whose_place_is_taken_by_another_one_is_left_out_of_an_empty_table
     assert database.query("SELECT count(*) FROM memories") == "40"
 
 
+@pytest.mark.threads
 def test_a_dropped_and_recreated_empty_table_is_held_and_refilled(captured):
     database = captured.database
     before = database.rows("memories")

@@ -67,6 +67,7 @@ def test_a_destruction_while_nobody_looks_is_held_when_the_daemon_is_back(captur
     assert captured.home.json("restore")["tables"][0]["inserted"] == 40
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("how", ["restart", "crash", "backend"])
 def test_a_server_that_goes_away_is_waited_for(captured, how):
     server = captured.database.server

@@ -194,6 +194,7 @@ def test_a_file_that_vanishes_right_after_a_commit_gives_that_commit_away(homes,
     assert [row for row in tool.rows() if row not in before] == [] and len(tool.rows()) >= 58
 
 
+@pytest.mark.threads
 def test_a_table_of_three_rows_is_held_too(homes, tmp_path):
     tool = Tool(tmp_path / "tool" / "memory.db")
     tool.cli(MEMORIES + insert(3))
@@ -251,6 +252,7 @@ def test_a_destruction_while_nobody_looks_is_held_when_the_daemon_is_back(captur
     assert tool.rows() == before
 
 
+@pytest.mark.threads
 def test_rows_that_somebody_changed_since_are_kept_and_told(captured):
     tool = captured.tool
     tool.cli("UPDATE memories SET content = NULL;")
