@@ -17,6 +17,7 @@ struct restoring {
     bool held;        /* which of the two tables is filled now */
     bool directly;    /* neither is: the rows go into the table itself */
     bool misfits;     /* some row has a column that the first one lacks */
+    bool copying;     /* the server waits for rows, and takes nothing else */
     bool has_large;   /* some row of theirs has a value of which only the digest is known */
     struct buf lines; /* rows that are not sent yet */
     uint64_t rows;

@@ -253,14 +253,21 @@ static int copy_begin(struct restoring *r, const char *to, const char *more, str
     AUTO(free_ptr) char *copy = xprintf("COPY %s (%s%s) FROM STDIN", to, names, more);
 
     r->rows = 0;
-    return buf_printf(&r->restore->sql, err, "%s;\n", copy) < 0
-               ? -(int)err->code
-               : pg_query(r->pg, r->pg->sql, copy, NULL, 0, &result, err);
+    if (buf_printf(&r->restore->sql, err, "%s;\n", copy) < 0 ||
+        pg_query(r->pg, r->pg->sql, copy, NULL, 0, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    r->copying = true;
+    return 0;
 }
 
 static int copy_end(struct restoring *r, struct err *err)
 {
-    if (send_lines(r, err) < 0 || pg_copy_end(r->pg, r->pg->sql, NULL, err) < 0) {
+    if (send_lines(r, err) < 0) {
+        return -(int)err->code;
+    }
+    r->copying = false;
+    if (pg_copy_end(r->pg, r->pg->sql, NULL, err) < 0) {
         return -(int)err->code;
     }
     return buf_printf(&r->restore->sql, err, "-- %llu rows from the ledger\n",
@@ -397,6 +404,7 @@ static int copy_directly(struct restoring *r, struct err *err)
         return -(int)err->code;
     }
     if (r->misfits) {
+        r->copying = false;
         return pg_copy_end(r->pg, r->pg->sql, "its rows have other columns", err);
     }
     return r->column_count > 0 ? copy_end(r, err) : 0;
@@ -425,8 +433,8 @@ static int is_empty(struct restoring *r, bool *ret, struct err *err)
 /* What the server says of its rows; another way may be open to them. */
 static bool is_refusal(const struct restoring *r, const struct err *err)
 {
-    return r->misfits || err->code == ERR_CONFLICT || err->code == ERR_INVALID ||
-           err->code == ERR_BUSY || err->code == ERR_FORBIDDEN;
+    return !r->copying && (r->misfits || err->code == ERR_CONFLICT || err->code == ERR_INVALID ||
+                           err->code == ERR_BUSY || err->code == ERR_FORBIDDEN);
 }
 
 /* The rows go straight into it, as nothing can be there to be kept, or to be compared with.
