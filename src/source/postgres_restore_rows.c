@@ -316,6 +316,17 @@ static void note_captured(const struct captured *captured, const struct memory *
     }
 }
 
+/* Is one captured that was not chosen? */
+static bool has_others(const struct restoring *r, const bool *is_captured)
+{
+    for (size_t i = r->column_count; i < r->all_count; i++) {
+        if (is_captured[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Those first, in their order. */
 static void put_first(struct restoring *r, const bool *is_captured)
 {
@@ -390,7 +401,7 @@ static int send_directly(void *arg, const struct memory *memory, const struct la
             if (copy_begin(r, r->table->quoted, "", err) < 0) {
                 return -(int)err->code;
             }
-        } else if (memchr(is_captured + r->column_count, true, r->all_count - r->column_count)) {
+        } else if (has_others(r, is_captured)) {
             r->misfits = true;
             return 1;
         }
