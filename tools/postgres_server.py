@@ -45,8 +45,10 @@ def programs() -> Path:
 class Postgres:
     """One cluster and its folder. Methods block. Not for several threads or processes at once: hold a lock."""
 
-    def __init__(self, home: Path, settings: dict | None = None):
+    def __init__(self, home: Path, settings: dict | None = None, server: Path | None = None):
+        """`server`: the folder with initdb and postgres, of another version than the distribution's."""
         self.home = Path(home).resolve()
+        self.server = server or programs()
         self.data = self.home / "data"
         self.settings = settings or {}
         self.process: subprocess.Popen | None = None
@@ -91,7 +93,7 @@ class Postgres:
         self._give(self.data / "postgresql.auto.conf", "".join(lines))
         with open(self.home / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [programs() / "postgres", "-D", self.data],
+                [self.server / "postgres", "-D", self.data],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **self._as_user(),
             )  # fmt: skip
         self._wait_until_ready()
@@ -162,7 +164,7 @@ class Postgres:
         if os.geteuid() == 0:
             os.chown(self.password_file, entry.pw_uid, entry.pw_gid)
         done = subprocess.run(
-            [programs() / "initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--locale=C.UTF-8",
+            [self.server / "initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--locale=C.UTF-8",
              "--auth=scram-sha-256", f"--pwfile={self.password_file}"],
             capture_output=True, text=True, cwd="/", **self._as_user(),
         )  # fmt: skip

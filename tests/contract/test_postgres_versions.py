@@ -1,0 +1,71 @@
+"""The PostgreSQL source against the real servers of the versions that the distribution does not have."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from postgres_server import Postgres
+
+from support.home import eventually
+from support.postgres import Database
+from support.source import MEMORIES, Captured, config_of, id_of, insert
+from support.terminal import resolve_all
+
+VERSIONS = ["13", "14", "16", "17", "18"]
+
+
+def programs_of(version: str, to: Path) -> Path:
+    """A copy that every user may run, with the links that its package lists."""
+    package = Path(os.environ["HOLDFAST_POSTGRES_VERSIONS"]) / "node_modules" / f"postgres-{version}"
+    shutil.copytree(package / "native", to / "native", symlinks=True)
+    for link in json.loads((to / "native" / "pg-symlinks.json").read_text()):
+        target = to / link["target"]
+        if not target.is_symlink():
+            target.symlink_to(Path(link["source"]).name)
+    for program in (to / "native" / "bin").iterdir():
+        program.chmod(0o755)
+    return to / "native" / "bin"
+
+
+@pytest.fixture(params=VERSIONS)
+def database(request):
+    with tempfile.TemporaryDirectory(prefix="holdfast-postgres-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)  # for the user postgres
+        server = Postgres(Path(folder) / "server", server=programs_of(request.param, Path(folder)))
+        server.start()
+        try:
+            yield Database(server, "postgres")
+        finally:
+            server.crash()
+
+
+@pytest.fixture
+def captured(homes, database):
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database)), database)
+    captured.init()
+    captured.wait_rows(40)
+    return captured
+
+
+def test_it_is_captured_held_and_put_back_to_the_byte(captured):
+    database, home = captured.database, captured.home
+    database.psql(insert(1, 41) + f"UPDATE memories SET content = 'changed' WHERE id = '{id_of(2)}';")
+    eventually(lambda: captured.rows().get(id_of(2), {}).get("content") == "changed" and id_of(41) in captured.rows())
+    assert len(captured.wait_rows(41)) == 41 and home.alerts() == []
+    before = database.rows("memories")
+    for wreck in ("DELETE FROM memories;", "TRUNCATE memories;", "UPDATE memories SET content = '';", "DROP TABLE memories;"):
+        database.psql(wreck)
+        captured.wait_alerts()
+        held = captured.wait_rows(41)
+        assert home.json("restore")["restored"] == 41
+        assert database.rows("memories") == before
+        eventually(lambda: all(m["sync_version"] > held[id]["sync_version"] for id, m in captured.rows().items()))  # seen coming back
+        resolve_all(home)
+    database.psql(insert(1, 50))  # what was made anew is followed again
+    eventually(lambda: id_of(50) in captured.rows())
+    home.call("init", "postgres", "--remove", "--yes")
+    assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast'") == "0"
