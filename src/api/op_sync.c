@@ -98,12 +98,13 @@ static json_t *sources_to_json(struct engine *engine, struct sync_totals *totals
     for (size_t i = 0; i < engine->runner_count; i++) {
         struct runner_status s;
         runner_status(engine->runners[i], &s);
-        json_array_append_new(sources,
-                              json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o}", "name", s.name, "kind",
-                                        s.kind, "connected", s.connected, "position", s.position,
-                                        "lag_ms", (json_int_t)s.lag_ms, "state", s.state, "fence",
-                                        s.fence[0] ? json_string(s.fence) : json_null(), "error",
-                                        s.error[0] ? json_string(s.error) : json_null()));
+        json_array_append_new(
+            sources, json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o,s:o}", "name", s.name, "kind",
+                               s.kind, "connected", s.connected, "position", s.position, "lag_ms",
+                               (json_int_t)s.lag_ms, "state", s.state, "capture",
+                               s.capture[0] ? json_string(s.capture) : json_null(), "fence",
+                               s.fence[0] ? json_string(s.fence) : json_null(), "error",
+                               s.error[0] ? json_string(s.error) : json_null()));
         totals->well = totals->well && s.error[0] == 0;
     }
     return sources;

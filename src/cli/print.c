@@ -192,6 +192,9 @@ static void print_sources(const json_t *sources)
         (void)printf("source %s (%s): %s%s%s", text_of(s, "name"), text_of(s, "kind"),
                      text_of(s, "state"), text_of(s, "position")[0] ? ", at " : "",
                      text_of(s, "position"));
+        if (strcmp(text_of(s, "capture"), "outbox") == 0) {
+            (void)printf("\n  by an outbox; " SOURCE_OUTBOX_IS_WEAKER);
+        }
         if (text_of(s, "fence")[0]) {
             (void)printf("\n  fenced: UPDATE, DELETE, TRUNCATE and DROP are refused until a person "
                          "decides: holdfast resolve %s",

@@ -36,6 +36,7 @@ struct config_source {
     char *slot;     /* NULL: made of the home's path */
     char *project;  /* of rows that say none; NULL: daemon.project, else the source's name */
     char *on_alert; /* postgres: "hold", "fence"; NULL: guard.on_alert */
+    char *capture;  /* postgres: "stream", "outbox"; NULL: whichever can be */
     struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
     char *path;            /* files, sqlite: absolute */

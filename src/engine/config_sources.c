@@ -22,6 +22,7 @@ static void source_done(struct config_source *source)
     free(source->slot);
     free(source->project);
     free(source->on_alert);
+    free(source->capture);
     for (size_t i = 0; i < source->table_count; i++) {
         mapping_done(&source->tables[i]);
     }
@@ -251,6 +252,7 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
                 {"slot", 63, &source->slot},
                 {"project", PROJECT_ID_MAX_BYTES, &source->project},
                 {"on_alert", SOURCE_NAME_MAX, &source->on_alert},
+                {"capture", SOURCE_NAME_MAX, &source->capture},
                 {"path", 4096, &source->path}};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -267,12 +269,12 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "tables") == 0) {
         return load_tables(l, value, source, err);
     }
-    (void)err_set(
-        err, ERR_CONFIG,
-        "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
-        "PostgreSQL url, slot, tables, on_alert; of files path, include, ignore; of SQLite "
-        "path, tables",
-        config_scalar(key));
+    (void)err_set(err, ERR_CONFIG,
+                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
+                  "PostgreSQL url, slot, tables, on_alert, capture; of files path, include, "
+                  "ignore; of SQLite "
+                  "path, tables",
+                  config_scalar(key));
     return refuse(l, key, err);
 }
 
@@ -299,18 +301,19 @@ static int check_kind(struct config_source *source, struct err *err)
     }
     if (is_sqlite(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
-                       source->include != NULL || source->ignore != NULL || source->on_alert != NULL
+                       source->include != NULL || source->ignore != NULL ||
+                       source->on_alert != NULL || source->capture != NULL
                    ? err_set(err, ERR_CONFIG,
                              "a source of kind sqlite needs a path, and has no url, slot, include, "
-                             "ignore or on_alert")
+                             "ignore, on_alert or capture")
                    : check_path(source, err);
     }
     if (is_files(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
-                       source->tables != NULL || source->on_alert != NULL
+                       source->tables != NULL || source->on_alert != NULL || source->capture != NULL
                    ? err_set(err, ERR_CONFIG,
-                             "a source of files needs a path, and has no url, slot, tables or "
-                             "on_alert")
+                             "a source of files needs a path, and has no url, slot, tables, "
+                             "on_alert or capture")
                    : check_path(source, err);
     }
     return source->url == NULL || source->path != NULL || source->include != NULL ||
@@ -341,6 +344,12 @@ static int check_source(const struct config *config, struct config_source *sourc
         return err_set(err, ERR_CONFIG,
                        "on_alert of a source is \"%.64s\"; allowed are hold, fence",
                        source->on_alert);
+    }
+    if (source->capture != NULL && strcmp(source->capture, "stream") != 0 &&
+        strcmp(source->capture, "outbox") != 0) {
+        return err_set(err, ERR_CONFIG,
+                       "capture of a source is \"%.64s\"; allowed are stream, outbox",
+                       source->capture);
     }
     if (source->project != NULL && project_id_check(str_of(source->project), err) < 0) {
         return -(int)err->code;

@@ -148,7 +148,7 @@ int ledger_write(struct ledger *ledger, const struct draft *drafts, size_t count
 void written_done(struct written *written, size_t count); /* frees the messages */
 
 /* How far a source has been captured: what a driver needs to go on from there. */
-#define SOURCE_POSITION_MAX 256 /* bytes: two addresses in a log, the names of what they are of */
+#define SOURCE_POSITION_MAX 4096 /* bytes: names, and an address or the transactions under way */
 struct source_position {
     const char *source; /* its name in the configuration */
     const char *text;   /* the driver's own, 1..SOURCE_POSITION_MAX bytes */

@@ -1,4 +1,5 @@
-/* The driver's table: PostgreSQL, captured by logical replication (docs/postgres.md). */
+/* The driver's table: PostgreSQL, captured by logical replication or by an outbox
+ * (docs/postgres.md). */
 #include "source/postgres_internal.h"
 
 #define TELL_MS 1000 /* the server is told of a new position at most so often */
@@ -24,11 +25,32 @@ static void postgres_close(struct source *source)
     pg_tables_done(pg);
     intake_done(&pg->intake);
     pgoutput_free(pg->decoder);
+    pg_outbox_done(pg);
     free(pg->passed);
     free(pg->told);
     free(pg->moving);
     free(pg->system);
     free(pg);
+}
+
+/* As the configuration says. Else as init made it once; and what init makes is the stream, where
+ * the server can. */
+static int choose_way(struct postgres *pg, struct err *err)
+{
+    const char *said = pg->options->capture;
+    bool is_outbox = said != NULL && strcmp(said, "outbox") == 0;
+
+    if (said == NULL &&
+        pg_ask_bool(pg,
+                    "SELECT current_setting('wal_level') <> 'logical' OR (NOT EXISTS(SELECT FROM "
+                    "pg_catalog.pg_publication WHERE pubname = $1) AND EXISTS(SELECT FROM "
+                    "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
+                    "c.relnamespace WHERE n.nspname = 'holdfast' AND c.relname = 'outbox'))",
+                    pg->options->slot, &is_outbox, err) < 0) {
+        return -(int)err->code;
+    }
+    pg->way = is_outbox ? PG_OUTBOX : PG_STREAM;
+    return 0;
 }
 
 static int postgres_open(const struct source_options *options, struct source **ret, struct err *err)
@@ -38,7 +60,8 @@ static int postgres_open(const struct source_options *options, struct source **r
     pg->base.ops = &source_postgres_ops;
     pg->options = options;
     pg->decoder = pgoutput_new();
-    if (pg_tables_init(pg, err) < 0 || pg_open(pg, false, &pg->sql, err) < 0) {
+    if (pg_tables_init(pg, err) < 0 || pg_open(pg, false, &pg->sql, err) < 0 ||
+        choose_way(pg, err) < 0) {
         postgres_close(&pg->base);
         return -(int)err->code;
     }
@@ -48,23 +71,35 @@ static int postgres_open(const struct source_options *options, struct source **r
 
 /* ---- capture ---- */
 
-/* Before the first capture a person runs init; later it is put back by ourselves, and told. */
+static int require_level(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *level = NULL;
+
+    if (pg->way == PG_OUTBOX) {
+        return 0;
+    }
+    if (pg_ask(pg, pg->sql, "SHOW wal_level", NULL, &level, err) < 0) {
+        return -(int)err->code;
+    }
+    return level != NULL && strcmp(level, "logical") == 0
+               ? 0
+               : err_set(err, ERR_CONFIG,
+                         "the server's wal_level is %s: set wal_level = logical and restart it, "
+                         "so that changes can be followed; or say capture: outbox",
+                         level == NULL ? "?" : level);
+}
+
+/* Before the first capture a person runs init, also before the first in this way; later it is put
+ * back by ourselves, and told. */
 static int require_setup(struct postgres *pg, struct err *err)
 {
     AUTO(free_ptr) char *missing = NULL;
-    AUTO(free_ptr) char *level = NULL;
     AUTO(free_ptr) char *position = NULL;
     struct reader *reader = NULL;
     struct err none = ERR_INIT;
 
-    if (pg_ask(pg, pg->sql, "SHOW wal_level", NULL, &level, err) < 0) {
+    if (require_level(pg, err) < 0) {
         return -(int)err->code;
-    }
-    if (level == NULL || strcmp(level, "logical") != 0) {
-        return err_set(err, ERR_CONFIG,
-                       "the server's wal_level is %s: set wal_level = logical and restart it, so "
-                       "that changes can be followed",
-                       level == NULL ? "?" : level);
     }
     if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
@@ -72,7 +107,8 @@ static int require_setup(struct postgres *pg, struct err *err)
     if (missing == NULL || read_begin(pg->options->ledger, &reader, err) < 0) {
         return missing == NULL ? 0 : -(int)err->code;
     }
-    bool was_captured = read_source_position(reader, pg->options->name, &position, &none) == 0;
+    bool was_captured = read_source_position(reader, pg->options->name, &position, &none) == 0 &&
+                        (strstr(position, PG_OUTBOX_POSITION) != NULL) == (pg->way == PG_OUTBOX);
     read_end(reader);
     if (was_captured) {
         return 0;
@@ -102,9 +138,9 @@ static int follow(struct postgres *pg, struct err *err)
     int rc = 0;
 
     while (rc == 0) {
-        rc = pg_stream_step(pg, err);
+        rc = pg->way == PG_OUTBOX ? pg_outbox_step(pg, err) : pg_stream_step(pg, err);
         rc = rc == 0 ? pg_watch(pg, err) : rc;
-        rc = rc == 0 ? tell_when_due(pg, &told, err) : rc;
+        rc = rc == 0 && pg->is_streaming ? tell_when_due(pg, &told, err) : rc;
     }
     return rc;
 }
@@ -135,11 +171,15 @@ static int postgres_capture(struct source *source, const struct source_events *e
 
     pg->events = events;
     intake_init(&pg->intake, pg->options->ledger, pg->options->name);
-    if (require_setup(pg, err) < 0 || pg_open(pg, true, &pg->stream, err) < 0 ||
-        pg_stream_start(pg, err) < 0) {
+    events->on_capture(events->arg, pg->way == PG_OUTBOX ? "outbox" : "stream");
+    if (require_setup(pg, err) < 0 || pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
+        (pg->way == PG_OUTBOX ? pg_outbox_start(pg, err) : pg_stream_start(pg, err)) < 0) {
         return -(int)err->code;
     }
     int rc = follow(pg, err);
+    if (pg->way == PG_OUTBOX) {
+        return rc;
+    }
     while (rc == -ERR_NOT_FOUND) {
         rc = go_on_without_publication(pg, err);
     }
@@ -147,6 +187,25 @@ static int postgres_capture(struct source *source, const struct source_events *e
 }
 
 /* ---- the rest of the table ---- */
+
+/* Heap. */
+static int describe_way(struct postgres *pg, char **ret, struct err *err)
+{
+    AUTO(free_ptr) char *laggard = NULL;
+    uint64_t bytes = 0;
+    uint64_t rows = 0;
+
+    if (pg->way == PG_STREAM) {
+        *ret = xprintf("by logical replication, slot %s", pg->options->slot);
+        return 0;
+    }
+    if (pg_outbox_size(pg, 0, &rows, &bytes, &laggard, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = xprintf("by an outbox, in which %llu rows wait (%llu KiB); " SOURCE_OUTBOX_IS_WEAKER,
+                   (unsigned long long)rows, (unsigned long long)(bytes >> 10));
+    return 0;
+}
 
 static int postgres_check(struct source *source, struct source_health *ret, struct err *err)
 {
@@ -161,9 +220,12 @@ static int postgres_check(struct source *source, struct source_health *ret, stru
     if (missing != NULL) {
         return err_set(err, ERR_CONFIG, "%s is missing: run holdfast init postgres", missing);
     }
-    (void)snprintf(ret->detail, sizeof(ret->detail), "PostgreSQL %d, %zu table%s, slot %s",
-                   pg->version / 10000, pg->table_count, pg->table_count == 1 ? "" : "s",
-                   pg->options->slot);
+    AUTO(free_ptr) char *by = NULL;
+    if (describe_way(pg, &by, err) < 0) {
+        return -(int)err->code;
+    }
+    (void)snprintf(ret->detail, sizeof(ret->detail), "PostgreSQL %d, %zu table%s, %s",
+                   pg->version / 10000, pg->table_count, pg->table_count == 1 ? "" : "s", by);
     return 0;
 }
 
@@ -176,6 +238,11 @@ static int postgres_setup(struct source *source, bool remove, struct buf *ret_sq
         return pg_setup_sql(pg, true, ret_sql, err);
     }
     if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+        return -(int)err->code;
+    }
+    if (buf_printf(ret_sql, err, "-- Captured %s.\n",
+                   pg->way == PG_STREAM ? "by logical replication"
+                                        : "by an outbox; " SOURCE_OUTBOX_IS_WEAKER) < 0) {
         return -(int)err->code;
     }
     /* What is as it should be is not made anew: that would look as if somebody had touched it. */

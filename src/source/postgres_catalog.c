@@ -46,18 +46,30 @@ void pg_tables_done(struct postgres *pg)
     pg->table_count = 0;
 }
 
+/* Does what changes in it come to us? */
+static const char *const published_sql[PG_WAYS] = {
+    [PG_STREAM] = "EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $3 AND "
+                  "p.schemaname = $1 AND p.tablename = $2)",
+    [PG_OUTBOX] =
+        "$3::text IS NOT NULL AND NOT EXISTS(SELECT c.oid UNION SELECT relid FROM "
+        "pg_catalog.pg_partition_tree(c.oid) EXCEPT SELECT tgrelid FROM pg_catalog.pg_trigger "
+        "WHERE tgname = 'holdfast_keep' AND tgenabled = 'A') AND EXISTS(SELECT FROM "
+        "pg_catalog.pg_trigger WHERE tgrelid = c.oid AND tgname = 'holdfast_keep_all' AND "
+        "tgenabled = 'A')",
+};
+
 static int find_table(struct postgres *pg, struct pg_table *table, struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
     const char *values[] = {table->schema, table->table, pg->options->slot};
     AUTO(free_ptr)
     char *sql = xprintf(
-        "SELECT c.oid, EXISTS(SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = $3 "
-        "AND p.schemaname = $1 AND p.tablename = $2), %s, c.relkind FROM pg_catalog.pg_class c "
+        "SELECT c.oid, %s, %s, c.relkind FROM pg_catalog.pg_class c "
         "JOIN "
         "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = "
         "$2 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'",
-        pg->version >= POSTGRES_VERSION_FILTERS
+        published_sql[pg->way],
+        pg->version >= POSTGRES_VERSION_FILTERS && pg->way == PG_STREAM
             ? "EXISTS(SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p "
               "ON p.oid = r.prpubid WHERE p.pubname = $3 AND r.prrelid = c.oid AND (r.prqual IS "
               "NOT NULL OR r.prattrs IS NOT NULL))"

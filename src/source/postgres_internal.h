@@ -1,8 +1,9 @@
 /*
  * postgres_internal - what the files of the PostgreSQL driver share.
  *
- * Two connections: `sql` for questions to the catalog, scans and restore; `stream` for logical
- * replication. Server's errors become ours in postgres_link.c and nowhere else.
+ * Two connections: `sql` for questions to the catalog, scans and restore; `stream` for what comes:
+ * logical replication, or the outbox. Server's errors become ours in postgres_link.c and nowhere
+ * else.
  */
 #ifndef HOLDFAST_SOURCE_POSTGRES_INTERNAL_H
 #define HOLDFAST_SOURCE_POSTGRES_INTERNAL_H
@@ -50,7 +51,8 @@ struct pg_table {
     struct pg_marks seen;  /* as the last look found them */
     char *definition;      /* how it is made; NULL: not read yet */
     bool partitioned;
-    bool published; /* is in the publication, with all rows and columns */
+    bool published; /* is in the publication, with all rows and columns; or has its triggers for the
+                       outbox, on all partitions */
     bool filtered;  /* is in it, but with some of them only */
     bool known;     /* the ledger has rows of it, or it was seen since */
     bool gone;      /* its end has been captured */
@@ -76,6 +78,16 @@ struct pg_passed {
     uint64_t version;
 };
 
+/* How changes come: docs/postgres.md, section 10. */
+enum pg_way {
+    PG_STREAM, /* by logical replication */
+    PG_OUTBOX, /* by triggers that write them into a table */
+    PG_WAYS
+};
+
+struct pg_outbox;                     /* postgres_outbox.c */
+#define PG_OUTBOX_POSITION " outbox " /* in the position of a source that has one */
+
 struct postgres {
     struct source base;
     const struct source_options *options; /* borrowed */
@@ -83,7 +95,9 @@ struct postgres {
     PGconn *stream;
     bool is_streaming; /* the server sends changes on it, and is told how far we are */
     int version;
-    char *system; /* "system identifier/database OID" */
+    enum pg_way way;
+    struct pg_outbox *outbox; /* heap; NULL: it is not read */
+    char *system;             /* "system identifier/database OID" */
     struct pg_table tables[SOURCE_TABLES_MAX];
     size_t table_count;
     struct pg_relation *relations;
@@ -144,6 +158,9 @@ int pg_exec_long(struct postgres *pg, PGconn *conn, const char *sql, uint64_t *r
 /* The one value of a question; heap, NULL for NULL. ERR_NOT_FOUND: no row. */
 int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value, char **ret,
            struct err *err) MUST_CHECK;
+/* The same of one that is true or false. */
+int pg_ask_bool(struct postgres *pg, const char *sql, const char *value, bool *ret, struct err *err)
+    MUST_CHECK;
 
 /* Each row of a query, without holding more than one. */
 typedef int pg_row_fn(void *arg, const PGresult *row, struct err *err);
@@ -184,6 +201,8 @@ int pg_state_load(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Make durable what changed of it. */
 int pg_state_keep(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_state_done(struct postgres *pg);
+/* The next word of such a text; cut where there is no room. */
+void pg_take_word(const char **at, char *ret, size_t size);
 /* Look at the catalog; and take what was seen for what is known. */
 int pg_marks_look(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_marks_accept(struct postgres *pg);
@@ -213,6 +232,19 @@ int pg_stream_start(struct postgres *pg, struct err *err) MUST_CHECK;
 int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct err *err) MUST_CHECK;
 /* Take what is there, or wait a little; what was taken is durable when there is no more of it. */
 int pg_stream_step(struct postgres *pg, struct err *err) MUST_CHECK;
+/* What the ledger has of the position behind system and slot (heap), NULL: nothing. *ret_other: it
+ * is of another database or slot. */
+int pg_position_read(struct postgres *pg, char **ret_rest, bool *ret_other, struct err *err)
+    MUST_CHECK;
+/* Changes and position in one commit of the ledger; `shown` is for people. */
+int pg_position_keep(struct postgres *pg, const char *rest, const char *shown, struct err *err)
+    MUST_CHECK;
+/* Where it was captured before: say that changes went by unseen, and why. */
+int pg_announce(struct postgres *pg, const char *why, struct err *err) MUST_CHECK;
+/* Compare every table, in the transaction that `sql` is in. */
+int pg_compare_all(struct postgres *pg, struct err *err) MUST_CHECK;
+/* What the ledger knows of the tables is the beginning; what is due is so from `end` on. */
+int pg_definitions_begin(struct postgres *pg, pg_lsn end, struct err *err) MUST_CHECK;
 /* Tell the server where we are. */
 int pg_stream_tell(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_relations_done(struct postgres *pg);
@@ -223,10 +255,50 @@ void pg_relations_done(struct postgres *pg);
 int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct err *err)
     MUST_CHECK;
 
+/* ---- postgres_outbox.c ---- */
+
+/* As pg_stream_start and pg_stream_step. */
+int pg_outbox_start(struct postgres *pg, struct err *err) MUST_CHECK;
+int pg_outbox_step(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_outbox_done(struct postgres *pg);
+/* Does `sql`, in the snapshot that it has, see entries that were not read? */
+int pg_outbox_has_more(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+/* How much of it waits; the rows are counted where it has more bytes than this. *ret_laggard: who
+ * has not taken it for longest (heap; NULL: nobody). */
+int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows,
+                   uint64_t *ret_bytes, char **ret_laggard, struct err *err) MUST_CHECK;
+
+/* ---- postgres_outbox_setup.c ---- */
+
+/* What is written into the outbox; NUL-terminated, the body of the function holdfast.keep(). */
+extern const char pg_keep_body[];
+extern const char pg_keep_settings[];
+#define PG_OUTBOX_TELL(what)                                                                       \
+    "  IF to_regclass('holdfast.outbox') IS NOT NULL THEN\n"                                       \
+    "    INSERT INTO holdfast.outbox (op, body) VALUES ('M', (" what ")::text);\n"                 \
+    "    PERFORM pg_notify('holdfast', '');\n"                                                     \
+    "  END IF;\n"
+int pg_outbox_add_tables(struct buf *ret, struct err *err) MUST_CHECK;
+int pg_outbox_add_source(struct postgres *pg, struct buf *ret, struct err *err) MUST_CHECK;
+int pg_outbox_add_triggers(struct postgres *pg, const struct pg_table *table, struct buf *ret,
+                           struct err *err) MUST_CHECK;
+int pg_outbox_remove_triggers(const struct pg_table *table, struct buf *ret, struct err *err)
+    MUST_CHECK;
+/* All of the outbox, where the schema stays for the sake of the other way. */
+int pg_outbox_remove_tables(struct buf *ret, struct err *err) MUST_CHECK;
+/* Heap; NULL: nothing is. */
+int pg_outbox_missing(struct postgres *pg, char **ret_missing, struct err *err) MUST_CHECK;
+/* Does another source read it (of this table, if one is given)? */
+int pg_outbox_has_others(struct postgres *pg, const struct pg_table *table, bool *ret,
+                         struct err *err) MUST_CHECK;
+int pg_outbox_is_there(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+
 /* ---- postgres_watch.c ---- */
 
 /* Look from outside, when it is time: what was removed, what vanished. */
 int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
+/* The end of the server's log just now. */
+int pg_end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err) MUST_CHECK;
 /* Compare all tables, once the stream is past this moment. */
 int pg_compare_later(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */

@@ -281,6 +281,17 @@ int pg_ask(struct postgres *pg, PGconn *conn, const char *sql, const char *value
     return 0;
 }
 
+int pg_ask_bool(struct postgres *pg, const char *sql, const char *value, bool *ret, struct err *err)
+{
+    AUTO(free_ptr) char *text = NULL;
+
+    if (pg_ask(pg, pg->sql, sql, value, &text, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = text != NULL && text[0] == 't';
+    return 0;
+}
+
 int pg_each(struct postgres *pg, PGconn *conn, const char *sql, pg_row_fn *each, void *arg,
             struct err *err)
 {

@@ -1,18 +1,22 @@
 /*
  * What `init postgres` makes in the database, and takes out again. All of it bears our name: the
- * publication that of the slot, everything else lies in the schema holdfast.
+ * publication that of the slot, everything else lies in the schema holdfast. In one database it is
+ * all made for one way of capturing; what the outbox needs besides is in postgres_outbox_setup.c.
  */
 #include "source/postgres_internal.h"
 
 #include "base/fault.h"
 
-/* Who does it, told in the log of the very transaction. The functions run as their owner, so that
- * nobody needs a right on our schema; session_user stays who logged in. */
+/* Who does it, told in the log of the very transaction, or in the outbox. The functions run as
+ * their owner, so that nobody needs a right on our schema; session_user stays who logged in. */
 #define TELL_FIELDS                                                                                \
     "'role', session_user, 'application', current_setting('application_name', true), 'address', "  \
     "inet_client_addr(), 'pid', pg_backend_pid(), 'query', left(current_query(), 300)"
 
-#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS "
+#define FUNCTION_HEAD "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog "
+
+#define STREAM_TELL(what)                                                                          \
+    "    PERFORM pg_logical_emit_message(true, 'holdfast', (" what ")::text);\n"
 
 /* What a person reads whose statement is refused; once what is fenced can be asked. */
 #define REFUSE(what, relid, name)                                                                  \
@@ -29,47 +33,53 @@
 #define REFUSE_CHANGE REFUSE("to change %", "TG_RELID", "TG_RELID::regclass")
 #define REFUSE_DROP REFUSE("to drop %", "dropped.objid", "dropped.object_identity")
 
-static const char tell_body[] =
-    "\nDECLARE alert text;\n"
-    "BEGIN\n" REFUSE_CHANGE
-    "  PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'statement', "
-    "'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, 'table', TG_TABLE_NAME, " TELL_FIELDS ")::text);\n"
-    "  RETURN NULL;\n"
-    "END ";
+#define TELL_BODY(tell)                                                                            \
+    "\nDECLARE alert text;\n"                                                                      \
+    "BEGIN\n" REFUSE_CHANGE tell(                                                                  \
+        "json_build_object('event', 'statement', 'tag', TG_OP, 'schema', TG_TABLE_SCHEMA, "        \
+        "'table', TG_TABLE_NAME, " TELL_FIELDS ")") "  RETURN NULL;\n"                             \
+                                                    "END "
 
-static const char tell_drop_body[] =
-    "\nDECLARE dropped record; alert text;\n"
-    "BEGIN\n"
-    "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "
-    "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE_DROP
-    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'drop', "
-    "'tag', TG_TAG, 'type', dropped.object_type, 'oid', dropped.objid::int8, 'schema', "
-    "dropped.address_names[1], 'table', dropped.address_names[2], 'column', "
-    "dropped.address_names[3], " TELL_FIELDS ")::text);\n"
-    "  END LOOP;\n"
-    "END ";
+#define TELL_DROP_BODY(tell)                                                                       \
+    "\nDECLARE dropped record; alert text;\n"                                                      \
+    "BEGIN\n"                                                                                      \
+    "  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() WHERE object_type IN "      \
+    "('table', 'table column') AND NOT is_temporary LOOP\n" REFUSE_DROP tell(                      \
+        "json_build_object('event', 'drop', 'tag', TG_TAG, 'type', dropped.object_type, 'oid', "   \
+        "dropped.objid::int8, 'schema', dropped.address_names[1], 'table', "                       \
+        "dropped.address_names[2], 'column', dropped.address_names[3], " TELL_FIELDS               \
+        ")") "  END LOOP;\n"                                                                       \
+             "END "
 
-static const char tell_ddl_body[] =
-    "\nDECLARE made record;\n"
-    "BEGIN\n"
-    "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON "
-    "c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "
-    "c.relpersistence <> 't' LOOP\n"
-    "    PERFORM pg_logical_emit_message(true, 'holdfast', json_build_object('event', 'ddl', "
-    "'tag', TG_TAG, 'type', made.object_type, 'schema', made.schema_name, 'table', "
-    "made.relname, " TELL_FIELDS ")::text);\n"
-    "  END LOOP;\n"
-    "END ";
+#define TELL_DDL_BODY(tell)                                                                        \
+    "\nDECLARE made record;\n"                                                                     \
+    "BEGIN\n"                                                                                      \
+    "  FOR made IN SELECT d.*, c.relname FROM pg_event_trigger_ddl_commands() d JOIN pg_class c "  \
+    "ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND "   \
+    "c.relpersistence <> 't' LOOP\n" tell(                                                         \
+        "json_build_object('event', 'ddl', 'tag', TG_TAG, 'type', made.object_type, 'schema', "    \
+        "made.schema_name, 'table', made.relname, " TELL_FIELDS ")") "  END LOOP;\n"               \
+                                                                     "END "
 
 static const struct {
     const char *name;
     const char *returns;
-    bool for_events; /* of an event trigger */
-    const char *body;
+    bool for_events;           /* of an event trigger */
+    const char *settings;      /* SET ... */
+    const char *body[PG_WAYS]; /* NULL: not needed */
 } functions[] = {
-    {"tell", "trigger", false, tell_body},
-    {"tell_drop", "event_trigger", true, tell_drop_body},
-    {"tell_ddl", "event_trigger", true, tell_ddl_body},
+    {"tell", "trigger", false, "", {TELL_BODY(STREAM_TELL), TELL_BODY(PG_OUTBOX_TELL)}},
+    {"tell_drop",
+     "event_trigger",
+     true,
+     "",
+     {TELL_DROP_BODY(STREAM_TELL), TELL_DROP_BODY(PG_OUTBOX_TELL)}},
+    {"tell_ddl",
+     "event_trigger",
+     true,
+     "",
+     {TELL_DDL_BODY(STREAM_TELL), TELL_DDL_BODY(PG_OUTBOX_TELL)}},
+    {"keep", "trigger", false, pg_keep_settings, {NULL, pg_keep_body}},
 };
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
@@ -112,18 +122,6 @@ static const char no_events_sql[] =
 static const char remove_all_sql[] = "DROP EVENT TRIGGER IF EXISTS holdfast_drop;\n"
                                      "DROP EVENT TRIGGER IF EXISTS holdfast_ddl;\n"
                                      "DROP SCHEMA IF EXISTS holdfast CASCADE;\n";
-
-static int ask_bool(struct postgres *pg, const char *sql, const char *value, bool *ret,
-                    struct err *err)
-{
-    AUTO(free_ptr) char *text = NULL;
-
-    if (pg_ask(pg, pg->sql, sql, value, &text, err) < 0) {
-        return -(int)err->code;
-    }
-    *ret = text != NULL && text[0] == 't';
-    return 0;
-}
 
 /* ---- one table ---- */
 
@@ -172,11 +170,11 @@ static int has_triggers(struct postgres *pg, const struct pg_table *table, bool 
 {
     AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
 
-    return ask_bool(pg,
-                    "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
-                    "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
-                    "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
-                    oid, ret, err);
+    return pg_ask_bool(pg,
+                       "SELECT NOT EXISTS(SELECT $1::oid AS relid UNION SELECT relid FROM "
+                       "pg_catalog.pg_partition_tree($1::oid) EXCEPT SELECT tgrelid FROM "
+                       "pg_catalog.pg_trigger WHERE tgname = 'holdfast_tell' AND tgenabled = 'A')",
+                       oid, ret, err);
 }
 
 /* A statement's trigger is not its partitions', which may be changed by their own names. */
@@ -211,8 +209,13 @@ static int add_table(struct postgres *pg, const struct pg_table *table, bool has
     bool is_right = false;
 
     if (has_triggers(pg, table, &is_right, err) < 0 ||
-        ((anew || !is_right) && add_triggers(pg, table, ret, err) < 0) ||
-        add_identity(pg, table, ret, err) < 0) {
+        ((anew || !is_right) && add_triggers(pg, table, ret, err) < 0)) {
+        return -(int)err->code;
+    }
+    if (pg->way == PG_OUTBOX) {
+        return anew || !table->published ? pg_outbox_add_triggers(pg, table, ret, err) : 0;
+    }
+    if (add_identity(pg, table, ret, err) < 0) {
         return -(int)err->code;
     }
     if (!has_publication || table->published) {
@@ -252,10 +255,11 @@ static int complete_publication(struct postgres *pg, bool anew, struct buf *ret,
     AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
     bool is_right = false;
 
-    if (ask_bool(pg,
-                 "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM "
-                 "pg_catalog.pg_publication WHERE pubname = $1",
-                 pg->options->slot, &is_right, err) < 0) {
+    if (pg_ask_bool(
+            pg,
+            "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM "
+            "pg_catalog.pg_publication WHERE pubname = $1",
+            pg->options->slot, &is_right, err) < 0) {
         return -(int)err->code;
     }
     return is_right && !anew ? 0
@@ -276,8 +280,8 @@ static int missing_function(struct postgres *pg, bool with_events, const char **
     *ret = NULL;
     for (size_t i = 0; i < FUNCTIONS && *ret == NULL && rc == 0; i++) {
         AUTO(pg_clear) PGresult *result = NULL;
-        const char *values[] = {functions[i].name, functions[i].body};
-        if (functions[i].for_events && !with_events) {
+        const char *values[] = {functions[i].name, functions[i].body[pg->way]};
+        if (values[1] == NULL || (functions[i].for_events && !with_events)) {
             continue;
         }
         rc = pg_query(pg, pg->sql,
@@ -300,13 +304,15 @@ static int add_functions(struct postgres *pg, bool with_events, bool anew, struc
     const char *missing = NULL;
     int rc = buf_add_c(ret, schema_sql, err);
 
+    rc = rc == 0 && pg->way == PG_OUTBOX ? pg_outbox_add_tables(ret, err) : rc;
     rc = rc == 0 ? missing_function(pg, with_events, &missing, err) : rc;
     for (size_t i = 0; i < FUNCTIONS && rc == 0 && (anew || missing != NULL); i++) {
-        if (with_events || !functions[i].for_events) {
+        const char *body = functions[i].body[pg->way];
+        if (body != NULL && (with_events || !functions[i].for_events)) {
             rc = buf_printf(ret, err,
                             "CREATE OR REPLACE FUNCTION holdfast.%s() RETURNS %s " FUNCTION_HEAD
-                            "$tell$%s$tell$;\n",
-                            functions[i].name, functions[i].returns, functions[i].body);
+                            "%sAS $tell$%s$tell$;\n",
+                            functions[i].name, functions[i].returns, functions[i].settings, body);
         }
     }
     return rc;
@@ -320,13 +326,14 @@ static int add_events(struct postgres *pg, bool is_super, bool anew, struct buf 
     if (!is_super) {
         return buf_add_c(ret, no_events_sql, err);
     }
-    if (ask_bool(pg,
-                 "SELECT count(*) = 2 FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p "
-                 "ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
-                 "WHERE n.nspname = 'holdfast' AND e.evtenabled = 'A' AND (e.evtname, e.evtevent, "
-                 "p.proname) IN (('holdfast_drop', 'sql_drop', 'tell_drop'), ('holdfast_ddl', "
-                 "'ddl_command_end', 'tell_ddl'))",
-                 NULL, &is_right, err) < 0) {
+    if (pg_ask_bool(
+            pg,
+            "SELECT count(*) = 2 FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p "
+            "ON p.oid = e.evtfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+            "WHERE n.nspname = 'holdfast' AND e.evtenabled = 'A' AND (e.evtname, e.evtevent, "
+            "p.proname) IN (('holdfast_drop', 'sql_drop', 'tell_drop'), ('holdfast_ddl', "
+            "'ddl_command_end', 'tell_ddl'))",
+            NULL, &is_right, err) < 0) {
         return -(int)err->code;
     }
     return is_right && !anew ? 0 : buf_add_c(ret, events_sql, err);
@@ -370,17 +377,73 @@ static int refuse_strangers(struct postgres *pg, struct err *err)
                          stranger);
 }
 
+/* Is there a publication of another source or home? */
+#define OTHERS "p.pubname <> $1 AND obj_description(p.oid, 'pg_publication') = 'Holdfast'"
+
+static int has_other_publications(struct postgres *pg, bool *ret, struct err *err)
+{
+    return pg_ask_bool(pg,
+                       "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication p WHERE " OTHERS ")",
+                       pg->options->slot, ret, err);
+}
+
+/* The functions tell into the log or into the outbox; so a database has one way. */
+static int refuse_other_way(struct postgres *pg, struct err *err)
+{
+    bool has_others = false;
+    int rc = pg->way == PG_OUTBOX ? has_other_publications(pg, &has_others, err)
+                                  : pg_outbox_has_others(pg, NULL, &has_others, err);
+
+    return rc < 0 || !has_others
+               ? rc
+               : err_set(err, ERR_REFUSED,
+                         "another source or home captures this database by %s; all that capture "
+                         "it do so in one way: say capture: %s, or take the other one out first",
+                         pg->way == PG_OUTBOX ? "logical replication" : "an outbox",
+                         pg->way == PG_OUTBOX ? "stream" : "outbox");
+}
+
+static int add_publication_removal(struct postgres *pg, struct buf *ret, struct err *err)
+{
+    AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
+    AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
+
+    return buf_printf(ret, err,
+                      "DROP PUBLICATION IF EXISTS %s;\n"
+                      "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
+                      "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
+                      publication, slot);
+}
+
+/* What this source had when it was captured in the other way. */
+static int remove_other_way(struct postgres *pg, bool has_publication, struct buf *ret,
+                            struct err *err)
+{
+    bool has_outbox = false;
+
+    if (pg->way == PG_OUTBOX) {
+        return !has_publication ? 0
+               : buf_printf(ret, err, UNDO_IDENTITY, "true", "true") < 0
+                   ? -(int)err->code
+                   : add_publication_removal(pg, ret, err);
+    }
+    int rc = pg_outbox_is_there(pg, &has_outbox, err);
+    return rc == 0 && has_outbox ? pg_outbox_remove_tables(ret, err) : rc;
+}
+
 static int add_everything(struct postgres *pg, bool anew, struct buf *ret, struct err *err)
 {
     bool has_publication = false;
     bool is_super = false;
     size_t found = 0;
 
-    if (ask_bool(pg, "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)",
-                 pg->options->slot, &has_publication, err) < 0 ||
-        ask_bool(pg, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", NULL,
-                 &is_super, err) < 0 ||
-        refuse_strangers(pg, err) < 0 || add_functions(pg, is_super, anew, ret, err) < 0 ||
+    if (pg_ask_bool(pg, "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)",
+                    pg->options->slot, &has_publication, err) < 0 ||
+        pg_ask_bool(pg, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+                    NULL, &is_super, err) < 0 ||
+        refuse_strangers(pg, err) < 0 || refuse_other_way(pg, err) < 0 ||
+        add_functions(pg, is_super, anew, ret, err) < 0 ||
+        remove_other_way(pg, has_publication, ret, err) < 0 ||
         add_events(pg, is_super, anew, ret, err) < 0) {
         return -(int)err->code;
     }
@@ -396,12 +459,10 @@ static int add_everything(struct postgres *pg, bool anew, struct buf *ret, struc
                        "none of the tables exists in the database; the first is %s",
                        pg->table_count > 0 ? pg->tables[0].name : "(none is configured)");
     }
-    return has_publication ? complete_publication(pg, anew, ret, err)
-                           : add_publication(pg, ret, err);
+    return pg->way == PG_OUTBOX ? pg_outbox_add_source(pg, ret, err)
+           : has_publication    ? complete_publication(pg, anew, ret, err)
+                                : add_publication(pg, ret, err);
 }
-
-/* Is there a publication of another source or home? */
-#define OTHERS "p.pubname <> $1 AND obj_description(p.oid, 'pg_publication') = 'Holdfast'"
 
 /* Does another one follow this table, too? */
 static int is_shared(struct postgres *pg, const struct pg_table *table, bool *ret, struct err *err)
@@ -409,6 +470,10 @@ static int is_shared(struct postgres *pg, const struct pg_table *table, bool *re
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
     const char *values[] = {pg->options->slot, oid};
+
+    if (pg->way == PG_OUTBOX) {
+        return pg_outbox_has_others(pg, table, ret, err);
+    }
     int rc = pg_query(pg, pg->sql,
                       "SELECT FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel "
                       "r ON r.prpubid = p.oid WHERE r.prrelid = $2::oid AND " OTHERS,
@@ -440,6 +505,7 @@ static int remove_table(struct postgres *pg, const struct pg_table *table, struc
     for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
         rc = buf_printf(ret, err, "DROP TRIGGER holdfast_tell ON %s;\n", PQgetvalue(result, i, 0));
     }
+    rc = rc == 0 && pg->way == PG_OUTBOX ? pg_outbox_remove_triggers(table, ret, err) : rc;
     return rc == 0 ? buf_printf(ret, err, UNDO_IDENTITY, its, its) : rc;
 }
 
@@ -451,6 +517,9 @@ static int remove_ours(struct postgres *pg, struct buf *ret, struct err *err)
                         "DELETE FROM holdfast.fence WHERE source = %s;\n",
                         slot);
 
+    if (rc == 0 && pg->way == PG_OUTBOX) {
+        rc = buf_printf(ret, err, "DELETE FROM holdfast.outboxes WHERE source = %s;\n", slot);
+    }
     for (size_t i = 0; i < pg->table_count && rc == 0; i++) {
         rc = remove_table(pg, &pg->tables[i], ret, err);
     }
@@ -459,22 +528,15 @@ static int remove_ours(struct postgres *pg, struct buf *ret, struct err *err)
 
 static int add_removal(struct postgres *pg, struct buf *ret, struct err *err)
 {
-    AUTO(free_ptr) char *publication = pg_name(pg->options->slot);
-    AUTO(free_ptr) char *slot = pg_literal(pg->options->slot);
     bool has_others = false;
 
-    if (ask_bool(pg, "SELECT EXISTS(SELECT FROM pg_catalog.pg_publication p WHERE " OTHERS ")",
-                 pg->options->slot, &has_others, err) < 0) {
+    if ((pg->way == PG_OUTBOX ? pg_outbox_has_others(pg, NULL, &has_others, err)
+                              : has_other_publications(pg, &has_others, err)) < 0) {
         return -(int)err->code;
     }
     int rc = has_others ? remove_ours(pg, ret, err)
                         : buf_printf(ret, err, UNDO_IDENTITY "%s", "true", "true", remove_all_sql);
-    return rc < 0 ? rc
-                  : buf_printf(ret, err,
-                               "DROP PUBLICATION IF EXISTS %s;\n"
-                               "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM "
-                               "pg_catalog.pg_replication_slots WHERE slot_name = %s;\n",
-                               publication, slot);
+    return rc == 0 ? add_publication_removal(pg, ret, err) : rc;
 }
 
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err)
@@ -512,14 +574,16 @@ int pg_setup_again(struct postgres *pg, struct err *err)
 
 /* ---- is it all there? ---- */
 
-static const char missing_sql[] =
+static const char missing_publication_sql[] =
     "SELECT what FROM (SELECT 1 AS ord, 'the publication ' || $1 AS what WHERE NOT EXISTS (SELECT "
     "FROM pg_catalog.pg_publication WHERE pubname = $1) "
     "UNION ALL SELECT 1, 'a kind of change in the publication ' || $1 WHERE EXISTS (SELECT FROM "
     "pg_catalog.pg_publication WHERE pubname = $1 AND NOT (pubinsert AND pubupdate AND pubdelete "
-    "AND pubtruncate AND pubviaroot)) "
-    "UNION ALL SELECT 2, 'the schema holdfast' WHERE NOT EXISTS (SELECT FROM "
-    "pg_catalog.pg_namespace WHERE nspname = 'holdfast') "
+    "AND pubtruncate AND pubviaroot))) m ORDER BY ord LIMIT 1";
+
+static const char missing_sql[] =
+    "SELECT what FROM (SELECT 2 AS ord, 'the schema holdfast' AS what WHERE NOT EXISTS (SELECT "
+    "FROM pg_catalog.pg_namespace WHERE nspname = 'holdfast') "
     "UNION ALL SELECT 3, 'the table holdfast.' || w FROM (VALUES ('kept'), ('fence')) v(w) WHERE "
     "to_regclass('holdfast.' || w) IS NULL "
     "UNION ALL SELECT 3, 'the event trigger ' || w FROM (VALUES ('holdfast_drop'), "
@@ -537,7 +601,10 @@ static int missing_of_table(struct postgres *pg, const struct pg_table *table, c
         return -(int)err->code;
     }
     if (!table->published) {
-        *ret = xprintf("table %s in the publication", table->name);
+        *ret = xprintf(pg->way == PG_OUTBOX
+                           ? "a trigger holdfast_keep on table %s (or a partition of it)"
+                           : "table %s in the publication",
+                       table->name);
     } else if (!has_trigger) {
         *ret = xprintf("the trigger holdfast_tell on table %s (or a partition of it)", table->name);
     }
@@ -549,10 +616,10 @@ static int missing_of_functions(struct postgres *pg, char **ret, struct err *err
     const char *missing = NULL;
     bool has_events = false;
 
-    if (ask_bool(pg,
-                 "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
-                 "'%event triggers'",
-                 NULL, &has_events, err) < 0 ||
+    if (pg_ask_bool(pg,
+                    "SELECT obj_description(to_regnamespace('holdfast'), 'pg_namespace') LIKE "
+                    "'%event triggers'",
+                    NULL, &has_events, err) < 0 ||
         missing_function(pg, has_events, &missing, err) < 0) {
         return -(int)err->code;
     }
@@ -576,15 +643,31 @@ static int missing_of_schema(struct postgres *pg, char **ret, struct err *err)
     return missing_of_functions(pg, ret, err);
 }
 
+static int first_missing(struct postgres *pg, const char *sql, const char *value, char **ret,
+                         struct err *err)
+{
+    int rc = pg_ask(pg, pg->sql, sql, value, ret, err);
+
+    if (rc < 0 && err->code == ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return rc;
+}
+
 int pg_setup_missing(struct postgres *pg, char **ret_missing, struct err *err)
 {
     *ret_missing = NULL;
-    int rc = pg_ask(pg, pg->sql, missing_sql, pg->options->slot, ret_missing, err);
-    if (rc < 0 && err->code != ERR_NOT_FOUND) {
-        return rc;
+    int rc = pg->way == PG_STREAM
+                 ? first_missing(pg, missing_publication_sql, pg->options->slot, ret_missing, err)
+                 : 0;
+    if (rc == 0 && *ret_missing == NULL) {
+        rc = first_missing(pg, missing_sql, NULL, ret_missing, err);
     }
-    err->code = ERR_NONE;
-    rc = *ret_missing == NULL ? missing_of_schema(pg, ret_missing, err) : 0;
+    if (rc == 0 && *ret_missing == NULL && pg->way == PG_OUTBOX) {
+        rc = pg_outbox_missing(pg, ret_missing, err);
+    }
+    rc = rc == 0 && *ret_missing == NULL ? missing_of_schema(pg, ret_missing, err) : rc;
     for (size_t i = 0; i < pg->table_count && *ret_missing == NULL && rc == 0; i++) {
         if (pg->tables[i].oid != 0) {
             rc = missing_of_table(pg, &pg->tables[i], ret_missing, err);

@@ -16,8 +16,9 @@ static const char table_marks_sql[] =
     "WITH tree AS (SELECT $1::oid AS relid, 0 AS level UNION SELECT relid, level FROM "
     "pg_catalog.pg_partition_tree($1::oid)) "
     "SELECT md5(concat_ws('/', (SELECT string_agg(concat_ws(':', t.oid, t.xmin), ',' ORDER BY "
-    "t.oid) FROM pg_catalog.pg_trigger t WHERE t.tgname = 'holdfast_tell' AND t.tgrelid IN (SELECT "
-    "relid FROM tree)), (SELECT string_agg(concat_ws(':', r.oid, r.xmin), ',' ORDER BY r.oid) FROM "
+    "t.oid) FROM pg_catalog.pg_trigger t WHERE t.tgname IN ('holdfast_tell', 'holdfast_keep', "
+    "'holdfast_keep_all') AND t.tgrelid IN (SELECT relid FROM tree)), (SELECT "
+    "string_agg(concat_ws(':', r.oid, r.xmin), ',' ORDER BY r.oid) FROM "
     "pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE "
     "p.pubname = $2 AND r.prrelid = $1::oid))), "
     "md5((SELECT coalesce(string_agg(concat_ws(':', c.oid, c.relfilenode), ',' ORDER BY c.oid), "
@@ -31,7 +32,9 @@ static const char other_marks_sql[] =
     "pg_catalog.pg_event_trigger WHERE evtname IN ('holdfast_drop', 'holdfast_ddl')), "
     "(SELECT string_agg(concat_ws(':', p.oid, p.xmin), ',' ORDER BY p.oid) FROM "
     "pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname "
-    "= 'holdfast'), %s)), ''";
+    "= 'holdfast'), (SELECT string_agg(c.oid::text, ',' ORDER BY c.oid) FROM pg_catalog.pg_class c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'holdfast' AND "
+    "c.relname IN ('outbox', 'outboxes')), %s)), ''";
 
 static const char schemas_marks_sql[] =
     "(SELECT string_agg(concat_ws(':', s.oid, s.xmin), ',' ORDER BY s.oid) FROM "
@@ -124,8 +127,7 @@ static int load(struct postgres *pg, const char *name, char **ret, struct err *e
     return rc;
 }
 
-/* The next word of it; cut where there is no room. */
-static void take_word(const char **at, char *ret, size_t size)
+void pg_take_word(const char **at, char *ret, size_t size)
 {
     size_t len = strcspn(*at, " ");
 
@@ -141,10 +143,10 @@ static void read_table(struct pg_table *table)
     char oid[16];
     char due[sizeof(DUE)];
 
-    take_word(&at, oid, sizeof(oid));
-    take_word(&at, table->marks.defence, sizeof(table->marks.defence));
-    take_word(&at, table->marks.tree, sizeof(table->marks.tree));
-    take_word(&at, due, sizeof(due));
+    pg_take_word(&at, oid, sizeof(oid));
+    pg_take_word(&at, table->marks.defence, sizeof(table->marks.defence));
+    pg_take_word(&at, table->marks.tree, sizeof(table->marks.tree));
+    pg_take_word(&at, due, sizeof(due));
     table->last_oid = (uint32_t)strtoul(oid, NULL, 10);
     table->compare = table->compare || strcmp(due, DUE) == 0;
     if (strcmp(table->marks.defence, "-") == 0) {

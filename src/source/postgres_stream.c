@@ -16,23 +16,13 @@
 
 /* ---- the position ---- */
 
-/* "SYSTEM/DATABASE SLOT LSN" */
-static char *position_text(const struct postgres *pg, pg_lsn lsn)
-{
-    char text[PG_LSN_TEXT_MAX];
-
-    pg_lsn_format(lsn, text);
-    return xprintf("%s %s %s", pg->system, pg->options->slot, text);
-}
-
-/* The ledger's position: *ret_lsn 0 when there is none; *ret_other: it is of another database or
- * slot. */
-static int read_position(struct postgres *pg, bool *ret_other, struct err *err)
+/* It is "SYSTEM/DATABASE SLOT LSN"; of an outbox there is more behind the slot. */
+int pg_position_read(struct postgres *pg, char **ret_rest, bool *ret_other, struct err *err)
 {
     AUTO(free_ptr) char *text = NULL;
     struct reader *reader = NULL;
-    struct err none = ERR_INIT;
 
+    *ret_rest = NULL;
     *ret_other = false;
     if (read_begin(pg->options->ledger, &reader, err) < 0) {
         return -(int)err->code;
@@ -44,28 +34,47 @@ static int read_position(struct postgres *pg, bool *ret_other, struct err *err)
         return err->code == ERR_NOT_FOUND ? 0 : rc;
     }
     AUTO(free_ptr) char *ours = xprintf("%s %s ", pg->system, pg->options->slot);
-    const char *lsn = strrchr(text, ' ');
-    *ret_other = strncmp(text, ours, strlen(ours)) != 0 ||
-                 pg_lsn_parse(str_of(lsn == NULL ? "" : lsn + 1), &pg->position, &none) < 0;
+    *ret_other = strncmp(text, ours, strlen(ours)) != 0;
+    *ret_rest = *ret_other ? NULL : xstrdup(text + strlen(ours));
     return 0;
 }
 
-/* Changes and position in one commit of the ledger. */
-static int keep_position(struct postgres *pg, struct err *err)
+static int read_position(struct postgres *pg, bool *ret_other, struct err *err)
 {
-    AUTO(free_ptr) char *text = position_text(pg, pg->pending);
+    AUTO(free_ptr) char *lsn = NULL;
+    struct err none = ERR_INIT;
+
+    if (pg_position_read(pg, &lsn, ret_other, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret_other = *ret_other || (lsn != NULL && pg_lsn_parse(str_of(lsn), &pg->position, &none) < 0);
+    return 0;
+}
+
+int pg_position_keep(struct postgres *pg, const char *rest, const char *shown, struct err *err)
+{
+    AUTO(free_ptr) char *text = xprintf("%s %s %s", pg->system, pg->options->slot, rest);
     struct env *env = env_system();
-    char lsn[PG_LSN_TEXT_MAX];
 
     if (pg_state_keep(pg, err) < 0 || intake_flush(&pg->intake, text, err) < 0) {
         return -(int)err->code;
     }
     int64_t lag_ms = pg->commit_us == 0 ? 0 : (env->now_us(env) - pg->commit_us) / 1000;
     pg->commit_us = 0;
-    pg->position = pg->pending;
     pg->kept_ms = deadline_in(0).at_ms;
-    pg_lsn_format(pg->position, lsn);
-    pg->events->on_position(pg->events->arg, lsn, lag_ms > 0 ? lag_ms : 0);
+    pg->events->on_position(pg->events->arg, shown, lag_ms > 0 ? lag_ms : 0);
+    return 0;
+}
+
+static int keep_position(struct postgres *pg, struct err *err)
+{
+    char lsn[PG_LSN_TEXT_MAX];
+
+    pg_lsn_format(pg->pending, lsn);
+    if (pg_position_keep(pg, lsn, lsn, err) < 0) {
+        return -(int)err->code;
+    }
+    pg->position = pg->pending;
     return 0;
 }
 
@@ -129,10 +138,10 @@ static int why_anew(struct postgres *pg, bool other, pg_lsn end, bool *ret_slot,
                        "the replication slot %s is somebody else's; choose another with `slot:`",
                        pg->options->slot);
     }
-    *ret = !pg->had_position          ? "it is captured for the first time"
-           : other                    ? "it is another database than before"
-           : !*ret_slot               ? "its replication slot is gone"
-           : end < pg->position       ? "the server went back in time"
+    *ret = !pg->had_position    ? "it is captured for the first time"
+           : other              ? "it is another database than before, or was captured otherwise"
+           : !*ret_slot         ? "its replication slot is gone"
+           : end < pg->position ? "the server went back in time"
            : confirmed > pg->position ? "its replication slot is ahead of the ledger"
            : strcmp(PQgetvalue(result, 0, 1), "lost") == 0
                ? "its replication slot lost changes: the server kept no more of its log"
@@ -185,7 +194,7 @@ static int make_slot(struct postgres *pg, bool has_slot, pg_lsn *ret_lsn, char *
     return pg_lsn_parse(str_of(PQgetvalue(result, 0, 1)), ret_lsn, err);
 }
 
-static int compare_all(struct postgres *pg, struct err *err)
+int pg_compare_all(struct postgres *pg, struct err *err)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         struct pg_table *table = &pg->tables[i];
@@ -204,8 +213,7 @@ static int compare_all(struct postgres *pg, struct err *err)
     return 0;
 }
 
-/* Where it was captured before, somebody must know that changes went by unseen. */
-static int announce(struct postgres *pg, const char *why, struct err *err)
+int pg_announce(struct postgres *pg, const char *why, struct err *err)
 {
     if (!pg->had_position) {
         return 0;
@@ -233,8 +241,8 @@ int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct e
     char *begin = xprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION "
                           "SNAPSHOT %s",
                           literal);
-    if (announce(pg, why, err) < 0 || pg_exec(pg, pg->sql, begin, err) < 0 ||
-        pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 || compare_all(pg, err) < 0 ||
+    if (pg_announce(pg, why, err) < 0 || pg_exec(pg, pg->sql, begin, err) < 0 ||
+        pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 || pg_compare_all(pg, err) < 0 ||
         pg_exec(pg, pg->sql, "COMMIT", err) < 0) {
         return -(int)err->code;
     }
@@ -243,8 +251,7 @@ int pg_stream_anew(struct postgres *pg, bool has_slot, const char *why, struct e
     return keep_position(pg, err) < 0 ? -(int)err->code : start_at(pg, lsn, err);
 }
 
-/* What the ledger knows of how the tables are made is the beginning; so a change is noticed. */
-static int keep_definitions(struct postgres *pg, pg_lsn end, struct err *err)
+int pg_definitions_begin(struct postgres *pg, pg_lsn end, struct err *err)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         bool changed;
@@ -271,7 +278,7 @@ int pg_stream_start(struct postgres *pg, struct err *err)
     if (why != NULL) {
         return pg_stream_anew(pg, has_slot, why, err);
     }
-    return pg_state_load(pg, err) < 0 || keep_definitions(pg, end, err) < 0
+    return pg_state_load(pg, err) < 0 || pg_definitions_begin(pg, end, err) < 0
                ? -(int)err->code
                : start_at(pg, pg->position, err);
 }

@@ -7,6 +7,8 @@
 #include "base/utf8.h"
 
 #define UNGUARDED_COMPARE_MS (60 * 1000)
+#define OUTBOX_WARN_BYTES ((uint64_t)64 << 20)
+#define OUTBOX_WARN_ROWS 1000 /* the table itself shrinks by and by only, when it was vacuumed */
 #define RETAINED_WARN_BYTES ((uint64_t)1 << 30) /* of the server's log, kept for our slot */
 
 void pg_trouble(struct postgres *pg, const char *what)
@@ -25,7 +27,7 @@ void pg_trouble(struct postgres *pg, const char *what)
 
 /* ---- the moment of a look ---- */
 
-static int end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
+int pg_end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
 {
     AUTO(free_ptr) char *text = NULL;
 
@@ -42,12 +44,15 @@ static int end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
  * rows without the rule that holds it. Where somebody always writes, the second must be borne. */
 static int is_moment(struct postgres *pg, struct pg_table *table, bool *ret, struct err *err)
 {
+    bool is_ahead = false;
     pg_lsn now;
 
-    if (pg_snapshot_has_all(pg, ret, err) < 0 || end_of_log(pg, &now, err) < 0) {
+    if (pg_snapshot_has_all(pg, ret, err) < 0 || pg_end_of_log(pg, &now, err) < 0 ||
+        (pg->way == PG_OUTBOX && pg_outbox_has_more(pg, &is_ahead, err) < 0)) {
         return -(int)err->code;
     }
-    if (*ret && pg->received < now && table->compare_tries < COMPARE_TRIES) {
+    is_ahead = pg->way == PG_OUTBOX ? is_ahead : pg->received < now;
+    if (*ret && is_ahead && table->compare_tries < COMPARE_TRIES) {
         table->compare_tries++;
         table->compare_at = now;
         *ret = false;
@@ -123,7 +128,7 @@ int pg_compare_later(struct postgres *pg, struct err *err)
 {
     pg_lsn now;
 
-    if (end_of_log(pg, &now, err) < 0) {
+    if (pg_end_of_log(pg, &now, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
@@ -138,7 +143,7 @@ static int look_at_tables(struct postgres *pg, struct err *err)
     pg_lsn now;
 
     if (pg_tables_find(pg, err) < 0 || pg_marks_look(pg, err) < 0 ||
-        end_of_log(pg, &now, err) < 0) {
+        pg_end_of_log(pg, &now, err) < 0) {
         return -(int)err->code;
     }
     for (size_t i = 0; i < pg->table_count; i++) {
@@ -228,6 +233,44 @@ static int put_back(struct postgres *pg, const char *missing, const char *touche
 
 /* ---- the slot and the rows ---- */
 
+/* Rows that can't be memories, when nothing worse is to be told. */
+static void tell_refused(struct postgres *pg)
+{
+    if (pg->intake.counts.refused == 0) {
+        pg_trouble(pg, NULL);
+        return;
+    }
+    AUTO(free_ptr)
+    char *text =
+        xprintf("%llu changes of rows could not be kept whole; the last: %s",
+                (unsigned long long)pg->intake.counts.refused, pg->intake.counts.last_refused);
+    pg_trouble(pg, text);
+}
+
+/* What we have read is taken out at once: so it is another source's, or ours that hangs. */
+static int look_at_outbox(struct postgres *pg, struct err *err)
+{
+    AUTO(free_ptr) char *laggard = NULL;
+    uint64_t bytes = 0;
+    uint64_t rows = 0;
+
+    if (pg_outbox_size(pg, OUTBOX_WARN_BYTES, &rows, &bytes, &laggard, err) < 0) {
+        return -(int)err->code;
+    }
+    if (rows <= OUTBOX_WARN_ROWS) {
+        tell_refused(pg);
+        return 0;
+    }
+    AUTO(free_ptr)
+    char *text = xprintf("the outbox in the database has %llu rows, %llu MiB, which %.63s has not "
+                         "taken; is it still captured? Else: DELETE FROM holdfast.outboxes WHERE "
+                         "source = '%.63s'",
+                         (unsigned long long)rows, (unsigned long long)(bytes >> 20),
+                         laggard == NULL ? "?" : laggard, laggard == NULL ? "?" : laggard);
+    pg_trouble(pg, text);
+    return 0;
+}
+
 static int look_at_slot(struct postgres *pg, struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
@@ -251,14 +294,8 @@ static int look_at_slot(struct postgres *pg, struct err *err)
                              (unsigned long long)(retained >> 20), pg->options->slot,
                              in_danger ? ", more than it may: it is about to be lost" : "");
         pg_trouble(pg, text);
-    } else if (pg->intake.counts.refused > 0) {
-        AUTO(free_ptr)
-        char *text =
-            xprintf("%llu changes of rows could not be kept whole; the last: %s",
-                    (unsigned long long)pg->intake.counts.refused, pg->intake.counts.last_refused);
-        pg_trouble(pg, text);
     } else {
-        pg_trouble(pg, NULL);
+        tell_refused(pg);
     }
     return 0;
 }
@@ -296,8 +333,10 @@ static int look_from_outside(struct postgres *pg, struct err *err)
     }
     pg->alerted = pg->unguarded = false;
     pg_marks_accept(pg);
-    return pg_state_keep(pg, err) < 0 || pg_fence(pg, err) < 0 ? -(int)err->code
-                                                               : look_at_slot(pg, err);
+    if (pg_state_keep(pg, err) < 0 || pg_fence(pg, err) < 0) {
+        return -(int)err->code;
+    }
+    return pg->way == PG_OUTBOX ? look_at_outbox(pg, err) : look_at_slot(pg, err);
 }
 
 int pg_watch(struct postgres *pg, struct err *err)

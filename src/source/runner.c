@@ -14,6 +14,7 @@ struct runner {
     char position[64];
     int64_t lag_ms;
     bool is_waiting;
+    char capture[16];
     char fence[UUID_TEXT_MAX];
     char error[256];
 };
@@ -88,6 +89,15 @@ static void on_fence(void *arg, const char *alert)
     }
 }
 
+static void on_capture(void *arg, const char *way)
+{
+    struct runner *r = arg;
+
+    (void)pthread_mutex_lock(&r->mutex);
+    set_text(r->capture, sizeof(r->capture), way);
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
 /* ---- the loop ---- */
 
 static int capture_once(struct runner *r, struct err *err)
@@ -96,7 +106,8 @@ static int capture_once(struct runner *r, struct err *err)
                                    .on_position = on_position,
                                    .on_note = on_note,
                                    .on_trouble = on_trouble,
-                                   .on_fence = on_fence};
+                                   .on_fence = on_fence,
+                                   .on_capture = on_capture};
     struct source *source = NULL;
 
     int rc = r->ops->open(&r->options.source, &source, err);
@@ -198,6 +209,7 @@ void runner_status(struct runner *r, struct runner_status *ret)
              r->connected    ? "capturing"
              : r->is_waiting ? "waiting"
                              : "connecting");
+    set_text(ret->capture, sizeof(ret->capture), r->capture);
     set_text(ret->fence, sizeof(ret->fence), r->fence);
     set_text(ret->error, sizeof(ret->error), r->error);
     (void)pthread_mutex_unlock(&r->mutex);

@@ -33,9 +33,10 @@ struct runner_status {
     bool connected;
     char position[64]; /* "": none yet */
     int64_t lag_ms;
-    char state[16];  /* "capturing", "waiting", "connecting" */
-    char fence[40];  /* the alert for which the source refuses to be destroyed; "": none */
-    char error[256]; /* "" when well */
+    char state[16];   /* "capturing", "waiting", "connecting" */
+    char capture[16]; /* "stream", "outbox"; "": there is one way only, or it is not known yet */
+    char fence[40];   /* the alert for which the source refuses to be destroyed; "": none */
+    char error[256];  /* "" when well */
 };
 void runner_status(struct runner *runner, struct runner_status *ret);
 

@@ -35,6 +35,7 @@ struct source_options {
     const char *slot;    /* PostgreSQL: the replication slot's and the publication's name */
     const char *project; /* of rows that say none */
     bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
+    const char *capture; /* PostgreSQL: "stream", "outbox"; NULL: whichever can be */
     const struct source_mapping *tables;
     size_t table_count; /* SQLite: 0 means every table with a key */
     const char *path;   /* files: the folder, or the one file; SQLite: the file; absolute */
@@ -57,10 +58,18 @@ struct source_events {
     void (*on_trouble)(void *arg, const char *what);
     /* The source refuses to be destroyed until this alert is resolved (NULL: it does not). */
     void (*on_fence)(void *arg, const char *alert);
+    /* By which of several ways it is captured: "stream" or "outbox". */
+    void (*on_capture)(void *arg, const char *way);
 };
 
+/* What a person should know who has an outbox. */
+#define SOURCE_OUTBOX_IS_WEAKER                                                                    \
+    "an outbox of triggers is weaker than logical replication: who owns a table can switch its "   \
+    "triggers off, and what is done meanwhile is found by a comparison only, without who did it; " \
+    "and it costs the application one more write for each row"
+
 struct source_health {
-    char detail[256]; /* one line for `doctor` */
+    char detail[512]; /* one line for `doctor` */
     int64_t latency_us;
 };
 

@@ -56,14 +56,14 @@ static void a_position_alone_is_set_and_journals_nothing(void **state)
     assert_int_equal(counts_of(home).changes, 0);
 }
 
-static void a_position_has_1_to_256_bytes(void **state)
+static void a_position_has_1_to_4096_bytes(void **state)
 {
     char text[SOURCE_POSITION_MAX + 2];
     struct err err = ERR_INIT;
 
     memset(text, 'x', sizeof(text));
     text[SOURCE_POSITION_MAX + 1] = '\0';
-    assert_refused(write_at(*state, NULL, 0, text, NULL, &err), &err, ERR_LIMIT, "257 bytes");
+    assert_refused(write_at(*state, NULL, 0, text, NULL, &err), &err, ERR_LIMIT, "4097 bytes");
     text[SOURCE_POSITION_MAX] = '\0';
     assert_ok(write_at(*state, NULL, 0, text, NULL, &err), &err);
     assert_refused(write_at(*state, NULL, 0, "", NULL, &err), &err, ERR_LIMIT, "0 bytes");
@@ -235,7 +235,7 @@ int main(void)
         TEST(a_source_that_was_never_captured_has_no_position),
         TEST(the_position_comes_with_the_changes_and_survives),
         TEST(a_position_alone_is_set_and_journals_nothing),
-        TEST(a_position_has_1_to_256_bytes),
+        TEST(a_position_has_1_to_4096_bytes),
         TEST(a_failed_write_leaves_the_position_where_it_was),
         TEST(a_refused_draft_does_not_hold_the_position_back),
         TEST(a_long_write_moves_the_position_with_its_last_draft),
