@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.home import eventually
-from support.source import MEMORIES, Captured, config_of, id_of, insert
+from support.source import MEMORIES, WRECKS, Captured, config_of, id_of, insert
 from support.terminal import resolved
 
 
@@ -95,18 +95,6 @@ def test_init_shows_its_sql_and_remove_leaves_nothing_behind(homes, database):
 
 
 # ---- destruction ----
-
-WRECKS = {
-    "drop": "DROP TABLE memories;",
-    "truncate": "TRUNCATE memories;",
-    "delete": "DELETE FROM memories;",
-    "delete_as_replica": "SET session_replication_role = replica; DELETE FROM memories;",
-    "delete_most": f"DELETE FROM memories WHERE id <> '{id_of(1)}';",
-    "blank": "UPDATE memories SET content = NULL;",
-    "empty": "UPDATE memories SET content = '';",
-    "overwritten with more than a memory takes": "UPDATE memories SET content = repeat('x', 60000);",
-    "fixtures": "DELETE FROM memories; " + insert(20, 101),
-}
 
 
 @pytest.mark.parametrize("how", WRECKS)

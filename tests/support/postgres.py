@@ -10,11 +10,12 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from postgres_server import Postgres
+from postgres_server import Postgres, programs
 from support.worker import worker
 
 SHARED = "HOLDFAST_TEST_POSTGRES"  # the folder of the workers' clusters, in the environment of all workers
@@ -41,6 +42,45 @@ class Database:
     def rows(self, table: str, order: str = "id") -> list[str]:
         """All of a table, each row as PostgreSQL writes it: for comparing before and after."""
         return self.query(f"SELECT t::text FROM {table} t ORDER BY {order}").splitlines()
+
+
+class Session:
+    """One session of the application by psql: each piece of SQL is run, and what comes of it waits for the next."""
+
+    def __init__(self, database: Database):
+        command = [programs() / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database.url]
+        env = os.environ | {"PGPASSWORD": database.server.password, "PGAPPNAME": "session"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
+
+    def run(self, sql: str) -> list[str]:
+        """What it prints; returns when it is done."""
+        self.process.stdin.write(f"{sql}\n\\echo -- done\n")
+        self.process.stdin.flush()
+        lines = list(iter(self.process.stdout.readline, "-- done\n"))
+        assert "" not in lines, sql  # psql ended
+        return [line.rstrip("\n") for line in lines]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(timeout=30)
+
+
+@contextmanager
+def other_cluster(**settings: str):
+    """A server of the test's own with other settings, and a database on it."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-postgres-", dir="/tmp"))
+    folder.chmod(0o711)  # as make_shared_folder says
+    server = Postgres(folder / "cluster", settings)
+    try:
+        server.start()
+        yield Database(server, "postgres")
+    finally:
+        server.stop(signal.SIGQUIT)
+        shutil.rmtree(folder)
 
 
 def make_shared_folder() -> None:
