@@ -46,6 +46,7 @@ def update(number: int, content: str) -> str:
 # ---- capture ----
 
 
+@pytest.mark.threads
 def test_what_was_there_and_what_comes_are_captured_and_taken_out_of_the_outbox(captured):
     captured.database.psql(insert(1, 41) + update(2, "changed") + f"DELETE FROM memories WHERE id = '{id_of(3)}';")
     rows = eventually(lambda: (lambda r: r if r.get(id_of(2), {}).get("content") == "changed" and id_of(3) not in r else None)(captured.rows()))
