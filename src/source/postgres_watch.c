@@ -172,8 +172,10 @@ static bool is_fresh_table(const struct postgres *pg)
         const struct pg_table *table = &pg->tables[i];
         bool has_other_parts =
             table->marks.tree[0] != '\0' && strcmp(table->marks.tree, table->seen.tree) != 0;
+        /* Who switches a trigger off alters the table, which makes a comparison due, too. */
+        bool is_another = pg->way == PG_OUTBOX ? table->oid != table->last_oid : table->compare;
         if (table->oid != 0 &&
-            (has_other_parts || (!table->published && (table->gone || table->compare)))) {
+            (has_other_parts || (!table->published && (table->gone || is_another)))) {
             return true;
         }
     }
