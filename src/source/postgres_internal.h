@@ -263,8 +263,8 @@ int pg_outbox_step(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_outbox_done(struct postgres *pg);
 /* Does `sql`, in the snapshot that it has, see entries that were not read? */
 int pg_outbox_has_more(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
-/* How much of it waits; the rows are counted where it has more bytes than this. *ret_laggard: who
- * has not taken it for longest (heap; NULL: nobody). */
+/* How much of it waits; the rows are counted where it has more bytes than this. *ret_laggard: the
+ * other source that is the farthest behind us, while we read (heap; NULL: none is). */
 int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows,
                    uint64_t *ret_bytes, char **ret_laggard, struct err *err) MUST_CHECK;
 

@@ -540,14 +540,16 @@ int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows
 {
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *above = xprintf("%" PRIu64, count_above);
-    const char *values[] = {above};
+    const char *values[] = {above, pg->options->slot,
+                            pg->outbox == NULL ? NULL : pg->outbox->taken};
 
     if (pg_query(pg, pg->sql,
                  "SELECT size, CASE WHEN size > $1::bigint THEN (SELECT count(*) FROM "
-                 "holdfast.outbox) ELSE 0 END, (SELECT source FROM holdfast.outboxes ORDER BY "
-                 "pg_snapshot_xmax(position), source LIMIT 1) FROM "
-                 "pg_total_relation_size('holdfast.outbox') size",
-                 values, 1, &result, err) < 0) {
+                 "holdfast.outbox) ELSE 0 END, (SELECT source FROM holdfast.outboxes WHERE "
+                 "source <> $2 AND pg_snapshot_xmax(position) < "
+                 "pg_snapshot_xmax($3::pg_snapshot) ORDER BY pg_snapshot_xmax(position), source "
+                 "LIMIT 1) FROM pg_total_relation_size('holdfast.outbox') size",
+                 values, 3, &result, err) < 0) {
         return -(int)err->code;
     }
     *ret_bytes = strtoull(PQgetvalue(result, 0, 0), NULL, 10);

@@ -249,7 +249,7 @@ static void tell_refused(struct postgres *pg)
     pg_trouble(pg, text);
 }
 
-/* What we have read is taken out at once: so it is another source's, or ours that hangs. */
+/* What we have not read yet we read now; what another source has not may wait for ever. */
 static int look_at_outbox(struct postgres *pg, struct err *err)
 {
     AUTO(free_ptr) char *laggard = NULL;
@@ -259,16 +259,16 @@ static int look_at_outbox(struct postgres *pg, struct err *err)
     if (pg_outbox_size(pg, OUTBOX_WARN_BYTES, &rows, &bytes, &laggard, err) < 0) {
         return -(int)err->code;
     }
-    if (rows <= OUTBOX_WARN_ROWS) {
+    if (rows <= OUTBOX_WARN_ROWS || laggard == NULL) {
         tell_refused(pg);
         return 0;
     }
     AUTO(free_ptr)
-    char *text = xprintf("the outbox in the database has %llu rows, %llu MiB, which %.63s has not "
-                         "taken; is it still captured? Else: DELETE FROM holdfast.outboxes WHERE "
-                         "source = '%.63s'",
-                         (unsigned long long)rows, (unsigned long long)(bytes >> 20),
-                         laggard == NULL ? "?" : laggard, laggard == NULL ? "?" : laggard);
+    char *text =
+        xprintf("the outbox in the database has %llu rows, %llu MiB, which %.63s has not "
+                "taken; is it still captured? Else: DELETE FROM holdfast.outboxes WHERE "
+                "source = '%.63s'",
+                (unsigned long long)rows, (unsigned long long)(bytes >> 20), laggard, laggard);
     pg_trouble(pg, text);
     return 0;
 }
