@@ -84,7 +84,7 @@ struct config {
 int config_load(const char *home, const char *file, struct config *ret, struct err *err) MUST_CHECK;
 void config_done(struct config *config);
 
-/* The sources that have thresholds of their own, for guard_open; how many. */
+/* The sources, each with the thresholds by which it is judged, for guard_open; how many. */
 size_t config_guard_sources(const struct config *config,
                             struct guard_source ret[CONFIG_SOURCES_MAX]);
 

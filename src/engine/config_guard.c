@@ -124,15 +124,12 @@ void config_complete_guard(const struct config *config, struct config_source *so
 size_t config_guard_sources(const struct config *config,
                             struct guard_source ret[CONFIG_SOURCES_MAX])
 {
-    size_t count = 0;
-
     for (size_t i = 0; i < config->source_count; i++) {
         const struct config_source *source = &config->sources[i];
-        if (source->guard != NULL) {
-            ret[count++] = (struct guard_source){source->name, source->guard->rules};
-        }
+        ret[i] = (struct guard_source){
+            source->name, source->guard != NULL ? source->guard->rules : config->guard.rules};
     }
-    return count;
+    return config->source_count;
 }
 
 /* ---- in words ---- */

@@ -22,7 +22,7 @@
 
 struct guard;
 
-/* Sources with thresholds of their own. */
+/* Sources that are told apart. */
 #define GUARD_SOURCES_MAX 16
 
 /* What `status` shows and the configuration sets. Windows in milliseconds, shares in 0..1. */
@@ -91,7 +91,7 @@ struct guard_options {
  * not as `unless` (may be NULL) has them. Heap; NULL: all rules are in force. */
 char *guard_blind(const struct guard_options *options, const struct guard_options *unless);
 
-/* A source whose changes are judged by thresholds of its own (guard/limits.h). */
+/* A source, and the thresholds by which its changes are judged (guard/limits.h). */
 struct guard_source {
     const char *name; /* borrowed for the call */
     struct guard_options options;

@@ -283,6 +283,7 @@ static void add_event(struct incident *incident, const struct window_event *even
 
     add_pending(incident, &event->origin, event->seq, event->seq);
     incident_add_actor(incident, event->actor, 1);
+    state->groups |= event->groups;
     state->changes++;
     state->deletes += event->is_delete ? 1 : 0;
     state->blanks += event->is_destroying && !event->is_delete ? 1 : 0;
@@ -335,6 +336,7 @@ void incident_take_summary(struct incidents *incidents, struct windows *windows,
     if (summary->mono_ms > state->last_mono_ms) {
         state->last_mono_ms = summary->mono_ms;
     }
+    state->groups |= summary->groups;
     state->changes += listed;
     state->unlisted += summary->unlisted;
     state->more_memories += summary->memories < listed ? summary->memories : listed;
@@ -416,6 +418,7 @@ static void add_state(struct incident *into, const struct incident_state *now,
 {
     struct incident_state *state = &into->state;
 
+    state->groups |= now->groups;
     state->changes += now->changes - before->changes;
     state->more_memories += now->more_memories - before->more_memories;
     state->unlisted += now->unlisted - before->unlisted;

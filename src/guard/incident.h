@@ -53,6 +53,7 @@ struct incident_state {
     bool more_actors;
     struct window_project *project; /* NULL: of several (or none yet) */
     bool several_projects;
+    uint32_t groups; /* whose changes it holds (guard/limits.h) */
     bool is_merged; /* its changes went into another one */
 };
 

@@ -1,8 +1,8 @@
 /*
  * limits - whose thresholds judge what.
  *
- * A source may have thresholds of its own; all else has the configuration's. Each such set is a
- * *group*, 0 being the configuration's. A change is of the group of who made it: the capture names
+ * A source may have thresholds of its own; all else has the configuration's. Each source is a
+ * *group*, 0 being the doors. A change is of the group of who made it: the capture names
  * its source first ("NAME", "NAME: who"), as no door can (api/server.c).
  *
  * A change counts against its own group's thresholds, and against those of another group when these

@@ -403,7 +403,9 @@ static int restore_change(void *arg, const struct change *change, struct err *er
     }
     struct window_project *project = windows_project(windows, change->project_id);
     incident_add_memory(incidents, incident, &id);
-    incident_add_actor(incident, windows_actor(windows, change->source), 1);
+    struct window_actor *actor = windows_actor(windows, change->source);
+    incident_add_actor(incident, actor, 1);
+    incident->state.groups |= UINT32_C(1) << actor->group;
     incident_add_project(incident, project);
     incident->state.deletes += change->op == OP_DELETE ? 1 : 0;
     incident->state.blanks += change->op == OP_PUT ? 1 : 0;

@@ -393,7 +393,29 @@ static char *left_text(const struct incident_state *state)
                    (unsigned long long)state->unlisted);
 }
 
-char *rule_summary(const struct incident *incident, uint64_t of)
+#define SOURCES_NAMED_MAX 4
+
+/* "; to put it back there: holdfast restore app": what is shown here still is to be brought there.
+ */
+static char *back_text(const struct limits *limits, const struct incident_state *state)
+{
+    char *text = xstrdup("");
+    size_t named = 0;
+
+    for (size_t g = 1; g < limits->group_count; g++) {
+        if ((state->groups >> g & 1) == 0 || ++named > SOURCES_NAMED_MAX) {
+            continue;
+        }
+        char *longer =
+            xprintf("%s%sholdfast restore %s", text,
+                    named == 1 ? "; to put it back there: " : " && ", limits->names[g]);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+char *rule_summary(const struct limits *limits, const struct incident *incident, uint64_t of)
 {
     const struct incident_state *state = &incident->state;
     AUTO(free_ptr) char *what = what_text(incident, of);
@@ -402,12 +424,13 @@ char *rule_summary(const struct incident *incident, uint64_t of)
     AUTO(free_ptr) char *span = span_text(state);
     AUTO(free_ptr) char *detail = detail_text(incident);
     AUTO(free_ptr) char *left = left_text(state);
+    AUTO(free_ptr) char *back = back_text(limits, state);
     bool stays = incident->rule->id == RULE_DELETES || incident->rule->id == RULE_SHARE ||
                  incident->rule->id == RULE_TOTAL_LOSS;
 
-    return xprintf("%s %s by %s within %s%s; %s%s", what, deed, who, span, detail,
+    return xprintf("%s %s by %s within %s%s; %s%s%s", what, deed, who, span, detail,
                    stays ? "they are held: still shown, nothing is lost"
                          : "the changes are held: what was there before is still shown, nothing "
                            "is lost",
-                   left);
+                   left, back);
 }

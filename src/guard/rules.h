@@ -68,8 +68,9 @@ const struct rule *rule_by_name(const char *name);
 
 /*
  * One sentence for a person: "12 of 40 memories of project demo were deleted by mcp:claude-code
- * within 8 s; ...". of: how many memories the project had. Heap.
+ * within 8 s; ...", and how what a source lost is put back there. of: how many memories the project
+ * had. Heap.
  */
-char *rule_summary(const struct incident *incident, uint64_t of);
+char *rule_summary(const struct limits *limits, const struct incident *incident, uint64_t of);
 
 #endif

@@ -320,16 +320,18 @@ static void a_sources_guard_is_the_section_guard_but_for_what_it_gives(void **st
          "guard:\n  loss_max: 0.4\n  delete_max: 11\n",
          &config);
     (void)unsetenv("DESTRUCTION_THRESHOLD");
-    assert_int_equal(config_guard_sources(&config, sources), 2);
+    assert_int_equal(config_guard_sources(&config, sources), 4);
     assert_string_equal(sources[0].name, "a");
     assert_true(sources[0].options.enabled);
     assert_int_equal(sources[0].options.delete_max, 12);
     assert_int_equal(sources[0].options.drip_window_ms, 1800000);
     assert_true(sources[0].options.share_max > 0.89 && sources[0].options.share_max < 0.91);
     assert_true(sources[0].options.loss_max > 0.39 && sources[0].options.loss_max < 0.41);
-    assert_string_equal(sources[1].name, "c");
-    assert_int_equal(sources[1].options.delete_max, 3);
-    assert_false(sources[1].options.enabled);
+    assert_string_equal(sources[1].name, "b");
+    assert_int_equal(sources[1].options.delete_max, 12);
+    assert_string_equal(sources[2].name, "c");
+    assert_int_equal(sources[2].options.delete_max, 3);
+    assert_false(sources[2].options.enabled);
     AUTO(free_ptr) char *text = config_guard_text(&config, &config.sources[0]);
     AUTO(free_ptr) char *other = config_guard_text(&config, &config.sources[2]);
     assert_string_equal(text, "share_max 0.9, drip_window 30m");

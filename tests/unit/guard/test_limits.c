@@ -347,6 +347,37 @@ static void one_source_is_judged_where_all_else_is_off(void **state)
     world_done(&world);
 }
 
+/* ---- in words ---- */
+
+static void the_alert_says_how_it_is_put_back_where_it_was_lost(void **state)
+{
+    struct world *world = *state;
+    size_t first = add_many(world, "demo", 1000);
+
+    del_many(world, first, 3, STRICT);
+    assert_string_equal(world->alerts[0].summary,
+                        "3 of 1000 memories of project demo were deleted by notes within 1 s; they "
+                        "are held: still shown, nothing is lost; to put it back there: holdfast "
+                        "restore notes");
+    del_many(world, first + 10, 11, "cli"); /* by a door: nothing is to be put back anywhere */
+    assert_null(strstr(world->alerts[1].summary, "restore"));
+}
+
+static void of_several_sources_each_is_put_back(void **state)
+{
+    struct guard_source sources[SOURCES] = SOURCES_AS_ALL;
+    struct world world;
+
+    (void)state;
+    open_with(&world, sources);
+    size_t first = add_many(&world, "demo", 50);
+    del_many(&world, first, 6, STRICT);
+    del_many(&world, first + 6, 6, LOOSE);
+    assert_non_null(strstr(world.alerts[0].summary, "by notes and app: agent (psql) within"));
+    assert_non_null(strstr(world.alerts[0].summary, "holdfast restore app && holdfast restore notes"));
+    world_done(&world);
+}
+
 /* ---- the table ---- */
 
 static void equal_numbers_share_a_watch_and_a_window(void **state)
@@ -429,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_source_that_is_off_is_not_judged_and_hides_nothing),
         cmocka_unit_test(what_came_on_top_by_a_source_that_is_off_is_held_too),
         cmocka_unit_test(one_source_is_judged_where_all_else_is_off),
+        LIMITS_TEST(the_alert_says_how_it_is_put_back_where_it_was_lost),
+        cmocka_unit_test(of_several_sources_each_is_put_back),
         cmocka_unit_test(equal_numbers_share_a_watch_and_a_window),
         cmocka_unit_test(as_many_sources_as_there_may_be_are_told_apart),
     };
