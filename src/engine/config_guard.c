@@ -126,8 +126,8 @@ size_t config_guard_sources(const struct config *config,
 {
     for (size_t i = 0; i < config->source_count; i++) {
         const struct config_source *source = &config->sources[i];
-        ret[i] = (struct guard_source){
-            source->name, source->guard != NULL ? source->guard->rules : config->guard.rules};
+        ret[i] = (struct guard_source){source->name, source->guard != NULL ? source->guard->rules
+                                                                           : config->guard.rules};
     }
     return config->source_count;
 }

@@ -54,7 +54,7 @@ struct incident_state {
     struct window_project *project; /* NULL: of several (or none yet) */
     bool several_projects;
     uint32_t groups; /* whose changes it holds (guard/limits.h) */
-    bool is_merged; /* its changes went into another one */
+    bool is_merged;  /* its changes went into another one */
 };
 
 struct incident_change {

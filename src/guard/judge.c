@@ -372,8 +372,7 @@ static size_t decide(struct call *call, struct incident *incident, struct decisi
         return (ranges.count + RANGES_MAX - 1) / RANGES_MAX;
     }
     AUTO(free_ptr)
-    char *summary =
-        rule_summary(&call->guard->limits, incident, memories_before(call, incident));
+    char *summary = rule_summary(&call->guard->limits, incident, memories_before(call, incident));
     for (size_t at = 0; at < ranges.count; at += RANGES_MAX) {
         size_t count = ranges.count - at < RANGES_MAX ? ranges.count - at : RANGES_MAX;
         fill(&ret[made++], incident, summary, &ranges.items[at], count);

@@ -406,9 +406,8 @@ static char *back_text(const struct limits *limits, const struct incident_state 
         if ((state->groups >> g & 1) == 0 || ++named > SOURCES_NAMED_MAX) {
             continue;
         }
-        char *longer =
-            xprintf("%s%sholdfast restore %s", text,
-                    named == 1 ? "; to put it back there: " : " && ", limits->names[g]);
+        char *longer = xprintf("%s%sholdfast restore %s", text,
+                               named == 1 ? "; to put it back there: " : " && ", limits->names[g]);
         free(text);
         text = longer;
     }

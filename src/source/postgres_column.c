@@ -38,8 +38,7 @@ static bool is_elsewhere(const struct losing *l, const struct memory *memory,
     if (column_equals(l, memory, origin, mapping_content(l->table->mapping), value)) {
         return true;
     }
-    json_object_foreach((json_t *)(uintptr_t)origin->values, column, unused)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)origin->values, column, unused) {
         if (column_equals(l, memory, origin, column, value)) {
             return true;
         }

@@ -374,7 +374,8 @@ static void of_several_sources_each_is_put_back(void **state)
     del_many(&world, first, 6, STRICT);
     del_many(&world, first + 6, 6, LOOSE);
     assert_non_null(strstr(world.alerts[0].summary, "by notes and app: agent (psql) within"));
-    assert_non_null(strstr(world.alerts[0].summary, "holdfast restore app && holdfast restore notes"));
+    assert_non_null(
+        strstr(world.alerts[0].summary, "holdfast restore app && holdfast restore notes"));
     world_done(&world);
 }
 
