@@ -111,15 +111,6 @@ static void join(struct call *call)
 
 /* ---- rules ---- */
 
-/* The watch of a rule over one actor's changes; NULL: nothing of it is judged. */
-static const struct watch *watch_over(const struct guard *guard, const struct rule *rule,
-                                      const struct window_actor *actor)
-{
-    size_t own = guard->limits.own[rule->id][actor->group];
-
-    return own == LIMITS_NONE ? NULL : &guard->limits.watches[own];
-}
-
 /* The incident that is under way there, or a new one. */
 static struct incident *open_incident(struct guard *guard, const struct watch *watch, size_t look,
                                       struct incident **place)
@@ -137,7 +128,7 @@ static struct incident *open_incident(struct guard *guard, const struct watch *w
 static void look_at_actor(struct guard *guard, const struct rule *rule, struct window_actor *actor)
 {
     struct windows *windows = &guard->windows;
-    const struct watch *watch = watch_over(guard, rule, actor);
+    const struct watch *watch = limits_watch(&guard->limits, rule->id, actor->group);
 
     if (watch == NULL || actor->first == NULL ||
         window_actor_deletes(windows, actor) <= watch->options->delete_max) {
@@ -227,7 +218,7 @@ static void look_at_changes(struct call *call, const struct rule *rule)
 
     for (size_t i = 0; i < call->fresh_count; i++) {
         struct window_event *event = call->fresh[i];
-        const struct watch *watch = watch_over(guard, rule, event->actor);
+        const struct watch *watch = limits_watch(&guard->limits, rule->id, event->actor->group);
         if (!event->is_taken && watch != NULL && rule->looks[0].belongs(event)) {
             struct incident *incident =
                 open_incident(guard, watch, 0, place_of(&guard->windows, watch, event));

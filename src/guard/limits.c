@@ -217,6 +217,13 @@ size_t limits_group(const struct limits *limits, const char *actor)
     return 0;
 }
 
+const struct watch *limits_watch(const struct limits *limits, size_t rule, size_t group)
+{
+    size_t own = limits->own[rule][group];
+
+    return own == LIMITS_NONE ? NULL : &limits->watches[own];
+}
+
 bool limits_any(const struct limits *limits)
 {
     return limits->watch_count > 0;

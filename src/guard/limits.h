@@ -77,6 +77,9 @@ void limits_done(struct limits *limits);
 /* The group of what this actor does. */
 size_t limits_group(const struct limits *limits, const char *actor);
 
+/* A rule's (enum rule_id) watch with this group's thresholds; NULL: nothing of it is judged. */
+const struct watch *limits_watch(const struct limits *limits, size_t rule, size_t group);
+
 /* Is anything judged at all? */
 bool limits_any(const struct limits *limits);
 

@@ -441,11 +441,10 @@ static int find_watch(struct rebuild *rebuild, const struct alert *alert,
 {
     const struct limits *limits = &rebuild->guard->limits;
     const struct rule *rule = rule_by_name(alert->rule);
-    size_t own = limits->own[rule->id][limits_group(limits, alert->actor)];
     struct whose whose = {.limits = limits};
     int result = 0;
 
-    *ret = own == LIMITS_NONE ? NULL : &limits->watches[own];
+    *ret = limits_watch(limits, rule->id, limits_group(limits, alert->actor));
     if (limits->group_count == 1 || rule->scope == RULE_OF_ACTOR || rule->scope == RULE_OF_CHANGE) {
         return 0;
     }
