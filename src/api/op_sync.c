@@ -97,14 +97,17 @@ static json_t *sources_to_json(struct engine *engine, struct sync_totals *totals
 
     for (size_t i = 0; i < engine->runner_count; i++) {
         struct runner_status s;
+        AUTO(free_ptr)
+        char *guard = config_guard_text(&engine->config, &engine->config.sources[i]);
         runner_status(engine->runners[i], &s);
         json_array_append_new(
-            sources, json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o,s:o}", "name", s.name, "kind",
+            sources, json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o,s:o,s:o}", "name", s.name, "kind",
                                s.kind, "connected", s.connected, "position", s.position, "lag_ms",
                                (json_int_t)s.lag_ms, "state", s.state, "capture",
                                s.capture[0] ? json_string(s.capture) : json_null(), "fence",
                                s.fence[0] ? json_string(s.fence) : json_null(), "error",
-                               s.error[0] ? json_string(s.error) : json_null()));
+                               s.error[0] ? json_string(s.error) : json_null(), "guard",
+                               guard ? json_string(guard) : json_null()));
         totals->well = totals->well && s.error[0] == 0;
     }
     return sources;
@@ -396,9 +399,14 @@ static int doctor_source(const struct op_call *call, const struct config_source 
                            "mend what the message names; until then nothing of it is captured",
                            err);
     }
+    AUTO(free_ptr) char *guard = config_guard_text(&call->engine->config, s);
+    bool guarded = !s->guard || s->guard->rules.enabled;
     AUTO(free_ptr)
-    char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
-    return doctor_line(spool, what, true, detail, "", err);
+    char *detail =
+        xprintf("%s; answered in %lld us%s%s", health.detail, (long long)health.latency_us,
+                guard ? "; its guard: " : "", guard ? guard : "");
+    return doctor_line(spool, what, guarded, detail,
+                       guarded ? "" : "remove enabled: false from its guard:", err);
 }
 
 int op_doctor(const struct op_call *call, struct op_reply *reply, struct err *err)

@@ -176,8 +176,26 @@ static int check_config(struct MHD_Connection *connection, const struct engine *
                    engine->home, (long)getpid(), has ? has : "no configuration file", wanted);
 }
 
+/* Who the caller says that it is. Whose changes are a source's is told by this name
+ * (guard/limits.h): nobody but the capture may have it. */
+static void take_label(const struct engine *engine, const char *said, char *label, size_t size)
+{
+    copy_label(label, size, said);
+    for (size_t i = 0; i < engine->config.source_count; i++) {
+        if (strcmp(engine->config.sources[i].name, label) == 0) {
+            AUTO(free_ptr) char *other = xprintf("http:%s", label);
+            copy_label(label, size, other);
+            return;
+        }
+    }
+    if (!label[0]) {
+        copy_label(label, size, "http");
+    }
+}
+
 /* What the peer says of itself, checked against the kernel's word. */
-static int caller_init(struct MHD_Connection *connection, struct request *request, struct err *err)
+static int caller_init(const struct engine *engine, struct MHD_Connection *connection,
+                       struct request *request, struct err *err)
 {
     struct peer *peer = peer_of(connection);
     struct op_caller *caller = &request->caller;
@@ -190,11 +208,8 @@ static int caller_init(struct MHD_Connection *connection, struct request *reques
         return err_set(err, ERR_FORBIDDEN, "user %u may not use the daemon of user %u",
                        (unsigned)peer->kernel.uid, (unsigned)geteuid());
     }
-    copy_label(caller->agent.label, sizeof(caller->agent.label),
-               header(connection, "X-Holdfast-Agent"));
-    if (!caller->agent.label[0]) {
-        copy_label(caller->agent.label, sizeof(caller->agent.label), "http");
-    }
+    take_label(engine, header(connection, "X-Holdfast-Agent"), caller->agent.label,
+               sizeof(caller->agent.label));
     memcpy(caller->source, caller->agent.label, sizeof(caller->agent.label));
     const char *says = header(connection, "X-Holdfast-Pid");
     if (says && num_parse_i64(str_of(says), 1, INT32_MAX, "X-Holdfast-Pid", &pid, err) != 0) {
@@ -344,7 +359,7 @@ static enum MHD_Result begin(const struct server *server, struct MHD_Connection 
                    : err_set(&request->refused, ERR_NOT_FOUND, "there is nothing at %.200s", url));
         return MHD_YES;
     }
-    if (caller_init(connection, request, &request->refused) == 0 &&
+    if (caller_init(server->engine, connection, request, &request->refused) == 0 &&
         check_config(connection, server->engine, &request->refused) == 0) {
         (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, query_param, request);
     }

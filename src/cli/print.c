@@ -200,6 +200,9 @@ static void print_sources(const json_t *sources)
                          "decides: holdfast resolve %s",
                          text_of(s, "fence"));
         }
+        if (text_of(s, "guard")[0]) {
+            (void)printf("\n  its guard: %s", text_of(s, "guard"));
+        }
         if (text_of(s, "error")[0]) {
             (void)printf("\n  ");
         }

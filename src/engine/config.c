@@ -166,11 +166,9 @@ static int set_text(const struct config_key *key, const char *text, char **field
     return 0;
 }
 
-/* Put a value that came as text where its key's row says. The message continues the key's name. */
-static int set_value(struct config *config, const struct config_key *key, const char *text,
-                     bool from_env, struct err *err)
+int config_set_value(void *field, const struct config_key *key, const char *text, bool from_env,
+                     struct err *err)
 {
-    void *field = (char *)config + key->offset;
     struct err why = ERR_INIT;
     double number = 0;
     int64_t count = 0;
@@ -282,8 +280,12 @@ int config_pair_at(const struct config_loading *l, const yaml_node_t *mapping,
     return 0;
 }
 
-/* The message of set_value continues the name of what was set: "guard.delete_max is ...". */
-static void name_value(struct err *err, const char *name)
+static void *field_of(struct config *config, const struct config_key *key)
+{
+    return (char *)config + key->offset;
+}
+
+void config_name_value(struct err *err, const char *name)
 {
     struct err why = *err;
 
@@ -311,11 +313,12 @@ static int load_section(const struct config_loading *l, const char *section,
         if (!row) {
             return unknown_key(l, key, section, config_scalar(key), err);
         }
-        int rc = config_scalar(value) ? set_value(l->config, row, config_scalar(value), false, err)
+        int rc = config_scalar(value) ? config_set_value(field_of(l->config, row), row,
+                                                         config_scalar(value), false, err)
                                       : err_set(err, ERR_CONFIG, "must be one value");
         if (rc != 0) {
             AUTO(free_ptr) char *full = xprintf("%s.%s", section, row->name);
-            name_value(err, full);
+            config_name_value(err, full);
             return config_at_line(l, value, err);
         }
     }
@@ -637,13 +640,14 @@ static int load_environment(struct config *config, struct err *err)
 
     if (project &&
         set_text(find_key("daemon", "project"), project, &config->daemon.project, err) != 0) {
-        return name_value(err, "environment variable HOLDFAST_PROJECT"), -(int)err->code;
+        return config_name_value(err, "environment variable HOLDFAST_PROJECT"), -(int)err->code;
     }
     for (size_t i = 0; i < config_keys_count; i++) {
         const char *value = config_keys[i].env ? getenv(config_keys[i].env) : NULL;
-        if (value && set_value(config, &config_keys[i], value, true, err) != 0) {
+        if (value && config_set_value(field_of(config, &config_keys[i]), &config_keys[i], value,
+                                      true, err) != 0) {
             AUTO(free_ptr) char *name = xprintf("environment variable %s", config_keys[i].env);
-            name_value(err, name);
+            config_name_value(err, name);
             return -(int)err->code;
         }
     }

@@ -29,6 +29,12 @@ struct config_vault {
     char *spec; /* "file:/path", "neo4j:bolt://HOST:PORT" */
 };
 
+/* Thresholds of a source's own. */
+struct config_guard {
+    struct guard_options rules; /* whole: what is not given is the section guard's */
+    uint64_t given;             /* a bit for each of config_keys */
+};
+
 struct config_source {
     char *name;     /* [a-z0-9-]{1,63}, unique */
     char *kind;     /* "files", "postgres", "sqlite" */
@@ -42,6 +48,7 @@ struct config_source {
     char *path;            /* files, sqlite: absolute */
     struct globs *include; /* files: heap; NULL: the defaults */
     struct globs *ignore;
+    struct config_guard *guard; /* heap; NULL: the section guard's for all */
 };
 
 struct config {
@@ -77,6 +84,17 @@ struct config {
  * config_done frees. */
 int config_load(const char *home, const char *file, struct config *ret, struct err *err) MUST_CHECK;
 void config_done(struct config *config);
+
+/* The sources, each with the thresholds by which it is judged, for guard_open; how many. */
+size_t config_guard_sources(const struct config *config,
+                            struct guard_source ret[CONFIG_SOURCES_MAX]);
+
+/* What a source's guard has otherwise than the rest, as the file would say it: "delete_max 50,
+ * drip_window 10m". Heap; NULL: nothing. */
+char *config_guard_text(const struct config *config, const struct config_source *source);
+
+/* What the configuration switches off of the guard: an alert's sentences, heap. NULL: nothing. */
+char *config_guard_off(const struct config *config);
 
 /*
  * Add a vault to the home's holdfast.yaml (made when missing, with comments that explain it),

@@ -49,6 +49,19 @@ int config_pair_at(const struct config_loading *l, const yaml_node_t *mapping,
                    const yaml_node_pair_t *pair, const yaml_node_t **ret_key,
                    const yaml_node_t **ret_value, struct err *err) MUST_CHECK;
 bool config_name_ok(const char *name);
+/* Put a value that came as text where its key's row says: struct config, or of guard's rules also a
+ * struct config_guard. The message continues the key's name, which config_name_value puts before
+ * it.
+ */
+int config_set_value(void *field, const struct config_key *key, const char *text, bool from_env,
+                     struct err *err) MUST_CHECK;
+void config_name_value(struct err *err, const char *name);
+
+/* The section guard: of a source. */
+int config_load_guard(const struct config_loading *l, const yaml_node_t *node,
+                      struct config_source *source, struct err *err) MUST_CHECK;
+/* When all is read: what it does not give is the section guard's. */
+void config_complete_guard(const struct config *config, struct config_source *source);
 
 int config_load_sources(const struct config_loading *l, const yaml_node_t *node, struct err *err)
     MUST_CHECK;

@@ -30,6 +30,7 @@ static void source_done(struct config_source *source)
     free(source->path);
     globs_free(source->include);
     globs_free(source->ignore);
+    free(source->guard);
     *source = (struct config_source){.name = NULL};
 }
 
@@ -269,11 +270,13 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "tables") == 0) {
         return load_tables(l, value, source, err);
     }
+    if (strcmp(config_scalar(key), "guard") == 0) {
+        return config_load_guard(l, value, source, err);
+    }
     (void)err_set(err, ERR_CONFIG,
-                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project; of "
+                  "unknown key \"sources[].%.64s\"; a source knows name, kind, project, guard; of "
                   "PostgreSQL url, slot, tables, on_alert, capture; of files path, include, "
-                  "ignore; of SQLite "
-                  "path, tables",
+                  "ignore; of SQLite path, tables",
                   config_scalar(key));
     return refuse(l, key, err);
 }
@@ -324,6 +327,9 @@ static int check_kind(struct config_source *source, struct err *err)
                : check_url(source->url, err);
 }
 
+/* What changes say that come by a door: whose thresholds judge a change is told by such a name. */
+static const char *const doors[] = {"cli", "http", "mcp", "holdfast", "guard"};
+
 static int check_source(const struct config *config, struct config_source *source, struct err *err)
 {
     if (check_kind(source, err) < 0) {
@@ -334,6 +340,13 @@ static int check_source(const struct config *config, struct config_source *sourc
         return err_set(err, ERR_CONFIG,
                        "source name \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and -",
                        source->name);
+    }
+    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
+        if (strcmp(source->name, doors[i]) == 0) {
+            return err_set(err, ERR_CONFIG,
+                           "source name \"%s\": changes by a door are called so; name it otherwise",
+                           source->name);
+        }
     }
     if (source->slot != NULL && !slot_ok(source->slot)) {
         return err_set(err, ERR_CONFIG, "slot \"%.64s\": allowed are 1 to 63 of a-z, 0-9 and _",
@@ -460,6 +473,7 @@ int config_sources_environment(struct config *config, struct err *err)
             source->project =
                 xstrdup(config->daemon.project != NULL ? config->daemon.project : source->name);
         }
+        config_complete_guard(config, source);
     }
     return 0;
 }

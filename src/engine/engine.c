@@ -258,29 +258,6 @@ static int start_vaults(struct engine *engine, struct err *err)
     return 0;
 }
 
-/* What the configuration switches off of the guard: the alert's sentences, heap. NULL: nothing. */
-static char *guard_switched_off(const struct config *config)
-{
-    const char *yes = config->guard.allow_yes
-                          ? "The configuration sets guard.allow_yes: whoever adds --yes resolves "
-                            "alerts, and has a recovery take memories away, with no person at a "
-                            "terminal. "
-                          : "";
-    AUTO(free_ptr) char *blind = guard_blind(&config->guard.rules);
-
-    if (!config->guard.rules.enabled) {
-        return xprintf("%sThe guard was switched off in the configuration: destruction is no "
-                       "longer held back.",
-                       yes);
-    }
-    if (blind) {
-        return xprintf("%sThe configuration sets thresholds at which rules of the guard never "
-                       "trip: %s. Destruction that they would see is no longer held back.",
-                       yes, blind);
-    }
-    return yes[0] ? xprintf("%.*s", (int)strlen(yes) - 1, yes) : NULL;
-}
-
 /*
  * Something of the guard is off that was not at the last start: somebody switched it off, which a
  * person must see. Told once for each configuration: the alert stays open over restarts until a
@@ -288,7 +265,7 @@ static char *guard_switched_off(const struct config *config)
  */
 static void note_guard_switch(struct engine *engine)
 {
-    AUTO(free_ptr) char *off = guard_switched_off(&engine->config);
+    AUTO(free_ptr) char *off = config_guard_off(&engine->config);
     AUTO(free_ptr) char *before = NULL;
     const char *now = off ? off : FLAG_GUARD_ON;
     struct err err = ERR_INIT;
@@ -428,9 +405,12 @@ static int open_ledger(struct engine *engine, const char *who, struct err *err)
 {
     struct ledger_options options = {
         .home = engine->home, .env = engine->env, .judge = &engine->judge, .who = who};
+    struct guard_source sources[CONFIG_SOURCES_MAX];
+    size_t source_count = config_guard_sources(&engine->config, sources);
     struct reader *reader = NULL;
 
-    if (guard_open(&engine->config.guard.rules, engine->env, &engine->guard, err) != 0) {
+    if (guard_open(&engine->config.guard.rules, sources, source_count, engine->env, &engine->guard,
+                   err) != 0) {
         return -(int)err->code;
     }
     engine->judge = guard_judge_for(engine->guard);

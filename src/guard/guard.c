@@ -1,5 +1,6 @@
 #include "guard/guard_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #define SEAL_WAIT_MS                                                                               \
@@ -42,83 +43,139 @@ static int check_options(const struct guard_options *options, struct err *err)
 
 /* ---- thresholds that never trip ---- */
 
-static void name_blind(char **text, const char *name, const char *value, const char *limit)
-{
-    char *longer = xprintf("%s%sguard.%s is %s (%s)", *text == NULL ? "" : *text,
-                           *text == NULL ? "" : ", ", name, value, limit);
+/* What is being looked through. */
+struct blind {
+    const struct guard_options *options;
+    const struct guard_options *unless; /* what is as here was told already; may be NULL */
+    char *text;                         /* heap; NULL: nothing yet */
+};
 
-    free(*text);
-    *text = longer;
+static const void *number_at(const struct guard_options *options, size_t offset)
+{
+    return (const char *)options + offset;
 }
 
-static void check_blind_count(char **text, const char *name, uint64_t count, uint64_t most)
+/* Every number is of eight bytes. */
+static bool was_told(const struct blind *blind, size_t offset)
 {
-    if (count > most) {
+    return blind->unless != NULL && memcmp(number_at(blind->options, offset),
+                                           number_at(blind->unless, offset), sizeof(uint64_t)) == 0;
+}
+
+static void name_blind(struct blind *blind, const char *name, const char *value, const char *limit)
+{
+    char *longer = xprintf("%s%sguard.%s is %s (%s)", blind->text == NULL ? "" : blind->text,
+                           blind->text == NULL ? "" : ", ", name, value, limit);
+
+    free(blind->text);
+    blind->text = longer;
+}
+
+static void check_blind_count(struct blind *blind, const char *name, size_t offset, uint64_t most)
+{
+    uint64_t count = *(const uint64_t *)number_at(blind->options, offset);
+
+    if (count > most && !was_told(blind, offset)) {
         AUTO(free_ptr) char *value = xprintf("%llu", (unsigned long long)count);
         AUTO(free_ptr) char *limit = xprintf("%llu at most", (unsigned long long)most);
-        name_blind(text, name, value, limit);
+        name_blind(blind, name, value, limit);
     }
 }
 
-static void check_blind_share(char **text, const char *name, double share)
+static void check_blind_share(struct blind *blind, const char *name, size_t offset)
 {
-    if (share >= 1.0) {
+    double share = *(const double *)number_at(blind->options, offset);
+
+    if (share >= 1.0 && !was_told(blind, offset)) {
         AUTO(free_ptr) char *value = xprintf("%g", share);
-        name_blind(text, name, value, "less than 1");
+        name_blind(blind, name, value, "less than 1");
     }
 }
 
-static void check_blind_window(char **text, const char *name, int64_t window_ms, int64_t least_ms)
+static void check_blind_window(struct blind *blind, const char *name, size_t offset,
+                               int64_t least_ms)
 {
-    if (window_ms < least_ms) {
+    int64_t window_ms = *(const int64_t *)number_at(blind->options, offset);
+
+    if (window_ms < least_ms && !was_told(blind, offset)) {
         AUTO(free_ptr) char *value = xprintf("%g s", (double)window_ms / 1000);
         AUTO(free_ptr) char *limit = xprintf("%g s at least", (double)least_ms / 1000);
-        name_blind(text, name, value, limit);
+        name_blind(blind, name, value, limit);
     }
 }
 
-char *guard_blind(const struct guard_options *options)
+char *guard_blind(const struct guard_options *options, const struct guard_options *unless)
 {
-    char *text = NULL;
+    static const struct {
+        const char *name;
+        size_t offset;
+        uint64_t most;
+    } counts[] = {
+        {"delete_max", offsetof(struct guard_options, delete_max), GUARD_COUNT_BLIND},
+        {"share_min", offsetof(struct guard_options, share_min), GUARD_COUNT_BLIND},
+        {"update_min", offsetof(struct guard_options, update_min), GUARD_COUNT_BLIND},
+        {"loss_min", offsetof(struct guard_options, loss_min), GUARD_COUNT_BLIND},
+        {"total_max", offsetof(struct guard_options, total_max), GUARD_COUNT_BLIND},
+        {"total_min", offsetof(struct guard_options, total_min), GUARD_COUNT_BLIND},
+        {"version_jump_max", offsetof(struct guard_options, version_jump_max),
+         GUARD_VERSION_JUMP_BLIND},
+    };
+    static const struct {
+        const char *name;
+        size_t offset;
+    } shares[] = {{"share_max", offsetof(struct guard_options, share_max)},
+                  {"update_max", offsetof(struct guard_options, update_max)},
+                  {"loss_max", offsetof(struct guard_options, loss_max)}};
+    static const struct {
+        const char *name;
+        size_t offset;
+        int64_t least_ms;
+    } spans[] = {
+        {"delete_window", offsetof(struct guard_options, delete_window_ms), GUARD_WINDOW_BLIND_MS},
+        {"share_window", offsetof(struct guard_options, share_window_ms), GUARD_WINDOW_BLIND_MS},
+        {"update_window", offsetof(struct guard_options, update_window_ms), GUARD_WINDOW_BLIND_MS},
+        {"loss_window", offsetof(struct guard_options, loss_window_ms), GUARD_WINDOW_BLIND_MS},
+        {"drip_window", offsetof(struct guard_options, drip_window_ms), GUARD_DRIP_WINDOW_BLIND_MS},
+    };
+    struct blind blind = {.options = options, .unless = unless};
 
-    check_blind_count(&text, "delete_max", options->delete_max, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "share_min", options->share_min, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "update_min", options->update_min, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "loss_min", options->loss_min, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "total_max", options->total_max, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "total_min", options->total_min, GUARD_COUNT_BLIND);
-    check_blind_count(&text, "version_jump_max", options->version_jump_max,
-                      GUARD_VERSION_JUMP_BLIND);
-    check_blind_share(&text, "share_max", options->share_max);
-    check_blind_share(&text, "update_max", options->update_max);
-    check_blind_share(&text, "loss_max", options->loss_max);
-    check_blind_window(&text, "delete_window", options->delete_window_ms, GUARD_WINDOW_BLIND_MS);
-    check_blind_window(&text, "share_window", options->share_window_ms, GUARD_WINDOW_BLIND_MS);
-    check_blind_window(&text, "update_window", options->update_window_ms, GUARD_WINDOW_BLIND_MS);
-    check_blind_window(&text, "loss_window", options->loss_window_ms, GUARD_WINDOW_BLIND_MS);
-    check_blind_window(&text, "drip_window", options->drip_window_ms, GUARD_DRIP_WINDOW_BLIND_MS);
-    return text;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        check_blind_count(&blind, counts[i].name, counts[i].offset, counts[i].most);
+    }
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+        check_blind_share(&blind, shares[i].name, shares[i].offset);
+    }
+    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+        check_blind_window(&blind, spans[i].name, spans[i].offset, spans[i].least_ms);
+    }
+    return blind.text;
 }
 
 /* ---- opening ---- */
 
-int guard_open(const struct guard_options *options, struct env *env, struct guard **ret,
-               struct err *err)
+int guard_open(const struct guard_options *options, const struct guard_source *sources,
+               size_t source_count, struct env *env, struct guard **ret, struct err *err)
 {
     pthread_condattr_t attributes;
 
+    assert(source_count <= GUARD_SOURCES_MAX);
     if (check_options(options, err) < 0) {
         return -(int)err->code;
     }
+    for (size_t i = 0; i < source_count; i++) {
+        if (check_options(&sources[i].options, err) < 0) {
+            return err_context(err, "source %s", sources[i].name);
+        }
+    }
     struct guard *guard = xcalloc(1, sizeof(*guard));
-    guard->options = *options;
+    limits_init(&guard->limits, options, sources, source_count);
     guard->env = env;
     (void)pthread_mutex_init(&guard->mutex, NULL); /* can't fail with default attributes */
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&guard->settled, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    windows_init(&guard->windows, options, env);
+    windows_init(&guard->windows, &guard->limits, env);
     incidents_init(&guard->incidents, env);
     *ret = guard;
     return 0;
@@ -131,6 +188,7 @@ void guard_close(struct guard *guard)
     }
     incidents_done(&guard->incidents);
     windows_done(&guard->windows);
+    limits_done(&guard->limits);
     (void)pthread_cond_destroy(&guard->settled);
     (void)pthread_mutex_destroy(&guard->mutex);
     free(guard);
@@ -149,12 +207,12 @@ static void sweep(struct guard *guard)
         }
     }
     for (struct window_project *p = guard->windows.project_list; p != NULL; p = p->next) {
-        for (size_t k = 0; k < WINDOW_RULES_MAX; k++) {
+        for (size_t k = 0; k < guard->limits.watch_count; k++) {
             p->is_marked = p->is_marked || p->incidents[k] != NULL;
         }
     }
     for (struct window_actor *a = guard->windows.actor_list; a != NULL; a = a->next) {
-        for (size_t k = 0; k < WINDOW_RULES_MAX; k++) {
+        for (size_t k = 0; k < guard->limits.watch_count; k++) {
             a->is_marked = a->is_marked || a->incidents[k] != NULL;
         }
     }
@@ -181,7 +239,7 @@ static int judge(void *arg, const struct effect *effects, size_t count,
     struct guard *guard = arg;
 
     *ret_count = 0;
-    if (!guard->options.enabled) {
+    if (!limits_any(&guard->limits)) {
         return 0;
     }
     (void)pthread_mutex_lock(&guard->mutex);
@@ -221,17 +279,19 @@ struct ledger_judge guard_judge_for(struct guard *guard)
 void guard_status(struct guard *guard, struct guard_status *ret)
 {
     uint64_t most = 0;
+    size_t group = 0;
 
     (void)pthread_mutex_lock(&guard->mutex);
     int64_t now_ms = guard->env->mono_ms(guard->env);
     for (const struct window_actor *a = guard->windows.actor_list; a != NULL; a = a->next) {
         uint64_t deletes = window_actor_shown(&guard->windows, a, now_ms);
+        group = deletes > most ? a->group : group;
         most = deletes > most ? deletes : most;
     }
     (void)pthread_mutex_unlock(&guard->mutex);
     *ret = (struct guard_status){.deletes_in_window = most,
-                                 .threshold = guard->options.delete_max,
-                                 .window_ms = guard->options.delete_window_ms};
+                                 .threshold = guard->limits.options[group].delete_max,
+                                 .window_ms = guard->limits.options[group].delete_window_ms};
 }
 
 /* Wait until the transaction that was under way is settled. */

@@ -22,6 +22,9 @@
 
 struct guard;
 
+/* Sources that are told apart. */
+#define GUARD_SOURCES_MAX 16
+
 /* What `status` shows and the configuration sets. Windows in milliseconds, shares in 0..1. */
 struct guard_options {
     bool enabled; /* switching it off is itself an alert */
@@ -84,13 +87,21 @@ struct guard_options {
 #define GUARD_DRIP_WINDOW_BLIND_MS (10 * 60 * 1000) /* shorter: hardly slower than the others */
 
 /* The settings that switch a rule off, as the configuration names them, and what would not:
- * "guard.share_max is 1 (less than 1)", several joined by ", ". Heap; NULL: all rules are in force.
- */
-char *guard_blind(const struct guard_options *options);
+ * "guard.share_max is 1 (less than 1)", several joined by ", "; of a source those alone that are
+ * not as `unless` (may be NULL) has them. Heap; NULL: all rules are in force. */
+char *guard_blind(const struct guard_options *options, const struct guard_options *unless);
 
-/* ERR_CONFIG: a share outside of 0..1, a window outside of 1 ms..a day. */
-int guard_open(const struct guard_options *options, struct env *env, struct guard **ret,
-               struct err *err) MUST_CHECK;
+/* A source, and the thresholds by which its changes are judged (guard/limits.h). */
+struct guard_source {
+    const char *name; /* borrowed for the call */
+    struct guard_options options;
+};
+
+/* ERR_CONFIG: a share outside of 0..1, a window outside of 1 ms..a day. sources: at most
+ * GUARD_SOURCES_MAX. */
+int guard_open(const struct guard_options *options, const struct guard_source *sources,
+               size_t source_count, struct env *env, struct guard **ret, struct err *err)
+    MUST_CHECK;
 void guard_close(struct guard *guard);
 
 /*
@@ -108,7 +119,7 @@ int guard_rebuild(struct guard *guard, struct reader *reader, struct err *err) M
 
 struct guard_status {
     uint64_t deletes_in_window; /* of the actor with the most; held ones too */
-    uint64_t threshold;
+    uint64_t threshold;         /* of that actor */
     int64_t window_ms;
 };
 void guard_status(struct guard *guard, struct guard_status *ret);

@@ -9,7 +9,7 @@
 #include "guard/rules.h"
 
 struct guard {
-    struct guard_options options;
+    struct limits limits;
     struct env *env;
 
     pthread_mutex_t mutex; /* of all that follows */

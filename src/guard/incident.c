@@ -121,9 +121,9 @@ static bool is_over(const struct incident *incident, int64_t now_ms)
            now_ms - incident->state.last_mono_ms >= incident->state.quiet_ms;
 }
 
-static void unbind(struct incident **places, int64_t now_ms)
+static void unbind(struct incident **places, size_t count, int64_t now_ms)
 {
-    for (size_t i = 0; i < WINDOW_RULES_MAX; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (places[i] != NULL && is_over(places[i], now_ms)) {
             places[i] = NULL;
         }
@@ -133,6 +133,7 @@ static void unbind(struct incident **places, int64_t now_ms)
 void incidents_expire(struct incidents *incidents, struct windows *windows)
 {
     int64_t now_ms = windows->now_ms;
+    size_t watches = windows->limits->watch_count;
     bool any = false;
 
     for (const struct incident *i = incidents->list; i != NULL; i = i->next) {
@@ -142,11 +143,11 @@ void incidents_expire(struct incidents *incidents, struct windows *windows)
         return;
     }
     for (struct window_project *p = windows->project_list; p != NULL; p = p->next) {
-        unbind(p->incidents, now_ms);
+        unbind(p->incidents, watches, now_ms);
     }
-    unbind(windows->all.incidents, now_ms);
+    unbind(windows->all.incidents, watches, now_ms);
     for (struct window_actor *a = windows->actor_list; a != NULL; a = a->next) {
-        unbind(a->incidents, now_ms);
+        unbind(a->incidents, watches, now_ms);
     }
     for (struct incident **at = &incidents->list; *at != NULL;) {
         struct incident *incident = *at;
@@ -166,13 +167,15 @@ void incidents_call(struct incidents *incidents)
     incidents->touched_count = 0;
 }
 
-struct incident *incident_new(struct incidents *incidents, const struct rule *rule,
-                              const struct rule_look *look, int64_t quiet_ms, int64_t now_ms)
+struct incident *incident_new(struct incidents *incidents, const struct watch *watch, size_t look,
+                              int64_t now_ms)
 {
+    int64_t quiet_ms = watch->length_ms[look];
     struct incident *incident = xcalloc(1, sizeof(*incident));
 
     incident->alert = uuid_new(incidents->env);
-    incident->rule = rule;
+    incident->watch = watch;
+    incident->rule = watch->rule;
     incident->look = look;
     incident->made = incidents->call;
     incident->state.quiet_ms = quiet_ms;
@@ -280,6 +283,7 @@ static void add_event(struct incident *incident, const struct window_event *even
 
     add_pending(incident, &event->origin, event->seq, event->seq);
     incident_add_actor(incident, event->actor, 1);
+    state->groups |= event->groups;
     state->changes++;
     state->deletes += event->is_delete ? 1 : 0;
     state->blanks += event->is_destroying && !event->is_delete ? 1 : 0;
@@ -332,6 +336,7 @@ void incident_take_summary(struct incidents *incidents, struct windows *windows,
     if (summary->mono_ms > state->last_mono_ms) {
         state->last_mono_ms = summary->mono_ms;
     }
+    state->groups |= summary->groups;
     state->changes += listed;
     state->unlisted += summary->unlisted;
     state->more_memories += summary->memories < listed ? summary->memories : listed;
@@ -413,6 +418,7 @@ static void add_state(struct incident *into, const struct incident_state *now,
 {
     struct incident_state *state = &into->state;
 
+    state->groups |= now->groups;
     state->changes += now->changes - before->changes;
     state->more_memories += now->more_memories - before->more_memories;
     state->unlisted += now->unlisted - before->unlisted;

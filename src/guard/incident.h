@@ -19,9 +19,6 @@
 /* Memories known by id, to count each once; beyond it each change counts as one memory more. */
 #define INCIDENT_MEMORIES_MAX 131072
 
-struct rule;
-struct rule_look;
-
 /* Memories by id, in the order they came. */
 struct id_set {
     struct uuid *items;
@@ -56,7 +53,8 @@ struct incident_state {
     bool more_actors;
     struct window_project *project; /* NULL: of several (or none yet) */
     bool several_projects;
-    bool is_merged; /* its changes went into another one */
+    uint32_t groups; /* whose changes it holds (guard/limits.h) */
+    bool is_merged;  /* its changes went into another one */
 };
 
 struct incident_change {
@@ -68,9 +66,9 @@ struct incident_change {
 struct incident {
     struct incident *next;
     struct uuid alert;
-    const struct rule *rule;
-    const struct rule_look
-        *look; /* of the rule, that tripped: so long without a change, it is over */
+    const struct watch *watch; /* that tripped, */
+    const struct rule *rule;   /* its rule, */
+    size_t look;               /* and which of the rule's looks */
     struct incident_state state;
     struct id_set memories;
     bool is_sealed; /* its alert is resolved, or about to be: nothing joins any more */
@@ -107,9 +105,10 @@ void incidents_expire(struct incidents *incidents, struct windows *windows);
 /* Start a call. */
 void incidents_call(struct incidents *incidents);
 
-/* A new one; its alert's id is made from env. It is over until it takes something. */
-struct incident *incident_new(struct incidents *incidents, const struct rule *rule,
-                              const struct rule_look *look, int64_t quiet_ms, int64_t now_ms);
+/* A new one; its alert's id is made from env. It is over until it takes something; after that, when
+ * the look's window has passed without a change. */
+struct incident *incident_new(struct incidents *incidents, const struct watch *watch, size_t look,
+                              int64_t now_ms);
 
 /* Bind it to where its rule looks, resp. find the one that is under way there (NULL: none). */
 void incident_bind(struct incidents *incidents, struct incident **place, struct incident *incident);

@@ -56,28 +56,40 @@ static void record(struct call *call, const struct effect *effects, size_t count
     }
 }
 
-static struct incident **place_of(struct windows *windows, const struct rule *rule,
+static struct incident **place_of(struct windows *windows, const struct watch *watch,
                                   const struct window_event *event)
 {
-    switch (rule->scope) {
+    size_t at = (size_t)(watch - windows->limits->watches);
+
+    switch (watch->rule->scope) {
     case RULE_OF_PROJECT:
-        return &event->memory->project->incidents[rule->id];
+        return &event->memory->project->incidents[at];
     case RULE_OF_ALL:
-        return &windows->all.incidents[rule->id];
+        return &windows->all.incidents[at];
     case RULE_OF_ACTOR:
     case RULE_OF_CHANGE:
         break;
     }
-    return &event->actor->incidents[rule->id];
+    return &event->actor->incidents[at];
+}
+
+/* Does it count in what the incident's rule looks at: by who did it, or by whose memory it is? */
+static bool is_of(const struct incident *incident, const struct window_event *event)
+{
+    size_t slot = incident->watch->slots[incident->look];
+
+    return (event->groups & incident->watch->members) != 0 ||
+           (slot != LIMITS_NONE && event->memory->tallies[slot].counted > 0);
 }
 
 static struct incident *joined_by(struct guard *guard, const struct window_event *event)
 {
-    for (int i = 0; i < RULES; i++) {
-        const struct rule *rule = &guard_rules[i];
+    for (size_t i = 0; i < guard->limits.watch_count; i++) {
+        const struct watch *watch = &guard->limits.watches[i];
         struct incident *incident =
-            incident_at(place_of(&guard->windows, rule, event), guard->windows.now_ms);
-        if (incident != NULL && incident->look->belongs(&guard->options, event)) {
+            incident_at(place_of(&guard->windows, watch, event), guard->windows.now_ms);
+        if (incident != NULL && is_of(incident, event) &&
+            watch->rule->looks[incident->look].belongs(event)) {
             return incident;
         }
     }
@@ -100,15 +112,14 @@ static void join(struct call *call)
 /* ---- rules ---- */
 
 /* The incident that is under way there, or a new one. */
-static struct incident *open_incident(struct guard *guard, const struct rule *rule,
-                                      const struct rule_look *look, struct incident **place)
+static struct incident *open_incident(struct guard *guard, const struct watch *watch, size_t look,
+                                      struct incident **place)
 {
     int64_t now_ms = guard->windows.now_ms;
-    int64_t quiet_ms = guard->windows.length_ms[look->window];
     struct incident *incident = incident_at(place, now_ms);
 
     if (incident == NULL) {
-        incident = incident_new(&guard->incidents, rule, look, quiet_ms, now_ms);
+        incident = incident_new(&guard->incidents, watch, look, now_ms);
         incident_bind(&guard->incidents, place, incident);
     }
     return incident;
@@ -117,13 +128,15 @@ static struct incident *open_incident(struct guard *guard, const struct rule *ru
 static void look_at_actor(struct guard *guard, const struct rule *rule, struct window_actor *actor)
 {
     struct windows *windows = &guard->windows;
+    const struct watch *watch = limits_watch(&guard->limits, rule->id, actor->group);
 
-    if (window_actor_deletes(windows, actor) <= guard->options.delete_max || actor->first == NULL) {
+    if (watch == NULL || actor->first == NULL ||
+        window_actor_deletes(windows, actor) <= watch->options->delete_max) {
         return;
     }
     uint64_t out_of_sight = window_actor_deletes(windows, actor) - actor->deletes;
     struct incident *incident =
-        open_incident(guard, rule, &rule->looks[0], &actor->incidents[rule->id]);
+        open_incident(guard, watch, 0, place_of(windows, watch, actor->first));
     while (actor->first != NULL) {
         incident_take(&guard->incidents, windows, incident, actor->first);
     }
@@ -131,66 +144,70 @@ static void look_at_actor(struct guard *guard, const struct rule *rule, struct w
 }
 
 /* Where in the window what happened to a memory begins to belong. */
-static struct window_event *first_that_belongs(const struct guard *guard,
-                                               const struct rule_look *look,
+static struct window_event *first_that_belongs(const struct watch *watch, size_t look,
                                                const struct window_memory *memory)
 {
-    enum window_kind kind = look->window;
+    struct window_event *first = memory->tallies[watch->slots[look]].first;
 
-    for (struct window_event *e = memory->first[kind]; e != NULL; e = e->memory_newer) {
-        if (look->belongs(&guard->options, e)) {
+    for (struct window_event *e = first; e != NULL; e = e->memory_newer) {
+        if ((e->groups & watch->members) != 0 && watch->rule->looks[look].belongs(e)) {
             return e;
         }
     }
-    for (struct window_event *e = memory->first[kind]; e != NULL; e = e->memory_newer) {
+    for (struct window_event *e = first; e != NULL; e = e->memory_newer) {
         if (e->new_bytes < e->old_bytes) { /* no step destroyed it, all of them did */
             return e;
         }
     }
-    return memory->first[kind];
+    return first;
 }
 
-static void take_project(struct guard *guard, const struct rule_look *look,
+static void take_project(struct guard *guard, const struct watch *watch, size_t look,
                          struct window_project *project, struct incident *incident)
 {
     struct windows *windows = &guard->windows;
+    const struct rule_look *what = &watch->rule->looks[look];
+    size_t slot = watch->slots[look];
 
     for (struct window_memory *m = project->first; m != NULL; m = m->newer) {
-        struct window_net net = window_memory_net(windows, m, look->window);
-        if (look->concerns(&net)) {
-            incident_take(&guard->incidents, windows, incident, first_that_belongs(guard, look, m));
+        struct window_net net = window_memory_net(windows, m, slot);
+        if (what->concerns(&net)) {
+            incident_take(&guard->incidents, windows, incident, first_that_belongs(watch, look, m));
         }
     }
     for (struct window_summary *s = project->summaries; s != NULL; s = s->next) {
-        if (look->classes[s->class] && window_summary_within(windows, s, look->window)) {
+        if (what->classes[s->class] && window_summary_within(windows, s, slot)) {
             incident_take_summary(&guard->incidents, windows, incident, s);
         }
     }
 }
 
 /* A project, or all of them (windows->all). */
-static void look_at_project(struct call *call, const struct rule *rule,
+static void look_at_project(struct call *call, const struct watch *watch,
                             struct window_project *project)
 {
     struct guard *guard = call->guard;
     struct windows *windows = &guard->windows;
+    const struct rule *rule = watch->rule;
+    size_t drip = watch->slots[rule->look_count - 1];
 
     for (size_t i = 0; i < rule->look_count; i++) {
         const struct rule_look *look = &rule->looks[i];
-        struct window_totals totals = windows_totals(windows, project, look->window);
-        if (!look->trips(&guard->options, &totals, 0)) {
+        struct window_totals totals = windows_totals(windows, project, watch->slots[i], drip);
+        if (!look->trips(watch->options, &totals, 0)) {
             continue; /* not even if nothing else were alive: no need to ask the ledger */
         }
-        if (!look->trips(&guard->options, &totals, windows_live(windows, project, call->view))) {
+        if (!look->trips(watch->options, &totals, windows_live(windows, project, call->view))) {
             continue;
         }
-        struct incident *incident = open_incident(guard, rule, look, &project->incidents[rule->id]);
+        struct incident *incident =
+            open_incident(guard, watch, i, &project->incidents[watch - guard->limits.watches]);
         if (project != &windows->all) {
-            take_project(guard, look, project, incident);
+            take_project(guard, watch, i, project, incident);
             continue;
         }
         for (struct window_project *p = windows->project_list; p != NULL; p = p->next) {
-            take_project(guard, look, p, incident);
+            take_project(guard, watch, i, p, incident);
         }
     }
 }
@@ -198,40 +215,49 @@ static void look_at_project(struct call *call, const struct rule *rule,
 static void look_at_changes(struct call *call, const struct rule *rule)
 {
     struct guard *guard = call->guard;
-    const struct rule_look *look = &rule->looks[0];
 
     for (size_t i = 0; i < call->fresh_count; i++) {
         struct window_event *event = call->fresh[i];
-        if (!event->is_taken && look->belongs(&guard->options, event)) {
+        const struct watch *watch = limits_watch(&guard->limits, rule->id, event->actor->group);
+        if (!event->is_taken && watch != NULL && rule->looks[0].belongs(event)) {
             struct incident *incident =
-                open_incident(guard, rule, look, place_of(&guard->windows, rule, event));
+                open_incident(guard, watch, 0, place_of(&guard->windows, watch, event));
             incident_take(&guard->incidents, &guard->windows, incident, event);
         }
     }
 }
 
+static void look_at_all_actors(struct call *call, const struct rule *rule)
+{
+    for (size_t k = 0; k < call->actors.count; k++) {
+        look_at_actor(call->guard, rule, call->actors.items[k]);
+    }
+}
+
+/* By a rule's watch at sums; those at actors and changes are done once for the rule. */
+static void look_by(struct call *call, const struct watch *watch)
+{
+    if (watch->rule->scope == RULE_OF_ALL) {
+        look_at_project(call, watch, &call->guard->windows.all);
+    }
+    for (size_t k = 0; watch->rule->scope == RULE_OF_PROJECT && k < call->projects.count; k++) {
+        look_at_project(call, watch, call->projects.items[k]);
+    }
+}
+
 static void look_once(struct call *call)
 {
-    for (int i = 0; i < RULES; i++) {
-        const struct rule *rule = &guard_rules[i];
-        switch (rule->scope) {
-        case RULE_OF_ACTOR:
-            for (size_t k = 0; k < call->actors.count; k++) {
-                look_at_actor(call->guard, rule, call->actors.items[k]);
-            }
-            break;
-        case RULE_OF_PROJECT:
-            for (size_t k = 0; k < call->projects.count; k++) {
-                look_at_project(call, rule, call->projects.items[k]);
-            }
-            break;
-        case RULE_OF_ALL:
-            look_at_project(call, rule, &call->guard->windows.all);
-            break;
-        case RULE_OF_CHANGE:
-            look_at_changes(call, rule);
-            break;
+    const struct limits *limits = &call->guard->limits;
+
+    for (size_t i = 0; i < limits->watch_count; i++) {
+        const struct watch *watch = &limits->watches[i];
+        bool is_first = i == 0 || limits->watches[i - 1].rule != watch->rule;
+        if (is_first && watch->rule->scope == RULE_OF_ACTOR) {
+            look_at_all_actors(call, watch->rule);
+        } else if (is_first && watch->rule->scope == RULE_OF_CHANGE) {
+            look_at_changes(call, watch->rule);
         }
+        look_by(call, watch);
     }
 }
 
@@ -259,6 +285,17 @@ static void look(struct call *call)
 
 /* ---- decisions ---- */
 
+/* A watch over the shares of projects, for what a rule of another kind does not count itself. */
+static const struct watch *of_project(const struct limits *limits)
+{
+    for (size_t i = 0; i < limits->watch_count; i++) {
+        if (limits->watches[i].rule->id == RULE_SHARE) {
+            return &limits->watches[i];
+        }
+    }
+    return NULL;
+}
+
 /* How many memories the project had before: those alive, and those whose deletion is not held. */
 static uint64_t memories_before(struct call *call, const struct incident *incident)
 {
@@ -268,10 +305,16 @@ static uint64_t memories_before(struct call *call, const struct incident *incide
         return 0;
     }
     struct windows *windows = &call->guard->windows;
-    enum window_kind kind =
-        incident->rule->scope == RULE_OF_PROJECT ? incident->rule->looks[0].window : WINDOW_SHARE;
-    struct window_totals totals = windows_totals(windows, project, kind);
-    return windows_live(windows, project, call->view) + totals.away + totals.deleted;
+    const struct watch *watch = incident->rule->scope == RULE_OF_PROJECT
+                                    ? incident->watch
+                                    : of_project(&call->guard->limits);
+    uint64_t live = windows_live(windows, project, call->view);
+    if (watch == NULL) {
+        return live;
+    }
+    struct window_totals totals = windows_totals(windows, project, watch->slots[0],
+                                                 watch->slots[watch->rule->look_count - 1]);
+    return live + totals.away + totals.deleted;
 }
 
 static const char *main_actor(const struct incident *incident)
@@ -320,7 +363,7 @@ static size_t decide(struct call *call, struct incident *incident, struct decisi
         return (ranges.count + RANGES_MAX - 1) / RANGES_MAX;
     }
     AUTO(free_ptr)
-    char *summary = rule_summary(&call->guard->options, incident, memories_before(call, incident));
+    char *summary = rule_summary(&call->guard->limits, incident, memories_before(call, incident));
     for (size_t at = 0; at < ranges.count; at += RANGES_MAX) {
         size_t count = ranges.count - at < RANGES_MAX ? ranges.count - at : RANGES_MAX;
         fill(&ret[made++], incident, summary, &ranges.items[at], count);

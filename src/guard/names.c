@@ -8,6 +8,19 @@ static bool project_match(const struct table_link *link, const void *key)
     return strcmp(((const struct window_project *)(const void *)link)->id, key) == 0;
 }
 
+void window_project_init(const struct windows *windows, struct window_project *project)
+{
+    project->totals = xcalloc(windows->limits->net_count + 1, sizeof(*project->totals));
+    project->incidents = xcalloc(windows->limits->watch_count + 1, sizeof(struct incident *));
+}
+
+void window_project_done(struct window_project *project)
+{
+    free(project->totals);
+    free(project->incidents);
+    free(project->id);
+}
+
 struct window_project *windows_project(struct windows *windows, const char *id)
 {
     uint64_t hash = table_hash(&windows->projects, id, strlen(id));
@@ -15,6 +28,7 @@ struct window_project *windows_project(struct windows *windows, const char *id)
 
     if (link == NULL) {
         struct window_project *project = xcalloc(1, sizeof(*project));
+        window_project_init(windows, project);
         project->id = xstrdup(id);
         project->next = windows->project_list;
         windows->project_list = project;
@@ -37,6 +51,8 @@ struct window_actor *windows_actor(struct windows *windows, const char *name)
     if (link == NULL) {
         struct window_actor *actor = xcalloc(1, sizeof(*actor));
         actor->name = xstrdup(name);
+        actor->group = limits_group(windows->limits, name);
+        actor->incidents = xcalloc(windows->limits->watch_count + 1, sizeof(struct incident *));
         actor->next = windows->actor_list;
         windows->actor_list = actor;
         table_add(&windows->actors, &actor->link, hash);
@@ -55,8 +71,15 @@ static void project_free(struct window_project *project)
         ranges_done(&summary->ranges);
         free(summary);
     }
-    free(project->id);
+    window_project_done(project);
     free(project);
+}
+
+static void actor_free(struct window_actor *actor)
+{
+    free(actor->incidents);
+    free(actor->name);
+    free(actor);
 }
 
 void window_names_free(struct windows *windows)
@@ -69,16 +92,20 @@ void window_names_free(struct windows *windows)
     while (windows->actor_list != NULL) {
         struct window_actor *actor = windows->actor_list;
         windows->actor_list = actor->next;
-        free(actor->name);
-        free(actor);
+        actor_free(actor);
     }
 }
 
 /* ---- actors ---- */
 
+static int64_t delete_window_ms(const struct windows *windows, const struct window_actor *actor)
+{
+    return windows->limits->options[actor->group].delete_window_ms;
+}
+
 uint64_t window_actor_deletes(const struct windows *windows, const struct window_actor *actor)
 {
-    bool within = windows->now_ms - actor->folded_mono_ms <= windows->length_ms[WINDOW_DELETE];
+    bool within = windows->now_ms - actor->folded_mono_ms <= delete_window_ms(windows, actor);
 
     return actor->deletes + (within ? actor->folded_deletes : 0);
 }
@@ -86,7 +113,7 @@ uint64_t window_actor_deletes(const struct windows *windows, const struct window
 uint64_t window_actor_shown(const struct windows *windows, const struct window_actor *actor,
                             int64_t now_ms)
 {
-    int64_t length_ms = windows->length_ms[WINDOW_DELETE];
+    int64_t length_ms = delete_window_ms(windows, actor);
     uint64_t total = 0;
 
     for (const struct window_event *event = actor->first; event != NULL;
@@ -150,8 +177,7 @@ void windows_sweep(struct windows *windows)
         if (actor_idle(windows, actor)) {
             *at = actor->next;
             table_remove(&windows->actors, &actor->link);
-            free(actor->name);
-            free(actor);
+            actor_free(actor);
         } else {
             actor->is_marked = false;
             at = &actor->next;

@@ -199,7 +199,7 @@ static bool is_of_use(const struct past *past, const struct effect *effect)
                  effect->new_bytes < effect->old_bytes || effect->moved_to != NULL ||
                  sketch_keeps_less(&effect->old_text, &effect->new_text, SKETCH_EDIT_QUARTERS);
 
-    return takes || past->has_effects || age_ms <= rebuild->guard->windows.length_ms[WINDOW_SHORT];
+    return takes || past->has_effects || age_ms <= limits_short_ms(&rebuild->guard->limits);
 }
 
 static void add_effect(struct rebuild *rebuild, const struct effect *effect)
@@ -403,47 +403,104 @@ static int restore_change(void *arg, const struct change *change, struct err *er
     }
     struct window_project *project = windows_project(windows, change->project_id);
     incident_add_memory(incidents, incident, &id);
-    incident_add_actor(incident, windows_actor(windows, change->source), 1);
+    struct window_actor *actor = windows_actor(windows, change->source);
+    incident_add_actor(incident, actor, 1);
+    incident->state.groups |= UINT32_C(1) << actor->group;
     incident_add_project(incident, project);
     incident->state.deletes += change->op == OP_DELETE ? 1 : 0;
     incident->state.blanks += change->op == OP_PUT ? 1 : 0;
-    struct incident **place = &project->incidents[incident->rule->id];
+    struct incident **place =
+        &project->incidents[incident->watch - restored->rebuild->guard->limits.watches];
     if (incident->rule->scope == RULE_OF_PROJECT && *place != incident) {
         incident_bind(incidents, place, incident);
     }
     return 0;
 }
 
+struct whose {
+    const struct limits *limits;
+    uint32_t groups;
+};
+
+static int note_group(void *arg, const struct change *change, struct err *err)
+{
+    struct whose *whose = arg;
+
+    (void)err;
+    whose->groups |= UINT32_C(1) << limits_group(whose->limits, change->source);
+    return 0;
+}
+
+/*
+ * Which watch tripped is not on record, and the configuration may be another one now: it is the
+ * actor's own, or of those that count all whose changes it holds the one with the fewest members
+ * besides.
+ */
+static int find_watch(struct rebuild *rebuild, const struct alert *alert,
+                      const struct ranges *ranges, const struct watch **ret, struct err *err)
+{
+    const struct limits *limits = &rebuild->guard->limits;
+    const struct rule *rule = rule_by_name(alert->rule);
+    struct whose whose = {.limits = limits};
+    int result = 0;
+
+    *ret = limits_watch(limits, rule->id, limits_group(limits, alert->actor));
+    if (limits->group_count == 1 || rule->scope == RULE_OF_ACTOR || rule->scope == RULE_OF_CHANGE) {
+        return 0;
+    }
+    for (size_t i = 0; i < ranges->count && result == 0; i++) {
+        const struct range *range = &ranges->items[i];
+        result = read_changes(rebuild->reader, &range->origin, range->from - 1,
+                              (size_t)(range->to - range->from + 1), note_group, &whose, err);
+    }
+    const struct watch *best = NULL;
+    for (size_t i = 0; i < limits->watch_count; i++) {
+        const struct watch *watch = &limits->watches[i];
+        if (watch->rule == rule && (whose.groups & ~watch->members) == 0 &&
+            (best == NULL ||
+             __builtin_popcount(watch->members) < __builtin_popcount(best->members))) {
+            best = watch;
+        }
+    }
+    *ret = best != NULL ? best : *ret;
+    return result;
+}
+
 static int restore_incident(struct rebuild *rebuild, const struct alert *alert,
                             const struct ranges *ranges, int64_t last_us, struct err *err)
 {
     struct guard *guard = rebuild->guard;
-    const struct rule *rule = rule_by_name(alert->rule);
+    const struct watch *watch = NULL;
     struct windows *windows = &guard->windows;
-    const struct rule_look *look = &rule->looks[0];
-    int result = 0;
+    size_t look = 0;
+    int result = find_watch(rebuild, alert, ranges, &watch, err);
+
+    if (result < 0 || watch == NULL) {
+        return result; /* NULL: the rule is off for all whose changes it holds */
+    }
+    const struct rule *rule = watch->rule;
 
     /* Which of its looks tripped is not on record: longer than the first, it was not the first. */
-    if (rule->look_count > 1 &&
-        (last_us - alert->started_us) / 1000 > windows->length_ms[look->window]) {
-        look = &rule->looks[1];
+    if (rule->look_count > 1 && (last_us - alert->started_us) / 1000 > watch->length_ms[0]) {
+        look = 1;
     }
-    int64_t quiet_ms = windows->length_ms[look->window];
-    if (rebuild->now_ms - mono_of(rebuild, last_us) >= quiet_ms) {
+    if (rebuild->now_ms - mono_of(rebuild, last_us) >= watch->length_ms[look]) {
         return 0; /* it is over, though nobody resolved it */
     }
     struct incident *incident =
-        incident_new(&guard->incidents, rule, look, quiet_ms, mono_of(rebuild, last_us));
+        incident_new(&guard->incidents, watch, look, mono_of(rebuild, last_us));
     incident->alert = alert->id;
     incident->state.first_mono_ms = mono_of(rebuild, alert->started_us);
     incident->state.last_mono_ms = mono_of(rebuild, last_us);
     incident->state.started_us = alert->started_us;
     incident->state.changes = alert->changes;
     if (rule->scope == RULE_OF_ALL) {
-        incident_bind(&guard->incidents, &windows->all.incidents[rule->id], incident);
+        incident_bind(&guard->incidents, &windows->all.incidents[watch - guard->limits.watches],
+                      incident);
     } else if (rule->scope != RULE_OF_PROJECT) {
         struct window_actor *actor = windows_actor(windows, alert->actor);
-        incident_bind(&guard->incidents, &actor->incidents[rule->id], incident);
+        incident_bind(&guard->incidents, &actor->incidents[watch - guard->limits.watches],
+                      incident);
     }
     struct restored restored = {rebuild, incident};
     for (size_t i = 0; i < ranges->count && result == 0; i++) {
@@ -490,10 +547,10 @@ int guard_rebuild(struct guard *guard, struct reader *reader, struct err *err)
         .now_ms = guard->env->mono_ms(guard->env),
     };
 
-    if (!guard->options.enabled) {
+    if (!limits_any(&guard->limits)) {
         return 0;
     }
-    rebuild.cutoff_us = rebuild.now_us - guard->windows.length_ms[WINDOW_LONG] * 1000;
+    rebuild.cutoff_us = rebuild.now_us - limits_long_ms(&guard->limits) * 1000;
     windows_expire(&guard->windows, rebuild.now_ms);
     int result = read_alerts(reader, false, note_alert, &rebuild, err);
     if (result == 0) {

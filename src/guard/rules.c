@@ -1,7 +1,5 @@
 #include "guard/rules.h"
 
-_Static_assert(RULES <= WINDOW_RULES_MAX, "each rule has a place in a project and in an actor");
-
 /* ---- what trips ---- */
 
 /* What there was before: what is alive now, here or moved away, and what was deleted. */
@@ -115,45 +113,39 @@ static bool is_lost(const struct window_net *net)
     return net->is_lost;
 }
 
-static bool destroys(const struct guard_options *options, const struct window_event *event)
+static bool destroys(const struct window_event *event)
 {
-    (void)options;
     return event->is_destroying;
 }
 
-static bool guts(const struct guard_options *options, const struct window_event *event)
+static bool guts(const struct window_event *event)
 {
-    (void)options;
     return event->is_gutting;
 }
 
-static bool wrecks(const struct guard_options *options, const struct window_event *event)
+static bool wrecks(const struct window_event *event)
 {
-    (void)options;
     return event->is_destroying || event->is_gutting;
 }
 
-static bool changes(const struct guard_options *options, const struct window_event *event)
+static bool changes(const struct window_event *event)
 {
-    (void)options;
     return event->is_content;
 }
 
-static bool replaces(const struct guard_options *options, const struct window_event *event)
+static bool replaces(const struct window_event *event)
 {
-    (void)options;
     return event->is_replacing;
 }
 
-static bool shrinks(const struct guard_options *options, const struct window_event *event)
+static bool shrinks(const struct window_event *event)
 {
-    (void)options;
     return event->is_content && event->new_bytes < event->old_bytes;
 }
 
-static bool jumps(const struct guard_options *options, const struct window_event *event)
+static bool jumps(const struct window_event *event)
 {
-    return event->version_jump > options->version_jump_max;
+    return event->is_jump;
 }
 
 /* ---- the table ---- */
@@ -166,6 +158,19 @@ static bool jumps(const struct guard_options *options, const struct window_event
     .concerns = is_replaced,                                                                       \
     .classes = {[CLASS_BLANK] = true, [CLASS_GUT] = true, [CLASS_REPLACE] = true}
 
+#define COUNT(name_)                                                                               \
+    {                                                                                              \
+        offsetof(struct guard_options, name_), NUMBER_COUNT                                        \
+    }
+#define SHARE(name_)                                                                               \
+    {                                                                                              \
+        offsetof(struct guard_options, name_), NUMBER_SHARE                                        \
+    }
+#define WINDOW(name_)                                                                              \
+    {                                                                                              \
+        offsetof(struct guard_options, name_), NUMBER_WINDOW                                       \
+    }
+
 const struct rule guard_rules[RULES] = {
     {
         .id = RULE_DELETES,
@@ -173,6 +178,8 @@ const struct rule guard_rules[RULES] = {
         .scope = RULE_OF_ACTOR,
         .looks = {{.window = WINDOW_DELETE, .belongs = destroys}},
         .look_count = 1,
+        .numbers = {COUNT(delete_max), WINDOW(delete_window_ms)},
+        .number_count = 2,
     },
     {
         .id = RULE_SHARE,
@@ -181,6 +188,9 @@ const struct rule guard_rules[RULES] = {
         .looks = {{WINDOW_SHARE, share_trips, DESTROYED, .belongs = destroys},
                   {WINDOW_DRIP, share_trips, DESTROYED, .belongs = destroys}},
         .look_count = 2,
+        .numbers = {SHARE(share_max), COUNT(share_min), WINDOW(share_window_ms),
+                    WINDOW(drip_window_ms)},
+        .number_count = 4,
     },
     {
         .id = RULE_BULK_UPDATE,
@@ -195,6 +205,9 @@ const struct rule guard_rules[RULES] = {
                    .belongs = changes},
                   {WINDOW_DRIP, rewrite_trips, REPLACED, .belongs = replaces}},
         .look_count = 2,
+        .numbers = {SHARE(update_max), COUNT(update_min), WINDOW(update_window_ms),
+                    WINDOW(drip_window_ms)},
+        .number_count = 4,
     },
     {
         .id = RULE_CONTENT_LOSS,
@@ -206,6 +219,9 @@ const struct rule guard_rules[RULES] = {
                   {WINDOW_DRIP, slow_loss_trips, is_gutted,
                    .classes = {[CLASS_BLANK] = true, [CLASS_GUT] = true}, .belongs = guts}},
         .look_count = 2,
+        .numbers = {SHARE(loss_max), COUNT(loss_min), WINDOW(loss_window_ms), SHARE(share_max),
+                    WINDOW(drip_window_ms)},
+        .number_count = 5,
     },
     {
         .id = RULE_VERSION_JUMP,
@@ -213,6 +229,8 @@ const struct rule guard_rules[RULES] = {
         .scope = RULE_OF_CHANGE,
         .looks = {{.window = WINDOW_UPDATE, .belongs = jumps}},
         .look_count = 1,
+        .numbers = {COUNT(version_jump_max), WINDOW(update_window_ms)},
+        .number_count = 2,
     },
     {
         .id = RULE_TOTAL_LOSS,
@@ -221,6 +239,9 @@ const struct rule guard_rules[RULES] = {
         .looks = {{WINDOW_SHARE, total_trips, WRECKED, .belongs = wrecks},
                   {WINDOW_DRIP, slow_total_trips, WRECKED, .belongs = wrecks}},
         .look_count = 2,
+        .numbers = {COUNT(total_max), COUNT(total_min), SHARE(share_max), SHARE(loss_max),
+                    WINDOW(share_window_ms), WINDOW(drip_window_ms)},
+        .number_count = 6,
     },
     {
         .id = RULE_TOTAL_UPDATE,
@@ -228,6 +249,8 @@ const struct rule guard_rules[RULES] = {
         .scope = RULE_OF_ALL,
         .looks = {{WINDOW_DRIP, total_rewrite_trips, REPLACED, .belongs = replaces}},
         .look_count = 1,
+        .numbers = {COUNT(total_min), SHARE(update_max), WINDOW(drip_window_ms)},
+        .number_count = 3,
     },
 };
 
@@ -345,7 +368,7 @@ static char *deed_text(const struct incident *incident)
 }
 
 /* What the rule knows besides. */
-static char *detail_text(const struct guard_options *options, const struct incident *incident)
+static char *detail_text(const struct incident *incident)
 {
     const struct incident_state *state = &incident->state;
 
@@ -356,7 +379,7 @@ static char *detail_text(const struct guard_options *options, const struct incid
     if (incident->rule->id == RULE_VERSION_JUMP) {
         return xprintf(" (by up to %llu; more than %llu at once is not believed)",
                        (unsigned long long)state->version_jump,
-                       (unsigned long long)options->version_jump_max);
+                       (unsigned long long)incident->watch->options->version_jump_max);
     }
     return xstrdup("");
 }
@@ -370,22 +393,43 @@ static char *left_text(const struct incident_state *state)
                    (unsigned long long)state->unlisted);
 }
 
-char *rule_summary(const struct guard_options *options, const struct incident *incident,
-                   uint64_t of)
+#define SOURCES_NAMED_MAX 4
+
+/* "; to put it back there: holdfast restore app": what is shown here still is to be brought there.
+ */
+static char *back_text(const struct limits *limits, const struct incident_state *state)
+{
+    char *text = xstrdup("");
+    size_t named = 0;
+
+    for (size_t g = 1; g < limits->group_count; g++) {
+        if ((state->groups >> g & 1) == 0 || ++named > SOURCES_NAMED_MAX) {
+            continue;
+        }
+        char *longer = xprintf("%s%sholdfast restore %s", text,
+                               named == 1 ? "; to put it back there: " : " && ", limits->names[g]);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+char *rule_summary(const struct limits *limits, const struct incident *incident, uint64_t of)
 {
     const struct incident_state *state = &incident->state;
     AUTO(free_ptr) char *what = what_text(incident, of);
     AUTO(free_ptr) char *deed = deed_text(incident);
     AUTO(free_ptr) char *who = who_text(state);
     AUTO(free_ptr) char *span = span_text(state);
-    AUTO(free_ptr) char *detail = detail_text(options, incident);
+    AUTO(free_ptr) char *detail = detail_text(incident);
     AUTO(free_ptr) char *left = left_text(state);
+    AUTO(free_ptr) char *back = back_text(limits, state);
     bool stays = incident->rule->id == RULE_DELETES || incident->rule->id == RULE_SHARE ||
                  incident->rule->id == RULE_TOTAL_LOSS;
 
-    return xprintf("%s %s by %s within %s%s; %s%s", what, deed, who, span, detail,
+    return xprintf("%s %s by %s within %s%s; %s%s%s", what, deed, who, span, detail,
                    stays ? "they are held: still shown, nothing is lost"
                          : "the changes are held: what was there before is still shown, nothing "
                            "is lost",
-                   left);
+                   left, back);
 }

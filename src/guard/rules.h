@@ -29,6 +29,13 @@ enum rule_id {
     RULES
 };
 
+/* A threshold of a rule, in struct guard_options. */
+struct rule_number {
+    size_t offset;
+    enum { NUMBER_COUNT, NUMBER_SHARE, NUMBER_WINDOW } type;
+};
+#define RULE_NUMBERS_MAX 6
+
 /* One look of a rule: a window, and what counts there. */
 struct rule_look {
     enum window_kind window;
@@ -40,15 +47,18 @@ struct rule_look {
     bool classes[WINDOW_CLASSES];
     /* Does a change belong: from the first that does in its memory's chain all are held; and later
      * ones join the incident. */
-    bool (*belongs)(const struct guard_options *options, const struct window_event *event);
+    bool (*belongs)(const struct window_event *event);
 };
 
 struct rule {
     enum rule_id id;
     const char *name; /* as in alerts */
     enum rule_scope scope;
-    struct rule_look looks[2]; /* tried in this order; a second one is longer */
+    struct rule_look looks[LIMITS_LOOKS_MAX]; /* tried in this order; a second one is longer, and
+                                                 the last one of a project's is of WINDOW_DRIP */
     size_t look_count;
+    struct rule_number numbers[RULE_NUMBERS_MAX];
+    size_t number_count;
 };
 
 extern const struct rule guard_rules[RULES];
@@ -58,9 +68,9 @@ const struct rule *rule_by_name(const char *name);
 
 /*
  * One sentence for a person: "12 of 40 memories of project demo were deleted by mcp:claude-code
- * within 8 s; ...". of: how many memories the project had. Heap.
+ * within 8 s; ...", and how what a source lost is put back there. of: how many memories the project
+ * had. Heap.
  */
-char *rule_summary(const struct guard_options *options, const struct incident *incident,
-                   uint64_t of);
+char *rule_summary(const struct limits *limits, const struct incident *incident, uint64_t of);
 
 #endif

@@ -36,17 +36,17 @@ static void sum_up(struct window_totals *into, const struct window_totals *total
     into->taken_bytes += totals->taken_bytes;
 }
 
-/* The two oldest of a class become one when there are too many. The newer of them takes the older's
- * in. */
+/* The two oldest of a class and groups become one when there are too many. The newer of them takes
+ * the older's in. */
 static void merge_oldest(struct windows *windows, struct window_project *project,
-                         enum window_class class)
+                         const struct window_summary *of)
 {
     struct window_summary **before_oldest = NULL;
     struct window_summary *into = NULL;
     size_t count = 0;
 
     for (struct window_summary **at = &project->summaries; *at != NULL; at = &(*at)->next) {
-        if ((*at)->class == class) {
+        if ((*at)->class == of->class && (*at)->groups == of->groups) {
             count++;
             into = before_oldest == NULL ? NULL : *before_oldest;
             before_oldest = at;
@@ -84,7 +84,7 @@ static struct window_summary *summary_for(struct windows *windows, enum window_c
     struct window_project *project = event->memory->project;
 
     for (struct window_summary *s = project->summaries; s != NULL && s->run == run; s = s->next) {
-        if (s->class == class) {
+        if (s->class == class && s->groups == event->groups) {
             return s;
         }
     }
@@ -92,11 +92,12 @@ static struct window_summary *summary_for(struct windows *windows, enum window_c
     summary->next = project->summaries;
     summary->project = project;
     summary->class = class;
+    summary->groups = event->groups;
     summary->run = run;
     summary->started_us = event->at_us;
     project->summaries = summary;
     windows->summary_count++;
-    merge_oldest(windows, project, class);
+    merge_oldest(windows, project, summary);
     return summary;
 }
 
@@ -124,10 +125,12 @@ static void hand_over(struct windows *windows, const struct window_event *event)
     struct window_event *next = event->memory_newer;
     struct window_memory *memory = event->memory;
 
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, false);
     }
     struct window_event old = *next;
+    next->groups |= event->groups;
+    next->loss_max = event->loss_max < next->loss_max ? event->loss_max : next->loss_max;
     next->old_bytes = event->old_bytes;
     next->old_text = event->is_edit ? next->old_text : event->old_text;
     next->is_edit = next->is_edit && event->is_edit;
@@ -135,11 +138,12 @@ static void hand_over(struct windows *windows, const struct window_event *event)
     next->is_short = next->is_short && event->is_short && next->new_bytes >= next->old_bytes;
     next->is_content = next->is_content || (event->is_content && !next->is_delete);
     if (next->is_content) {
-        window_event_weigh(windows, next);
+        window_event_weigh(next);
     }
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
-        if (next->serial >= windows->edge[k] && window_counts(next, k) && !window_counts(&old, k)) {
-            memory->counted[k]++;
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
+        if (next->serial >= windows->edge[k] && window_counts(windows, next, k) &&
+            !window_counts(windows, &old, k)) {
+            memory->tallies[k].counted++;
         }
         window_account(windows, memory, k, true);
     }
@@ -159,7 +163,7 @@ static void fold_event(struct windows *windows, struct window_event *event, uint
         list_change(windows, summary, event);
         summary->mono_ms = event->mono_ms;
         if (is_last) {
-            struct window_net net = window_net_since(windows, event);
+            struct window_net net = window_net_since(event);
             net.is_replaced = window_replaced_since(event);
             window_totals_add(&summary->totals, &net, true);
             summary->memories++;
@@ -194,34 +198,37 @@ void windows_fold(struct windows *windows, size_t left)
 /* ---- counting ---- */
 
 bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
-                           enum window_kind kind)
+                           size_t slot)
 {
-    return !summary->is_taken && windows->now_ms - summary->mono_ms <= windows->length_ms[kind];
+    const struct window_slot *of = &windows->limits->slots[slot];
+
+    return !summary->is_taken && (summary->groups & of->members) != 0 &&
+           windows->now_ms - summary->mono_ms <= of->length_ms;
 }
 
 static void add_summaries(const struct windows *windows, const struct window_project *project,
-                          enum window_kind kind, struct window_totals *totals)
+                          size_t slot, struct window_totals *totals)
 {
     for (const struct window_summary *s = project->summaries; s != NULL; s = s->next) {
-        if (window_summary_within(windows, s, kind)) {
+        if (window_summary_within(windows, s, slot)) {
             sum_up(totals, &s->totals);
         }
     }
 }
 
 struct window_totals windows_totals(const struct windows *windows,
-                                    const struct window_project *project, enum window_kind kind)
+                                    const struct window_project *project, size_t slot, size_t away)
 {
-    struct window_totals totals = project->totals[kind];
+    struct window_totals totals = project->totals[slot];
 
     if (project != &windows->all) {
-        add_summaries(windows, project, kind, &totals);
-        totals.away = project->totals[WINDOW_DRIP].away;
+        add_summaries(windows, project, slot, &totals);
+        totals.away = project->totals[away].away;
         return totals;
     }
     for (const struct window_project *p = windows->project_list;
          windows->summary_count > 0 && p != NULL; p = p->next) {
-        add_summaries(windows, p, kind, &totals);
+        add_summaries(windows, p, slot, &totals);
     }
     totals.away = 0;
     return totals;
@@ -235,7 +242,7 @@ static void drop_summaries(struct windows *windows, bool taken_only)
          windows->summary_count > 0 && project != NULL; project = project->next) {
         for (struct window_summary **at = &project->summaries; *at != NULL;) {
             struct window_summary *summary = *at;
-            bool old = windows->now_ms - summary->mono_ms > windows->length_ms[WINDOW_LONG];
+            bool old = windows->now_ms - summary->mono_ms > limits_long_ms(windows->limits);
             if (summary->is_taken || (old && !taken_only)) {
                 *at = summary->next;
                 windows->summary_ranges -= summary->ranges.count;

@@ -5,8 +5,7 @@
 
 #define BLANK_LEAST_BYTES                                                                          \
     20 /* less than this can't be called emptied by its size alone (ledger.h, struct effect) */
-#define BLANK_PART 10   /* what is left is less than one part in so many */
-#define SWEEP_LEAST 256 /* projects and actors; below it a walk gains nothing */
+#define BLANK_PART 10 /* what is left is less than one part in so many */
 
 enum step_kind { STEP_ADDED, STEP_TAKEN, STEP_TAKEN_SUMMARY };
 
@@ -26,35 +25,24 @@ static void note(struct windows *windows, enum step_kind kind, void *thing)
 
 /* ---- life ---- */
 
-static int64_t longer(int64_t a, int64_t b)
+void windows_init(struct windows *windows, const struct limits *limits, struct env *env)
 {
-    return a > b ? a : b;
-}
-
-void windows_init(struct windows *windows, const struct guard_options *options, struct env *env)
-{
+    size_t memory_bytes =
+        sizeof(struct window_memory) + limits->net_count * sizeof(struct window_tally);
+    size_t fitting = WINDOW_EVENTS_BYTES / (sizeof(struct window_event) + memory_bytes);
     uint64_t seeds[3];
 
     env->random(env, seeds, sizeof(seeds));
-    *windows = (struct windows){.next_serial = 1,
-                                .version_jump_max = options->version_jump_max,
-                                .loss_max = options->loss_max,
-                                .events_max = WINDOW_EVENTS_MAX};
-    int64_t *length = windows->length_ms;
-    length[WINDOW_DELETE] = options->delete_window_ms;
-    length[WINDOW_SHARE] = options->share_window_ms;
-    length[WINDOW_DRIP] = options->drip_window_ms;
-    length[WINDOW_UPDATE] = options->update_window_ms;
-    length[WINDOW_LOSS] = options->loss_window_ms;
-    length[WINDOW_SHORT] = longer(length[WINDOW_UPDATE], length[WINDOW_LOSS]);
-    for (int k = 0; k < WINDOW_LONG; k++) {
-        length[WINDOW_LONG] = longer(length[WINDOW_LONG], length[k]);
+    *windows =
+        (struct windows){.limits = limits,
+                         .next_serial = 1,
+                         .events_max = fitting < WINDOW_EVENTS_MAX ? fitting : WINDOW_EVENTS_MAX};
+    for (size_t i = 0; i < limits->slot_count; i++) {
+        windows->edge[i] = 1;
     }
-    for (int k = 0; k < WINDOW_KINDS; k++) {
-        windows->edge[k] = 1;
-    }
+    window_project_init(windows, &windows->all);
     pool_init(&windows->events, sizeof(struct window_event));
-    pool_init(&windows->memory_pool, sizeof(struct window_memory));
+    pool_init(&windows->memory_pool, memory_bytes);
     table_init(&windows->memories, seeds[0]);
     table_init(&windows->projects, seeds[1]);
     table_init(&windows->actors, seeds[2]);
@@ -63,6 +51,7 @@ void windows_init(struct windows *windows, const struct guard_options *options, 
 void windows_done(struct windows *windows)
 {
     window_names_free(windows);
+    window_project_done(&windows->all);
     table_done(&windows->memories);
     table_done(&windows->projects);
     table_done(&windows->actors);
@@ -134,11 +123,13 @@ void window_memory_free(struct windows *windows, struct window_memory *memory)
 
 /* ---- what a memory counts for ---- */
 
-bool window_counts(const struct window_event *event, enum window_kind kind)
+bool window_counts(const struct windows *windows, const struct window_event *event, size_t slot)
 {
-    bool of_updates = kind == WINDOW_UPDATE || kind == WINDOW_LOSS;
+    const struct window_slot *of = &windows->limits->slots[slot];
+    bool of_updates = of->kind == WINDOW_UPDATE || of->kind == WINDOW_LOSS;
 
-    return event->is_content || ((event->is_delete || event->is_moving) && !of_updates);
+    return (event->groups & of->members) != 0 &&
+           (event->is_content || ((event->is_delete || event->is_moving) && !of_updates));
 }
 
 static bool shrank_to_nothing(uint32_t old_bytes, uint32_t new_bytes)
@@ -151,21 +142,22 @@ static uint32_t bytes_gone(uint32_t old_bytes, uint32_t new_bytes)
     return new_bytes < old_bytes ? old_bytes - new_bytes : 0;
 }
 
-static bool is_gutted(const struct windows *windows, uint32_t old_bytes, uint32_t new_bytes)
+static bool is_gutted(double loss_max, uint32_t old_bytes, uint32_t new_bytes)
 {
-    return (double)bytes_gone(old_bytes, new_bytes) > windows->loss_max * (double)old_bytes;
+    return (double)bytes_gone(old_bytes, new_bytes) > loss_max * (double)old_bytes;
 }
 
-struct window_net window_net_since(const struct windows *windows, const struct window_event *first)
+struct window_net window_net_since(const struct window_event *first)
 {
     const struct window_memory *memory = first->memory;
     const struct window_event *last = memory->last;
     uint64_t gone = bytes_gone(first->old_bytes, last->new_bytes);
+    double loss_max = first->loss_max < last->loss_max ? first->loss_max : last->loss_max;
     struct window_net net = {.is_deleted = last->is_delete, .is_changed = !last->is_delete};
 
     net.is_destroyed =
         net.is_deleted || last->is_blank || shrank_to_nothing(first->old_bytes, last->new_bytes);
-    net.is_wrecked = net.is_destroyed || is_gutted(windows, first->old_bytes, last->new_bytes);
+    net.is_wrecked = net.is_destroyed || is_gutted(loss_max, first->old_bytes, last->new_bytes);
     if (net.is_changed) {
         net.is_away = last->place != memory->project;
         net.is_lost = gone > 0;
@@ -187,14 +179,21 @@ bool window_replaced_since(const struct window_event *first)
            sketch_keeps_less(&first->old_text, &last->new_text, WINDOW_REPLACED_QUARTERS);
 }
 
-struct window_net window_memory_net(const struct windows *windows,
-                                    const struct window_memory *memory, enum window_kind kind)
+static bool is_drip(const struct windows *windows, size_t slot)
 {
-    if (memory->counted[kind] == 0) {
+    return windows->limits->slots[slot].kind == WINDOW_DRIP;
+}
+
+struct window_net window_memory_net(const struct windows *windows,
+                                    const struct window_memory *memory, size_t slot)
+{
+    const struct window_tally *tally = &memory->tallies[slot];
+
+    if (tally->counted == 0) {
         return (struct window_net){.is_deleted = false};
     }
-    struct window_net net = window_net_since(windows, memory->first[kind]);
-    net.is_replaced = kind == WINDOW_DRIP && window_replaced_since(memory->first[kind]);
+    struct window_net net = window_net_since(tally->first);
+    net.is_replaced = is_drip(windows, slot) && window_replaced_since(tally->first);
     return net;
 }
 
@@ -213,20 +212,20 @@ void window_totals_add(struct window_totals *totals, const struct window_net *ne
     totals->taken_bytes += sign * net->taken_bytes;
 }
 
-void window_account(struct windows *windows, struct window_memory *memory, enum window_kind kind,
-                    bool add)
+void window_account(struct windows *windows, struct window_memory *memory, size_t slot, bool add)
 {
-    if (memory->counted[kind] == 0) {
+    struct window_tally *tally = &memory->tallies[slot];
+
+    if (tally->counted == 0) {
         return;
     }
-    struct window_net net = window_net_since(windows, memory->first[kind]);
-    if (kind == WINDOW_DRIP) {
-        memory->is_replaced =
-            add ? window_replaced_since(memory->first[kind]) : memory->is_replaced;
-        net.is_replaced = memory->is_replaced;
+    struct window_net net = window_net_since(tally->first);
+    if (is_drip(windows, slot)) {
+        tally->is_replaced = add ? window_replaced_since(tally->first) : tally->is_replaced;
+        net.is_replaced = tally->is_replaced;
     }
-    window_totals_add(&memory->project->totals[kind], &net, add);
-    window_totals_add(&windows->all.totals[kind], &net, add);
+    window_totals_add(&memory->project->totals[slot], &net, add);
+    window_totals_add(&windows->all.totals[slot], &net, add);
 }
 
 /* Put an event at the end of its memory's chain. */
@@ -234,7 +233,7 @@ static void chain_attach(struct windows *windows, struct window_event *event)
 {
     struct window_memory *memory = event->memory;
 
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, false);
     }
     event->memory_older = memory->last;
@@ -243,10 +242,11 @@ static void chain_attach(struct windows *windows, struct window_event *event)
         memory->last->memory_newer = event;
     }
     memory->last = event;
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         if (event->serial >= windows->edge[k]) {
-            memory->first[k] = memory->first[k] == NULL ? event : memory->first[k];
-            memory->counted[k] += window_counts(event, k) ? 1 : 0;
+            struct window_tally *tally = &memory->tallies[k];
+            tally->first = tally->first == NULL ? event : tally->first;
+            tally->counted += window_counts(windows, event, k) ? 1 : 0;
         }
         window_account(windows, memory, k, true);
     }
@@ -257,31 +257,33 @@ static void chain_detach(struct windows *windows, struct window_event *event)
 {
     struct window_memory *memory = event->memory;
 
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, false);
         if (event->serial >= windows->edge[k]) {
-            memory->first[k] = memory->first[k] == event ? NULL : memory->first[k];
-            memory->counted[k] -= window_counts(event, k) ? 1 : 0;
+            struct window_tally *tally = &memory->tallies[k];
+            tally->first = tally->first == event ? NULL : tally->first;
+            tally->counted -= window_counts(windows, event, k) ? 1 : 0;
         }
     }
     memory->last = event->memory_older;
     if (memory->last != NULL) {
         memory->last->memory_newer = NULL;
     }
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, true);
     }
 }
 
 /* The first event of a chain leaves a window. */
-static void chain_leave(struct windows *windows, struct window_event *event, enum window_kind kind)
+static void chain_leave(struct windows *windows, struct window_event *event, size_t slot)
 {
     struct window_memory *memory = event->memory;
+    struct window_tally *tally = &memory->tallies[slot];
 
-    window_account(windows, memory, kind, false);
-    memory->first[kind] = event->memory_newer;
-    memory->counted[kind] -= window_counts(event, kind) ? 1 : 0;
-    window_account(windows, memory, kind, true);
+    window_account(windows, memory, slot, false);
+    tally->first = event->memory_newer;
+    tally->counted -= window_counts(windows, event, slot) ? 1 : 0;
+    window_account(windows, memory, slot, true);
 }
 
 /* ---- lists ---- */
@@ -298,7 +300,7 @@ static void list_link(struct windows *windows, struct window_event *event)
     } else {
         windows->newest = event;
     }
-    for (int k = 0; k < WINDOW_KINDS; k++) {
+    for (size_t k = 0; k < windows->limits->slot_count; k++) {
         struct window_event *cursor = windows->cursor[k];
         if (event->serial >= windows->edge[k] &&
             (cursor == NULL || cursor->serial > event->serial)) {
@@ -322,7 +324,7 @@ static void list_unlink(struct windows *windows, struct window_event *event)
     } else {
         windows->newest = event->older;
     }
-    for (int k = 0; k < WINDOW_KINDS; k++) {
+    for (size_t k = 0; k < windows->limits->slot_count; k++) {
         if (windows->cursor[k] == event) {
             windows->cursor[k] = event->newer;
         }
@@ -386,16 +388,16 @@ static uint32_t bytes_of(size_t bytes)
     return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 }
 
-void window_event_weigh(const struct windows *windows, struct window_event *event)
+void window_event_weigh(struct window_event *event)
 {
-    event->is_gutting = event->is_blank || is_gutted(windows, event->old_bytes, event->new_bytes);
+    event->is_gutting =
+        event->is_blank || is_gutted(event->loss_max, event->old_bytes, event->new_bytes);
     event->is_replacing =
         sketch_keeps_less(&event->old_text, &event->new_text, WINDOW_REPLACED_QUARTERS);
 }
 
 /* What it says of the content, or what the event before it says. */
-static void describe_text(const struct windows *windows, struct window_event *event,
-                          const struct effect *effect)
+static void describe_text(struct window_event *event, const struct effect *effect)
 {
     const struct window_event *before = event->memory->last;
 
@@ -409,7 +411,7 @@ static void describe_text(const struct windows *windows, struct window_event *ev
     }
     event->is_edit = !sketch_keeps_less(&event->old_text, &event->new_text, SKETCH_EDIT_QUARTERS);
     if (event->is_content) {
-        window_event_weigh(windows, event);
+        window_event_weigh(event);
     }
 }
 
@@ -417,14 +419,17 @@ static void describe(struct windows *windows, struct window_event *event,
                      const struct effect *effect)
 {
     const struct window_event *before = event->memory->last;
+    const struct guard_options *options = &windows->limits->options[event->actor->group];
 
+    event->groups = UINT32_C(1) << event->actor->group;
+    event->loss_max = options->loss_max;
     event->at_us = effect->at_us;
     event->origin = effect->origin;
     event->seq = effect->seq;
     event->old_bytes = bytes_of(effect->old_bytes);
     event->new_bytes = effect->kind == EFFECT_DELETE ? 0 : bytes_of(effect->new_bytes);
     event->is_delete = effect->kind == EFFECT_DELETE;
-    describe_text(windows, event, effect);
+    describe_text(event, effect);
     event->is_destroying =
         (event->is_delete && effect->old_bytes > 0) || (event->is_content && effect->blanked);
     event->is_moving = effect->moved_to != NULL;
@@ -436,19 +441,22 @@ static void describe(struct windows *windows, struct window_event *event,
                       event->new_bytes >= event->old_bytes && event->is_edit;
     if (effect->new_version > effect->old_version) {
         event->version_jump = effect->new_version - effect->old_version;
+        event->is_jump = event->version_jump > options->version_jump_max;
     }
 }
 
 /* Nothing that a rule looks at: a change of other fields but the project, or of what was deleted
- * (it had no bytes). */
+ * (it had no bytes), or by whom nothing is judged. */
 static bool is_harmless(const struct windows *windows, const struct effect *effect)
 {
+    const struct limits *limits = windows->limits;
+    const struct guard_options *options = &limits->options[limits_group(limits, effect->source)];
     bool takes = effect->kind == EFFECT_DELETE || effect->content_changed || effect->blanked ||
                  effect->moved_to != NULL;
     bool jumps = effect->new_version > effect->old_version &&
-                 effect->new_version - effect->old_version > windows->version_jump_max;
+                 effect->new_version - effect->old_version > options->version_jump_max;
 
-    return !(takes && effect->old_bytes > 0) && !jumps;
+    return !options->enabled || (!(takes && effect->old_bytes > 0) && !jumps);
 }
 
 /* Effects come in runs of one project and actor: the last event's are tried first. */
@@ -564,7 +572,7 @@ void window_event_drop(struct windows *windows, struct window_event *event)
 {
     struct window_memory *memory = event->memory;
 
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         if (event->serial >= windows->edge[k]) {
             chain_leave(windows, event, k);
         }
@@ -584,14 +592,19 @@ void window_event_drop(struct windows *windows, struct window_event *event)
 static void move_memory(struct windows *windows, struct window_memory *memory,
                         struct window_project *project)
 {
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, false);
     }
     memory_unlink(memory);
     memory_link(memory, project);
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         window_account(windows, memory, k, true);
     }
+}
+
+static size_t slot_short(const struct windows *windows)
+{
+    return windows->limits->slot_count - 2;
 }
 
 /* Too old for any window; and what only stayed because it came on top of it goes too. */
@@ -603,24 +616,28 @@ static void drop_oldest(struct windows *windows, struct window_event *event)
         move_memory(windows, event->memory, event->place);
     }
     window_event_drop(windows, event);
-    while (next != NULL && next->is_short && next->serial < windows->edge[WINDOW_SHORT]) {
+    while (next != NULL && next->is_short && next->serial < windows->edge[slot_short(windows)]) {
         struct window_event *after = next->memory_newer;
         window_event_drop(windows, next);
         next = after;
     }
 }
 
-static void leave(struct windows *windows, struct window_event *event, enum window_kind kind)
+static void leave(struct windows *windows, struct window_event *event, size_t slot)
 {
-    switch (kind) {
+    const struct window_slot *of = &windows->limits->slots[slot];
+
+    switch (of->kind) {
     case WINDOW_DELETE:
-        window_actor_drop(event);
+        if ((of->members >> event->actor->group & 1) != 0) {
+            window_actor_drop(event);
+        }
         break;
     case WINDOW_SHARE:
     case WINDOW_DRIP:
     case WINDOW_UPDATE:
     case WINDOW_LOSS:
-        chain_leave(windows, event, kind);
+        chain_leave(windows, event, slot);
         break;
     case WINDOW_SHORT:
         if (event->is_short && event->memory_older == NULL) {
@@ -637,10 +654,10 @@ static void leave(struct windows *windows, struct window_event *event, enum wind
 void windows_expire(struct windows *windows, int64_t now_ms)
 {
     windows->now_ms = now_ms;
-    for (enum window_kind k = 0; k < WINDOW_KINDS; k++) {
+    for (size_t k = 0; k < windows->limits->slot_count; k++) {
         struct window_event *event;
         while ((event = windows->cursor[k]) != NULL &&
-               now_ms - event->mono_ms > windows->length_ms[k]) {
+               now_ms - event->mono_ms > windows->limits->slots[k].length_ms) {
             windows->cursor[k] = event->newer;
             windows->edge[k] = event->serial + 1;
             leave(windows, event, k);

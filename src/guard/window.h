@@ -16,7 +16,7 @@
  * stands still within a transaction of the ledger: windows_expire is called at its start,
  * windows_commit or windows_undo at its end.
  *
- * Memory: up to WINDOW_EVENTS_MAX events stay one by one (about 250 bytes each with their
+ * Memory: up to WINDOW_EVENTS_MAX events stay one by one (about 500 bytes each with their
  * memory's), plus what the transaction under way adds. Beyond it the oldest become *summaries*:
  * counts and ranges, so that the rules go on counting them (a memory in a summary and among the
  * events counts twice: the guard then errs on the side of an alert).
@@ -26,13 +26,14 @@
 #ifndef HOLDFAST_GUARD_WINDOW_H
 #define HOLDFAST_GUARD_WINDOW_H
 
-#include "guard/guard.h"
+#include "guard/limits.h"
 #include "guard/pool.h"
 #include "guard/table.h"
 
 /* Free events kept one by one: with those of a request their ranges fit into one judge's decisions.
- */
+ * Fewer, where sources with thresholds of their own make a memory's entry large (windows_init). */
 #define WINDOW_EVENTS_MAX 49152
+#define WINDOW_EVENTS_BYTES ((size_t)WINDOW_EVENTS_MAX * 640)
 
 /* Summaries of one project and class; more are merged, oldest first. */
 #define WINDOW_SUMMARIES_MAX 8
@@ -40,31 +41,10 @@
 /* Ranges of all summaries; changes beyond are counted, but can't be held any more. */
 #define WINDOW_SUMMARY_RANGES_MAX 4096
 
-enum window_kind {
-    WINDOW_DELETE, /* of an actor; the others are of a project */
-    WINDOW_SHARE,
-    WINDOW_DRIP,
-    WINDOW_UPDATE,
-    WINDOW_LOSS,
-    WINDOW_SHORT, /* how long an event stays that takes nothing away, */
-    WINDOW_LONG,  /* and any event */
-    WINDOW_KINDS
-};
-
-/* Windows in which a memory's net change counts: FIRST..LAST. */
-#define WINDOW_NET_FIRST WINDOW_SHARE
-#define WINDOW_NET_LAST WINDOW_LOSS
-
 /* Quarters of a memory: who loses less than one was edited, and is no memory cut short; of a text
  * that was replaced by another less than one is left. */
 #define WINDOW_CUT_QUARTERS 1
 #define WINDOW_REPLACED_QUARTERS 1
-
-/* Rules that may have an incident under way in one project, or by one actor. */
-#define WINDOW_RULES_MAX 8
-
-/* Of arrays over the net windows; WINDOW_DELETE has a place there that is not used. */
-#define WINDOW_NETS (WINDOW_NET_LAST + 1)
 
 struct incident;
 
@@ -88,7 +68,10 @@ struct window_event {
     uint32_t new_bytes;
     struct sketch old_text; /* of the content; as far as the events tell */
     struct sketch new_text;
+    uint32_t groups; /* a bit for that of its actor, and of those whose events it took over */
+    double loss_max; /* of them, the least */
     bool is_delete;
+    bool is_jump;       /* of the version, by more than is believed of its actor */
     bool is_content;    /* the content changed */
     bool is_blank;      /* what is there after it is blank */
     bool is_destroying; /* it deleted or blanked */
@@ -101,6 +84,15 @@ struct window_event {
     bool is_taken;
 };
 
+/* A memory in one of the net slots. */
+struct window_tally {
+    struct window_event *first; /* within the window, whosever it is */
+    /* Of the slot's members: changes of content within it; but for WINDOW_UPDATE and LOSS also
+     * deletions and moves. None: it counts for nothing there. */
+    uint32_t counted;
+    bool is_replaced; /* as it was last added to the totals of a WINDOW_DRIP */
+};
+
 struct window_memory {
     struct table_link link;
     struct uuid id;
@@ -108,11 +100,8 @@ struct window_memory {
     struct window_memory *older;    /* of the project */
     struct window_memory *newer;
     struct window_event *last;
-    struct window_event *first[WINDOW_NETS]; /* within each net window */
-    /* Changes of content within it; but for WINDOW_UPDATE and LOSS also deletions and moves. */
-    uint32_t counted[WINDOW_NETS];
-    uint32_t taken;   /* events taken since the last commit */
-    bool is_replaced; /* as it was last added to the totals of WINDOW_DRIP */
+    uint32_t taken;                /* events taken since the last commit */
+    struct window_tally tallies[]; /* in each net slot */
 };
 
 /* What a memory counts for in a window. */
@@ -137,7 +126,7 @@ struct window_totals {
     uint64_t changed;
     uint64_t cut;
     uint64_t replaced;
-    uint64_t away; /* of a project, always those of WINDOW_DRIP; of all projects 0 */
+    uint64_t away; /* of a project, always those of the drip; of all projects 0 */
     uint64_t old_bytes;
     uint64_t taken_bytes;
 };
@@ -157,6 +146,7 @@ struct window_summary {
     struct window_summary *next; /* newest first */
     struct window_project *project;
     enum window_class class;
+    uint32_t groups; /* whose events are in it */
     uint64_t run;    /* of the folding that made it */
     int64_t mono_ms; /* of the newest event in it: it leaves windows late rather than early */
     int64_t started_us;
@@ -175,10 +165,10 @@ struct window_project {
     uint64_t events; /* after which a memory is of it, free or taken */
     struct window_memory *first;
     struct window_memory *last;
-    struct window_totals totals[WINDOW_NETS]; /* of the free events */
+    struct window_totals *totals; /* of the free events, in each net slot; heap */
     struct window_summary *summaries;
-    struct incident *incidents[WINDOW_RULES_MAX]; /* the latest of each rule that is bound here */
-    uint64_t touched;                             /* the judge's call that added to it last */
+    struct incident **incidents; /* the latest of each watch that is bound here; heap */
+    uint64_t touched;            /* the judge's call that added to it last */
     uint64_t call; /* the one that asked for its memories last; what follows is of that */
     bool live_known;
     uint64_t live;    /* as the ledger told */
@@ -196,6 +186,7 @@ struct window_actor {
     struct table_link link;
     struct window_actor *next;
     char *name;
+    size_t group;               /* whose thresholds are its */
     uint64_t events;            /* that name it, free or taken */
     struct window_event *first; /* destroying ones within WINDOW_DELETE */
     struct window_event *last;
@@ -204,24 +195,22 @@ struct window_actor {
     int64_t folded_mono_ms;
     struct window_tick held[WINDOW_TICKS]; /* deletions that were held, for `status` */
     size_t held_count;
-    struct incident *incidents[WINDOW_RULES_MAX];
-    uint64_t touched; /* the judge's call that added to it last */
+    struct incident **incidents; /* as a project's */
+    uint64_t touched;            /* the judge's call that added to it last */
     bool is_marked;
 };
 
 struct window_step;
 
 struct windows {
-    int64_t length_ms[WINDOW_KINDS];
-    int64_t now_ms;            /* of the transaction */
-    uint64_t version_jump_max; /* what jumps by more counts even if no content changes */
-    double loss_max;           /* who loses more of its content is wrecked */
+    const struct limits *limits; /* borrowed */
+    int64_t now_ms;              /* of the transaction */
     uint64_t next_serial;
     struct window_event *oldest;
     struct window_event *newest;
-    size_t count;                              /* free events */
-    struct window_event *cursor[WINDOW_KINDS]; /* the oldest free event that is within */
-    uint64_t edge[WINDOW_KINDS];               /* its serial, or what the next will get at most */
+    size_t count;                                  /* free events */
+    struct window_event *cursor[LIMITS_SLOTS_MAX]; /* the oldest free event that is within */
+    uint64_t edge[LIMITS_SLOTS_MAX]; /* its serial, or what the next will get at most */
     struct pool events;
     struct pool memory_pool;
     struct table memories;
@@ -241,7 +230,7 @@ struct windows {
     size_t step_capacity;
 };
 
-void windows_init(struct windows *windows, const struct guard_options *options, struct env *env);
+void windows_init(struct windows *windows, const struct limits *limits, struct env *env);
 void windows_done(struct windows *windows);
 
 /* Start a transaction: the clock moves, what is too old goes. */
@@ -278,13 +267,15 @@ struct window_actor *windows_actor(struct windows *windows, const char *name);
 uint64_t windows_live(struct windows *windows, struct window_project *project,
                       const struct judge_view *view);
 
-/* What counts in a net window of a project (or of all), summaries included. */
+/* What counts in a net slot of a project (or of all), summaries included; away: the slot that tells
+ * what was moved away. */
 struct window_totals windows_totals(const struct windows *windows,
-                                    const struct window_project *project, enum window_kind kind);
+                                    const struct window_project *project, size_t slot, size_t away);
 struct window_net window_memory_net(const struct windows *windows,
-                                    const struct window_memory *memory, enum window_kind kind);
+                                    const struct window_memory *memory, size_t slot);
+/* Does it count in a slot? */
 bool window_summary_within(const struct windows *windows, const struct window_summary *summary,
-                           enum window_kind kind);
+                           size_t slot);
 
 /* Deletions by an actor within WINDOW_DELETE: free ones, and (for showing) those held, too. */
 uint64_t window_actor_deletes(const struct windows *windows, const struct window_actor *actor);

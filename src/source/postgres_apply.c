@@ -369,6 +369,14 @@ static int apply_drop(struct postgres *pg, struct pg_table *table, const json_t 
     return intake_gone(&pg->intake, table->name, "source_dropped", summary, err);
 }
 
+/* Without it rows are no memories any more, whatever has its values now. */
+static bool is_pinned(const struct source_mapping *mapping, const char *column)
+{
+    return strcmp(column, mapping_id(mapping)) == 0 ||
+           strcmp(column, mapping_content(mapping)) == 0 ||
+           strcmp(column, mapping_project(mapping)) == 0;
+}
+
 static int apply_column_drop(struct postgres *pg, const struct pg_table *table, const json_t *told,
                              struct err *err)
 {
@@ -386,6 +394,15 @@ static int apply_column_drop(struct postgres *pg, const struct pg_table *table, 
         char *what = xprintf("that a column of table %s was dropped, and none was (%s)",
                              table->name, pg->intake.actor);
         return tell_forged(pg, what, err);
+    }
+    if (column != NULL && !is_pinned(table->mapping, column)) {
+        uint64_t lost = 0;
+        if (pg_column_lost(pg, table, column, &lost, err) < 0) {
+            return -(int)err->code;
+        }
+        if (lost == 0) { /* it was empty, or is called otherwise now */
+            return 0;
+        }
     }
     AUTO(free_ptr) char *by = told_by(told);
     AUTO(free_ptr)

@@ -293,6 +293,13 @@ int pg_outbox_has_others(struct postgres *pg, const struct pg_table *table, bool
                          struct err *err) MUST_CHECK;
 int pg_outbox_is_there(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
 
+/* ---- postgres_column.c ---- */
+
+/* How many of a table's rows had a value in this column, as the stream is now, that is nowhere else
+ * in the row: the intake is written first. */
+int pg_column_lost(struct postgres *pg, const struct pg_table *table, const char *column,
+                   uint64_t *ret, struct err *err) MUST_CHECK;
+
 /* ---- postgres_watch.c ---- */
 
 /* Look from outside, when it is time: what was removed, what vanished. */

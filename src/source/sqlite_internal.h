@@ -247,6 +247,7 @@ struct sqlite {
     struct sqlite_log log;
     struct sqlite_log last_log; /* as of the last look that was done */
     int64_t ahead_ms; /* since when commits may be on their way that nothing will tell; 0: none */
+    bool is_nameless; /* what is read has no name any more: the journal of that name is another's */
     bool is_torn;     /* somebody committed between two slices of this look */
     enum sqlite_state state;
     int64_t bad_since_ms;

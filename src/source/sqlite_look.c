@@ -490,9 +490,16 @@ static void look_at_what_was(struct sqlite *sq)
     const struct suspicion none = {.what = LITE_NOTHING};
     struct err why = ERR_INIT;
 
+    for (size_t i = 0; i < sq->table_count; i++) {
+        if (sq->tables[i].is_due) { /* there is no later: what was put off is walked now */
+            sq->tables[i].due_ms = 0;
+        }
+    }
+    sq->is_nameless = true;
     if (sqlite_run(sq->db, "BEGIN", &why) < 0 || look_through(sq, &none, &why) < 0) {
         sq->has_schema = false;
     }
+    sq->is_nameless = false;
 }
 
 static bool is_any_known(const struct sqlite *sq)
@@ -603,6 +610,20 @@ static int64_t look_again_ms(int64_t since_ms, int64_t now)
                                          : pause);
 }
 
+/* A walk that was put off can be done as long as this connection is open, whatever becomes of the
+ * file meanwhile. */
+static int64_t keep_until_ms(const struct sqlite *sq)
+{
+    int64_t until_ms = deadline_in(KEEP_MS).at_ms;
+
+    for (size_t i = 0; i < sq->table_count; i++) {
+        if (sq->tables[i].is_due && sq->tables[i].due_ms > until_ms) {
+            until_ms = sq->tables[i].due_ms;
+        }
+    }
+    return until_ms;
+}
+
 int sqlite_look(struct sqlite *sq, struct err *err)
 {
     struct sqlite_identity now = {.inode = 0};
@@ -630,7 +651,7 @@ int sqlite_look(struct sqlite *sq, struct err *err)
         sqlite_disconnect(&sq->db);
         return not_looked(sq, err);
     }
-    sq->close_ms = deadline_in(KEEP_MS).at_ms;
+    sq->close_ms = keep_until_ms(sq);
     note_ahead(sq);
     if (sqlite_run(sq->db, "COMMIT", &none) < 0) { /* it only read: the next look reads anew */
         sqlite_disconnect(&sq->db);

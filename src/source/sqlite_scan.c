@@ -220,9 +220,12 @@ static int walk_rows(struct walk *w, int64_t after, bool all, bool whole, struct
 
 /* ---- what is gone ---- */
 
+/* Ids of marks that no row met, sorted, each once: a row that changed behind the last rowid, and
+ * again before it was walked, has two. */
 static size_t collect_unseen(const struct sqlite_table *table, struct uuid *ret)
 {
     size_t count = 0;
+    size_t kept = 0;
 
     for (size_t i = 0; i < table->count; i++) {
         if (!table->marks[i].is_seen) {
@@ -230,7 +233,12 @@ static size_t collect_unseen(const struct sqlite_table *table, struct uuid *ret)
         }
     }
     qsort(ret, count, sizeof(*ret), by_uuid);
-    return count;
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !uuid_eq(&ret[i], &ret[kept - 1])) {
+            ret[kept++] = ret[i];
+        }
+    }
+    return kept;
 }
 
 /* A mark that no row met is of a row that changed, if its id was met with another mark. */
@@ -252,8 +260,7 @@ static int delete_unseen(struct walk *w, struct err *err)
     }
     intake_suspect(&w->sq->intake, w->suspect != LITE_NOTHING);
     for (size_t i = 0; i < count; i++) {
-        bool is_first = i == 0 || !uuid_eq(&gone[i], &gone[i - 1]);
-        if (is_first && !is_there[i] && !uuid_is_nil(&gone[i]) &&
+        if (!is_there[i] && !uuid_is_nil(&gone[i]) &&
             intake_delete_id(&w->sq->intake, &gone[i], err) < 0) {
             return sqlite_took(-(int)err->code, err);
         }
@@ -304,7 +311,7 @@ static int walk_all(struct walk *w, struct err *err)
     for (int round = 1; rc == 0; round++) {
         sq->is_torn = false;
         begin_walk(w);
-        rc = walk_rows(w, INT64_MIN, true, round == WALKS_MAX, err);
+        rc = walk_rows(w, INT64_MIN, true, round == WALKS_MAX || sq->is_nameless, err);
         if (!sq->is_torn || round == WALKS_MAX) {
             break;
         }

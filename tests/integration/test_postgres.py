@@ -202,6 +202,16 @@ def test_a_dropped_column_raises_an_alert(captured):
     assert alert["rule"] == "source_column_dropped" and "importance" in alert["summary"]
 
 
+def test_a_column_that_is_renamed_by_add_copy_and_drop_raises_nothing(captured):
+    copy = "ALTER TABLE memories ADD COLUMN weight double precision; UPDATE memories SET weight = importance;"
+    captured.database.psql(copy + "ALTER TABLE memories ADD COLUMN never_set text, DROP COLUMN importance; ALTER TABLE memories DROP COLUMN never_set;")
+    eventually(lambda: all(m["metadata"]["row"].get("weight") == "0.25" and "never_set" not in m["metadata"]["row"] for m in captured.rows().values()))
+    assert captured.home.alerts() == []
+    captured.database.psql("UPDATE memories SET weight = 0.5 WHERE id = (SELECT min(id::text)::uuid FROM memories); ALTER TABLE memories ADD COLUMN half float8; UPDATE memories SET half = 0.25; ALTER TABLE memories DROP COLUMN weight;")  # fmt: skip
+    alert = captured.wait_alerts()[0]
+    assert alert["rule"] == "source_column_dropped" and "Column weight" in alert["summary"], "one value is nowhere else"
+
+
 def test_what_was_put_back_and_is_destroyed_again_is_held_again(captured):
     """The rows that a restore brought are known to be back, so that their second end is one, too."""
     database, home = captured.database, captured.home

@@ -319,6 +319,38 @@ def test_ordinary_work_raises_no_alert(captured):
     assert captured.home.alerts() == []
 
 
+def test_rows_that_are_replaced_again_and_again_before_a_walk_are_not_missed(captured):
+    """REPLACE gives a row another place in the table, behind all others, where each look finds it at once."""
+    tool = captured.tool
+    tool.cli(insert(3000, 100))
+    captured.wait_rows(3040)
+    for _ in range(6):
+        tool.cli("REPLACE INTO memories SELECT id, content, project_id, importance, uses + 1, tags, vector, created_at FROM memories;")
+        time.sleep(0.05)  # a look for each, as an application's pace gives it
+    eventually(lambda: captured.rows()[id_of(3000)]["metadata"]["row"]["uses"] == {"integer": "3006"})
+    tool.cli("UPDATE memories SET uses = 0;")
+    eventually(lambda: all(m["metadata"]["row"]["uses"] == {"integer": "0"} for m in captured.rows().values()))
+    assert len(captured.rows()) == 3040 and captured.home.lines("alerts", "--all") == []
+
+
+def test_what_was_written_right_before_the_file_is_saved_by_rename_is_no_loss(homes, tmp_path):
+    """The copy's counter begins anew, as an older copy's would: only what was seen before tells them apart."""
+    tool = Tool(tmp_path / "tool" / "memory.db", "delete")
+    tool.cli(MEMORIES + insert(3000))
+    captured = Captured(homes(config=config_of(tool.path)), tool)
+    captured.wait_rows(3000)
+    for round in range(4):
+        tool.cli("UPDATE memories SET uses = uses + 1;" * 2)
+        tool.cli(insert(1, 5000 + round))
+        eventually(lambda: id_of(5000 + round) in captured.rows())  # a look has been, though not at all rows
+        tool.cli(f"VACUUM INTO '{tool.beside('.new')}';")
+        os.rename(tool.beside(".new"), tool.path)
+        tool.cli(insert(1, 6000 + round))
+        eventually(lambda: id_of(6000 + round) in captured.rows())
+    eventually(lambda: captured.rows()[id_of(3000)]["metadata"]["row"]["uses"] == {"integer": "3008"})
+    assert captured.home.lines("alerts", "--all") == []
+
+
 # ---- whose file it is ----
 
 

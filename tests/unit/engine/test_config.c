@@ -131,6 +131,18 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"sources:\n  - {kind: postgres, url: postgresql://h/d}\n  - {kind: postgres, url: "
          "postgresql://h/e}\n",
          "two sources are named \"postgres\""},
+        {"sources:\n  - kind: files\n    path: /x\n    guard: loose\n", "line 4"},
+        {"sources:\n  - kind: files\n    path: /x\n    guard:\n      delete_max: 0\n",
+         "line 5: sources[].guard.delete_max is \"0\""},
+        {"sources:\n  - kind: files\n    path: /x\n    guard:\n      drip_window: 5\n",
+         "sources[].guard.drip_window is \"5\"; it is a duration"},
+        {"sources:\n  - kind: files\n    path: /x\n    guard:\n      share_max: [1]\n",
+         "sources[].guard.share_max must be one value"},
+        {"sources:\n  - kind: files\n    path: /x\n    guard:\n      on_alert: fence\n",
+         "unknown key \"sources[].guard.on_alert\"; a source's guard knows enabled, delete_max"},
+        {"sources:\n  - {kind: files, path: /x, guard: {share_min: 2, share_min: 3}}\n",
+         "a second time"},
+        {"sources:\n  - {kind: files, path: /x, name: cli}\n", "changes by a door"},
         {"a: &x 1\nb: *x\n", "aliases"},
         {"daemon: {\n", "line"},
         {"daemon:\n\tproject: x\n", "line 2"},
@@ -281,6 +293,98 @@ static void database_url_alone_is_a_source_of_memories(void **state)
     (void)unsetenv("DATABASE_URL");
 }
 
+/* A file of the test's own, read as the daemon reads it. */
+static void load(const char *text, struct config *ret)
+{
+    char path[] = "/tmp/hf-config-XXXXXX";
+    struct err err = ERR_INIT;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(close(fd), 0);
+    assert_ok(config_load("/nonexistent", path, ret, &err), &err);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Whatever comes first in the file, and whatever the environment sets. */
+static void a_sources_guard_is_the_section_guard_but_for_what_it_gives(void **state)
+{
+    struct guard_source sources[CONFIG_SOURCES_MAX];
+    AUTO(config_done) struct config config = {.path = NULL};
+
+    (void)state;
+    (void)setenv("DESTRUCTION_THRESHOLD", "12", 1);
+    load("sources:\n  - {name: a, kind: files, path: /a, guard: {share_max: 0.9, drip_window: "
+         "30m}}\n"
+         "  - {name: b, kind: files, path: /b}\n"
+         "  - name: c\n    kind: files\n    path: /c\n    guard:\n      delete_max: 3\n"
+         "      enabled: false\n"
+         "  - name: d\n    kind: files\n    path: /d\n    guard:\n"
+         "guard:\n  loss_max: 0.4\n  delete_max: 11\n",
+         &config);
+    (void)unsetenv("DESTRUCTION_THRESHOLD");
+    assert_int_equal(config_guard_sources(&config, sources), 4);
+    assert_string_equal(sources[0].name, "a");
+    assert_true(sources[0].options.enabled);
+    assert_int_equal(sources[0].options.delete_max, 12);
+    assert_int_equal(sources[0].options.drip_window_ms, 1800000);
+    assert_true(sources[0].options.share_max > 0.89 && sources[0].options.share_max < 0.91);
+    assert_true(sources[0].options.loss_max > 0.39 && sources[0].options.loss_max < 0.41);
+    assert_string_equal(sources[1].name, "b");
+    assert_int_equal(sources[1].options.delete_max, 12);
+    assert_string_equal(sources[2].name, "c");
+    assert_int_equal(sources[2].options.delete_max, 3);
+    assert_false(sources[2].options.enabled);
+    AUTO(free_ptr) char *text = config_guard_text(&config, &config.sources[0]);
+    AUTO(free_ptr) char *other = config_guard_text(&config, &config.sources[2]);
+    assert_string_equal(text, "share_max 0.9, drip_window 30m");
+    assert_string_equal(other, "enabled false, delete_max 3");
+    assert_null(config_guard_text(&config, &config.sources[1]));
+    assert_null(config_guard_text(&config, &config.sources[3]));
+}
+
+static void what_is_switched_off_is_told_for_each_source(void **state)
+{
+    const struct {
+        const char *text;
+        const char *says; /* NULL: nothing is off */
+    } cases[] = {
+        {"sources:\n  - {kind: files, path: /a, guard: {delete_max: 150, share_max: 0.9}}\n", NULL},
+        {"sources:\n  - {kind: files, path: /a, guard: {delete_max: 201}}\n",
+         "The configuration sets thresholds for source files at which rules of the guard never "
+         "trip: guard.delete_max is 201 (200 at most). Destruction that they would see is no "
+         "longer "
+         "held back."},
+        /* what all have is told once */
+        {"guard: {share_max: 1}\nsources:\n  - {kind: files, path: /a, guard: {loss_min: 300}}\n",
+         "The configuration sets thresholds at which rules of the guard never trip: "
+         "guard.share_max "
+         "is 1 (less than 1). Destruction that they would see is no longer held back. The "
+         "configuration sets thresholds for source files at which rules of the guard never trip: "
+         "guard.loss_min is 300 (200 at most). Destruction that they would see is no longer held "
+         "back."},
+        {"sources:\n  - {kind: files, path: /a, guard: {enabled: false}}\n",
+         "The guard was switched off in the configuration for source files: destruction is no "
+         "longer held back there."},
+        {"guard: {enabled: false}\nsources:\n  - {kind: files, path: /a, guard: {loss_min: 9}}\n",
+         "The guard was switched off in the configuration: destruction is no longer held back."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        AUTO(config_done) struct config config = {.path = NULL};
+        load(cases[i].text, &config);
+        AUTO(free_ptr) char *off = config_guard_off(&config);
+        if (cases[i].says == NULL) {
+            assert_null(off);
+        } else {
+            assert_non_null(off);
+            assert_string_equal(off, cases[i].says);
+        }
+    }
+}
+
 /* Add a vault to this text; the new text is the caller's. */
 static char *added(const char *text, const char *spec, bool expect_added)
 {
@@ -347,6 +451,8 @@ int main(void)
         cmocka_unit_test(a_source_says_which_tables_and_columns),
         cmocka_unit_test(a_file_of_sqlite_is_found_from_home_and_may_name_no_table),
         cmocka_unit_test(database_url_alone_is_a_source_of_memories),
+        cmocka_unit_test(a_sources_guard_is_the_section_guard_but_for_what_it_gives),
+        cmocka_unit_test(what_is_switched_off_is_told_for_each_source),
         cmocka_unit_test(a_vault_is_added_and_all_else_stays_to_the_letter),
         cmocka_unit_test(a_list_on_one_line_is_left_to_the_person),
     };

@@ -14,6 +14,8 @@
 struct place {
     struct home home;
     struct guard_options options;
+    struct guard_source sources[2]; /* with thresholds of their own */
+    size_t source_count;
     struct guard *guard;
     struct ledger_judge judge;
 };
@@ -23,7 +25,9 @@ static inline void start(struct place *place)
     struct reader *reader;
     struct err err = ERR_INIT;
 
-    assert_ok(guard_open(&place->options, &place->home.env.env, &place->guard, &err), &err);
+    assert_ok(guard_open(&place->options, place->sources, place->source_count, &place->home.env.env,
+                         &place->guard, &err),
+              &err);
     place->judge = guard_judge_for(place->guard);
     place->home.judge = &place->judge;
     home_open(&place->home);

@@ -371,7 +371,7 @@ static void assert_option_refused(const struct guard_options *options, const cha
     struct err err = ERR_INIT;
 
     env_fake_init(&env, WORLD_NOW_US, 1);
-    assert_refused(guard_open(options, &env.env, &guard, &err), &err, ERR_CONFIG, part);
+    assert_refused(guard_open(options, NULL, 0, &env.env, &guard, &err), &err, ERR_CONFIG, part);
     assert_null(guard);
 }
 
@@ -431,7 +431,7 @@ static void an_alert_from_outside_names_no_changes(void **state)
 
 static void assert_blind(const struct guard_options *options, const char *expected)
 {
-    AUTO(free_ptr) char *blind = guard_blind(options);
+    AUTO(free_ptr) char *blind = guard_blind(options, NULL);
 
     if (expected == NULL) {
         assert_null(blind);
@@ -489,7 +489,7 @@ static void each_setting_is_named_and_all_of_them_fit_into_an_alert(void **state
                                     .update_window_ms = 9999,
                                     .loss_window_ms = 9999,
                                     .drip_window_ms = 599999};
-    AUTO(free_ptr) char *blind = guard_blind(&options);
+    AUTO(free_ptr) char *blind = guard_blind(&options, NULL);
 
     (void)state;
     assert_non_null(blind);

@@ -284,7 +284,7 @@ static void write_one(struct place *place, const struct draft *draft)
 /* Something to a memory; one that is deleted is brought back, or its tombstone written again. */
 static void act_by_chance(struct place *place, uint64_t *seed)
 {
-    static const char *const actors[] = {"cli", "mcp:a", "mcp:b", "mcp:c", "http:d"};
+    static const char *const actors[] = {"cli", "mcp:a", "notes", "app: agent (psql)", "http:d"};
     unsigned number = 1 + (unsigned)chance(seed, PROJECT_MAX);
     AUTO(free_ptr) char *content = content_of(&place->home, id_of(number));
 
@@ -358,12 +358,12 @@ static void assert_same(struct guard *seen, struct guard *rebuilt)
     incidents_expire(&seen->incidents, &seen->windows);
     for (const struct window_project *p = seen->windows.project_list; p != NULL; p = p->next) {
         const struct window_project *q = windows_project(&rebuilt->windows, p->id);
-        for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        for (size_t k = 0; k < seen->limits.net_count; k++) {
             assert_memory_equal(&p->totals[k], &q->totals[k], sizeof(p->totals[k]));
         }
     }
     assert_memory_equal(seen->windows.all.totals, rebuilt->windows.all.totals,
-                        sizeof(seen->windows.all.totals));
+                        seen->limits.net_count * sizeof(struct window_totals));
     for (const struct window_actor *a = seen->windows.actor_list; a != NULL; a = a->next) {
         const struct window_actor *b = windows_actor(&rebuilt->windows, a->name);
         assert_int_equal(a->deletes, b->deletes);
@@ -373,10 +373,8 @@ static void assert_same(struct guard *seen, struct guard *rebuilt)
     assert_same_incidents(seen, rebuilt);
 }
 
-static void a_rebuilt_guard_knows_what_the_other_saw(void **state)
+static void compare_by_chance(struct place *place, uint64_t seed)
 {
-    struct place *place = *state;
-    uint64_t seed = 521288629;
     size_t incidents = 0;
 
     for (int round = 0; round < 60; round++) {
@@ -387,7 +385,9 @@ static void a_rebuilt_guard_knows_what_the_other_saw(void **state)
             act_by_chance(place, &seed);
             pass_ms(place, (int64_t)chance(&seed, round % 3 == 0 ? 60000 : 3000));
         }
-        assert_ok(guard_open(&place->options, &place->home.env.env, &rebuilt, &err), &err);
+        assert_ok(guard_open(&place->options, place->sources, place->source_count,
+                             &place->home.env.env, &rebuilt, &err),
+                  &err);
         assert_ok(read_begin(place->home.ledger, &reader, &err), &err);
         assert_ok(guard_rebuild(rebuilt, reader, &err), &err);
         read_end(reader);
@@ -403,6 +403,27 @@ static void a_rebuilt_guard_knows_what_the_other_saw(void **state)
         }
     }
     assert_true(incidents > 10);
+}
+
+static void a_rebuilt_guard_knows_what_the_other_saw(void **state)
+{
+    compare_by_chance(*state, 521288629);
+}
+
+static void so_it_does_of_sources_with_thresholds_of_their_own(void **state)
+{
+    struct place *place = *state;
+
+    place->sources[0] = (struct guard_source){"app", place->options};
+    place->sources[0].options.share_max = 0.4;
+    place->sources[0].options.loss_max = 0.7;
+    place->sources[0].options.delete_window_ms = 20000;
+    place->sources[1] = (struct guard_source){"notes", place->options};
+    place->sources[1].options.delete_max = 3;
+    place->sources[1].options.drip_window_ms = 1800000;
+    place->source_count = 2;
+    restart(place);
+    compare_by_chance(place, 88172645463325252);
 }
 
 int main(void)
@@ -425,6 +446,7 @@ int main(void)
         PLACE_TEST(what_was_destroyed_while_it_was_off_counts_when_it_is_on_again),
         PLACE_TEST(a_memory_edited_since_its_loss_is_read_as_it_is),
         PLACE_TEST(a_rebuilt_guard_knows_what_the_other_saw),
+        PLACE_TEST(so_it_does_of_sources_with_thresholds_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,10 +4,9 @@
 
 /* ---- counting anew ---- */
 
-static bool is_within(const struct windows *windows, const struct window_event *event,
-                      enum window_kind kind)
+static bool is_within(const struct windows *windows, const struct window_event *event, size_t slot)
 {
-    return event->serial >= windows->edge[kind];
+    return event->serial >= windows->edge[slot];
 }
 
 static void add_net(struct window_totals *totals, const struct window_net *net)
@@ -37,7 +36,7 @@ static void add_totals(struct window_totals *into, const struct window_totals *t
 }
 
 static void check_memory(const struct windows *windows, const struct window_memory *memory,
-                         struct window_totals totals[WINDOW_NET_LAST + 1])
+                         struct window_totals totals[LIMITS_SLOTS_MAX])
 {
     const struct window_event *oldest = memory->last;
 
@@ -49,18 +48,20 @@ static void check_memory(const struct windows *windows, const struct window_memo
         assert_true(oldest->memory_older->serial < oldest->serial);
         oldest = oldest->memory_older;
     }
-    for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+    for (size_t k = 0; k < windows->limits->net_count; k++) {
         const struct window_event *first = NULL;
         uint32_t counted = 0;
         for (const struct window_event *e = oldest; e != NULL; e = e->memory_newer) {
             if (is_within(windows, e, k)) {
-                bool of_updates = k == WINDOW_UPDATE || k == WINDOW_LOSS;
+                const struct window_slot *slot = &windows->limits->slots[k];
+                bool of_updates = slot->kind == WINDOW_UPDATE || slot->kind == WINDOW_LOSS;
                 first = first == NULL ? e : first;
-                counted += e->is_content || ((e->is_delete || e->is_moving) && !of_updates);
+                counted += (e->groups & slot->members) != 0 &&
+                           (e->is_content || ((e->is_delete || e->is_moving) && !of_updates));
             }
         }
-        assert_ptr_equal(memory->first[k], first);
-        assert_int_equal(memory->counted[k], counted);
+        assert_ptr_equal(memory->tallies[k].first, first);
+        assert_int_equal(memory->tallies[k].counted, counted);
         struct window_net net = window_memory_net(windows, memory, k);
         add_net(&totals[k], &net);
     }
@@ -78,11 +79,11 @@ static uint64_t events_in(const struct windows *windows, const struct window_pro
 
 static size_t check_projects(const struct windows *windows)
 {
-    struct window_totals all[WINDOW_NETS] = {{.deleted = 0}};
+    struct window_totals all[LIMITS_SLOTS_MAX] = {{.deleted = 0}};
     size_t memories = 0;
 
     for (const struct window_project *p = windows->project_list; p != NULL; p = p->next) {
-        struct window_totals totals[WINDOW_NET_LAST + 1] = {{.deleted = 0}};
+        struct window_totals totals[LIMITS_SLOTS_MAX] = {{.deleted = 0}};
         const struct window_memory *before = NULL;
         for (const struct window_memory *m = p->first; m != NULL; m = m->newer) {
             assert_ptr_equal(m->older, before);
@@ -93,12 +94,12 @@ static size_t check_projects(const struct windows *windows)
         }
         assert_ptr_equal(p->last, before);
         assert_int_equal(p->events, events_in(windows, p));
-        for (enum window_kind k = WINDOW_NET_FIRST; k <= WINDOW_NET_LAST; k++) {
+        for (size_t k = 0; k < windows->limits->net_count; k++) {
             assert_memory_equal(&totals[k], &p->totals[k], sizeof(totals[k]));
             add_totals(&all[k], &totals[k]);
         }
     }
-    assert_memory_equal(all, windows->all.totals, sizeof(all));
+    assert_memory_equal(all, windows->all.totals, windows->limits->net_count * sizeof(all[0]));
     return memories;
 }
 
@@ -111,7 +112,8 @@ static void check_actors(const struct windows *windows)
             assert_ptr_equal(e->actor_older, before);
             assert_ptr_equal(e->actor, a);
             assert_true(e->of_actor && e->is_destroying);
-            assert_true(is_within(windows, e, WINDOW_DELETE));
+            assert_true(windows->now_ms - e->mono_ms <=
+                        windows->limits->options[a->group].delete_window_ms);
             deletes += e->is_delete;
             before = e;
         }
@@ -130,9 +132,8 @@ static void check(const struct windows *windows)
         assert_false(e->is_taken);
         assert_true(before == NULL ||
                     (before->serial < e->serial && before->mono_ms <= e->mono_ms));
-        for (int k = 0; k < WINDOW_KINDS; k++) {
-            if (is_within(windows, e, (enum window_kind)k) &&
-                (before == NULL || !is_within(windows, before, (enum window_kind)k))) {
+        for (size_t k = 0; k < windows->limits->slot_count; k++) {
+            if (is_within(windows, e, k) && (before == NULL || !is_within(windows, before, k))) {
                 assert_ptr_equal(windows->cursor[k], e);
             }
         }
@@ -157,7 +158,7 @@ static uint64_t chance(uint64_t *seed, uint64_t below)
     return *seed % below;
 }
 
-static const char *const actors[] = {"cli", "mcp:a", "mcp:b", "http:c"};
+static const char *const actors[] = {"cli", "mcp:a", "app: agent (psql)", "notes"};
 
 /* Anything at all, more or less destructive. */
 static void act_by_chance(struct world *world, uint64_t *seed)
@@ -203,14 +204,24 @@ static void act_by_chance(struct world *world, uint64_t *seed)
     }
 }
 
-static void assert_no_look_trips(const struct windows *windows, const struct guard_options *options,
-                                 const struct rule *rule, enum rule_scope scope,
+static void assert_no_look_trips(const struct windows *windows, const struct watch *watch,
                                  const struct window_project *project, uint64_t live)
 {
-    for (size_t k = 0; k < rule->look_count && rule->scope == scope; k++) {
-        const struct rule_look *look = &rule->looks[k];
-        struct window_totals totals = windows_totals(windows, project, look->window);
-        assert_false(look->trips(options, &totals, live));
+    size_t drip = watch->slots[watch->rule->look_count - 1];
+
+    for (size_t k = 0; k < watch->rule->look_count; k++) {
+        struct window_totals totals = windows_totals(windows, project, watch->slots[k], drip);
+        assert_false(watch->rule->looks[k].trips(watch->options, &totals, live));
+    }
+}
+
+static void assert_no_rule_trips(const struct windows *windows, enum rule_scope scope,
+                                 const struct window_project *project, uint64_t live)
+{
+    for (size_t i = 0; i < windows->limits->watch_count; i++) {
+        if (windows->limits->watches[i].rule->scope == scope) {
+            assert_no_look_trips(windows, &windows->limits->watches[i], project, live);
+        }
     }
 }
 
@@ -218,33 +229,26 @@ static void assert_no_look_trips(const struct windows *windows, const struct gua
 static void assert_within_thresholds(struct world *world)
 {
     const struct windows *windows = &world->guard->windows;
-    const struct guard_options *options = &world->guard->options;
     struct judge_view view = {world_live, world};
 
     for (const struct window_actor *a = windows->actor_list; a != NULL; a = a->next) {
-        assert_true(window_actor_deletes(windows, a) <= options->delete_max);
+        assert_true(window_actor_deletes(windows, a) <=
+                    windows->limits->options[a->group].delete_max);
     }
     for (const struct window_project *p = windows->project_list; p != NULL; p = p->next) {
-        if (p->touched != windows->call) {
-            continue;
-        }
-        uint64_t live = world_live(&view, p->id);
-        for (int i = 0; i < RULES; i++) {
-            const struct rule *rule = &guard_rules[i];
-            assert_no_look_trips(windows, options, rule, RULE_OF_PROJECT, p, live);
+        if (p->touched == windows->call) {
+            assert_no_rule_trips(windows, RULE_OF_PROJECT, p, world_live(&view, p->id));
         }
     }
-    for (int i = 0; i < RULES; i++) {
-        assert_no_look_trips(windows, options, &guard_rules[i], RULE_OF_ALL, &windows->all,
-                             world_live(&view, NULL));
-    }
+    assert_no_rule_trips(windows, RULE_OF_ALL, &windows->all, world_live(&view, NULL));
 }
 
-static void run_by_chance(uint64_t seed, size_t events_max, int64_t pause_ms, int rounds)
+static void run_by_chance_with(const struct guard_source *sources, size_t source_count,
+                               uint64_t seed, size_t events_max, int64_t pause_ms, int rounds)
 {
     struct world world;
 
-    world_init(&world, NULL);
+    world_init_with(&world, NULL, sources, source_count);
     world.guard->windows.events_max = events_max;
     (void)add_many(&world, "demo", 60);
     (void)add_many(&world, "other", 60);
@@ -276,6 +280,11 @@ static void run_by_chance(uint64_t seed, size_t events_max, int64_t pause_ms, in
     world_done(&world);
 }
 
+static void run_by_chance(uint64_t seed, size_t events_max, int64_t pause_ms, int rounds)
+{
+    run_by_chance_with(NULL, 0, seed, events_max, pause_ms, rounds);
+}
+
 static void the_sums_agree_after_any_actions_and_rollbacks(void **state)
 {
     (void)state;
@@ -297,6 +306,29 @@ static void the_sums_agree_when_events_are_folded(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         run_by_chance(seed * 15485863, 16, 10000, 250);
+    }
+}
+
+static void the_sums_agree_where_sources_have_thresholds_of_their_own(void **state)
+{
+    struct guard_source sources[] = {{"app", GUARD_OPTIONS_DEFAULT},
+                                     {"notes", GUARD_OPTIONS_DEFAULT}};
+    const size_t bounds[] = {WINDOW_EVENTS_MAX, 16};
+    const int64_t pauses_ms[] = {20000, 1200000, 10000};
+
+    (void)state;
+    sources[0].options.share_max = 0.5;
+    sources[0].options.loss_max = 0.8;
+    sources[0].options.delete_max = 30;
+    sources[0].options.drip_window_ms = 1200000;
+    sources[0].options.total_max = 200;
+    sources[1].options.delete_max = 4;
+    sources[1].options.delete_window_ms = 600000;
+    sources[1].options.share_max = 0.1;
+    sources[1].options.update_window_ms = 300000;
+    sources[1].options.update_max = 0.8;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        run_by_chance_with(sources, 2, seed * 32452843, bounds[seed % 2], pauses_ms[seed % 3], 250);
     }
 }
 
@@ -379,7 +411,8 @@ static void ranges_beyond_the_bound_count_and_are_told(void **state)
     size_t demo = add_many(world, "demo", 40000);
 
     world->guard->windows.events_max = 64;
-    world->guard->options.total_max = world->guard->options.loss_min = 10000; /* other rules */
+    world->guard->limits.options[0].total_max = world->guard->limits.options[0].loss_min =
+        10000; /* other rules */
     for (size_t i = 0; i < 8001;
          i++) { /* each second change is of another memory, so no range grows */
         (void)add(world, "other", 300);
@@ -460,7 +493,7 @@ static void names_of_an_incident_under_way_stay(void **state)
     size_t demo = add_many(world, "demo", 5000);
     static char names[600][16];
 
-    world->guard->options.total_max = 1000; /* not the rule of this test */
+    world->guard->limits.options[0].total_max = 1000; /* not the rule of this test */
     del_many(world, demo, 12, "mcp:x");
     for (size_t i = 0; i < 600; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "http:%zu", i);
@@ -480,6 +513,7 @@ int main(void)
         cmocka_unit_test(the_sums_agree_after_any_actions_and_rollbacks),
         cmocka_unit_test(the_sums_agree_when_time_flies),
         cmocka_unit_test(the_sums_agree_when_events_are_folded),
+        cmocka_unit_test(the_sums_agree_where_sources_have_thresholds_of_their_own),
         WORLD_TEST(what_was_folded_still_trips_and_is_held),
         WORLD_TEST(folded_updates_still_trip_and_are_held),
         WORLD_TEST(folded_losses_still_trip),

@@ -103,7 +103,9 @@ static inline struct env *world_env(struct world *world)
     return &world->env.fake.env;
 }
 
-static inline void world_init(struct world *world, const struct guard_options *options)
+/* sources: those with thresholds of their own. */
+static inline void world_init_with(struct world *world, const struct guard_options *options,
+                                   const struct guard_source *sources, size_t source_count)
 {
     const struct guard_options defaults = GUARD_OPTIONS_DEFAULT;
     struct err err = ERR_INIT;
@@ -111,11 +113,16 @@ static inline void world_init(struct world *world, const struct guard_options *o
     *world = (struct world){.change_count = 1, .seed = 88172645463325252ULL};
     env_fake_init(&world->env.fake, WORLD_NOW_US, 7);
     world_env(world)->now_us = world_now_us;
-    assert_ok(
-        guard_open(options == NULL ? &defaults : options, world_env(world), &world->guard, &err),
-        &err);
+    assert_ok(guard_open(options == NULL ? &defaults : options, sources, source_count,
+                         world_env(world), &world->guard, &err),
+              &err);
     world->judge = guard_judge_for(world->guard);
     world->origin = uuid_new(world_env(world));
+}
+
+static inline void world_init(struct world *world, const struct guard_options *options)
+{
+    world_init_with(world, options, NULL, 0);
 }
 
 static inline void world_done(struct world *world)
