@@ -272,6 +272,25 @@ int neo4j_get_change(const struct bolt_record *record, size_t at, struct change 
     return 0;
 }
 
+static bool is_text(const struct bolt_record *record, size_t at, const char *wanted)
+{
+    struct err none = ERR_INIT;
+    struct str text;
+
+    return neo4j_get_str(record, at, &text, &none) == 0 && str_eq_c(text, wanted);
+}
+
+/* What the record says stands beside it too, for the statements that look for it there. */
+static bool has_its_own(const struct bolt_record *record, const struct change *change)
+{
+    struct err none = ERR_INIT;
+    uint64_t version = 0;
+
+    return is_text(record, 5, change_kind_name(change->kind)) &&
+           is_text(record, 6, change_op_name(change->op)) && is_text(record, 7, change->id) &&
+           neo4j_get_uint(record, 8, &version, &none) == 0 && version == change->version;
+}
+
 static int prove(const struct walk *walk, const struct bolt_record *record, struct change *ret,
                  struct err *err)
 {
@@ -289,9 +308,11 @@ static int prove(const struct walk *walk, const struct bolt_record *record, stru
     }
     const struct bolt_value *linked = record->count > 4 ? &record->values[4] : NULL;
     if (linked == NULL || linked->type != BOLT_BOOLEAN || !linked->as.boolean) {
-        return damaged(walk, seq, "what it is of was deleted", err);
+        return damaged(walk, seq, "what it is of was deleted, or is something else", err);
     }
-    return 0;
+    return has_its_own(record, ret)
+               ? 0
+               : damaged(walk, seq, "its properties are not those of its record", err);
 }
 
 static int take_change(void *arg, const struct bolt_record *record, struct err *err)

@@ -18,6 +18,8 @@ static const struct {
     {"Neo.ClientError.Security.", ERR_FORBIDDEN},
     {"Neo.ClientError.Database.", ERR_CONFIG},
     {"Neo.ClientError.Schema.ConstraintValidationFailed", ERR_CORRUPT},
+    {"Neo.ClientError.Schema.ConstraintCreationFailed", ERR_CORRUPT},
+    {"Neo.DatabaseError.Schema.ConstraintCreationFailed", ERR_CORRUPT},
     {"Neo.ClientError.Statement.SyntaxError", ERR_CONFIG},
     {"Neo.ClientError.Procedure.ProcedureNotFound", ERR_CONFIG},
     {"Neo.ClientError.Statement.", ERR_INVALID},

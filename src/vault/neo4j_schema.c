@@ -104,7 +104,12 @@ static int make_schema(struct neo4j_vault *vault, struct deadline deadline, stru
         rc = neo4j_query(vault, BOLT_WRITE, (enum neo4j_statement)i,
                          i == NEO4J_SCHEMA_VECTOR ? &options : NULL, NULL, NULL, deadline, err);
     }
-    return rc < 0 ? err_context(err, "making the schema") : 0;
+    return rc == 0 ? 0
+                   : err_context(err, rc == -ERR_CORRUPT
+                                          ? "somebody dropped a constraint of the graph and made "
+                                            "a second node of one id; nothing is sent there until "
+                                            "a person has deleted the copy"
+                                          : "making the schema");
 }
 
 /* Make what is missing; what an index has that others made stays as it is. */

@@ -279,6 +279,11 @@ def test_an_emptied_graph_raises_an_alert_and_is_filled_again(graph_home, graph)
         "MATCH (c:Change {seq: 7}) SET c.hash = c.prev",
         "MATCH (c:Change {seq: 7}) DETACH DELETE c",
         "MATCH (c:Change {seq: 7})-[o:OF]->() DELETE o",
+        "MATCH (c:Change {seq: 7})-[o:OF]->(), (c2:Change {seq: 8})-[:OF]->(other) DELETE o CREATE (c)-[:OF]->(other)",
+        "MATCH (c:Change {seq: 7}) SET c.version = 99",
+        "MATCH (c:Change {seq: 7}) SET c.kind = 'other'",
+        "MATCH (c:Change {seq: 7}) SET c.op = 'delete'",
+        "MATCH (c:Change {seq: 7}), (c2:Change {seq: 8}) SET c.id = c2.id",
     ],
 )
 def test_an_altered_change_raises_an_alert_and_the_chain_is_filled_again(graph_home, graph, harm):
@@ -293,6 +298,33 @@ def test_an_altered_change_raises_an_alert_and_the_chain_is_filled_again(graph_h
     )
     assert rows(graph, "MATCH (c:Change {copy: 1}) RETURN count(c) AS n")[0]["n"] >= 49  # put aside, not deleted
     assert graph_home.json("verify", "neo4j")["ok"]
+
+
+def test_a_copied_node_without_its_constraint_raises_an_alert_and_is_waited_out(graph_home, graph):
+    graph_home.remember_many([f"memory number {i}" for i in range(20)])
+    graph_home.call("sync")
+    rows(graph, "DROP CONSTRAINT memory_id")
+    rows(graph, "MATCH (m:Memory) WITH m LIMIT 1 CREATE (d:Memory:Copy) SET d = properties(m)")
+    graph_home.call("remember", "the next one")
+    graph_home.call("sync", check=False)
+    alerts = until("an alert", lambda: damage_alerts(graph_home))
+    assert "a person has deleted the copy" in alerts[0]["summary"]
+    rows(graph, "MATCH (d:Copy) DELETE d")
+    graph_home.call("sync")
+    assert rows(graph, "SHOW CONSTRAINTS YIELD name WHERE name = 'memory_id' RETURN count(*) AS n")[0]["n"] == 1
+    assert graph_home.json("verify", "neo4j")["ok"]
+
+
+def test_a_memory_without_a_session_that_moves_leaves_its_project(graph_home, graph):
+    def moved_to(project):
+        line = {"id": "01a1f000-0000-7000-8000-000000000001", "content": "moves", "project_id": project, "session_id": None}
+        graph_home.call("import", "-", input=json.dumps(line))
+        graph_home.call("sync")
+
+    moved_to("one")
+    moved_to("two")
+    tagged = "MATCH (:Memory {content: 'moves'})-[t:TAGGED_WITH]->(p) WHERE t.until IS NULL RETURN p.id AS id"
+    assert [row["id"] for row in rows(graph, tagged)] == ["two"]
 
 
 # ---- looking at it ----
