@@ -305,8 +305,10 @@ static int verify_vault(const struct op_call *call, const char *name, struct op_
     /* Not any spec: whichever server is named is sent the password, and an agent may call this. */
     const struct config_vault *configured = engine_vault(call->engine, name);
     if (configured == NULL) {
+        AUTO(free_ptr) char *shown = vault_spec_shown(name);
         return err_set(err, ERR_NOT_FOUND,
-                       "no vault \"%s\" is configured; holdfast status names those that are", name);
+                       "no vault \"%s\" is configured; holdfast status names those that are",
+                       shown);
     }
     if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
         return -(int)err->code;

@@ -356,7 +356,8 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     struct elsewhere found;
     struct vault *vault = NULL;
     AUTO(free_ptr) char *spec = NULL;
-    AUTO(free_ptr) char *what = xprintf("vault %s (%s)", v->name, v->spec);
+    AUTO(free_ptr) char *shown = vault_spec_shown(v->spec);
+    AUTO(free_ptr) char *what = xprintf("vault %s (%s)", v->name, shown);
     int rc = engine_open_vault(call->engine, v->name, false, &vault, &spec, &trouble);
 
     if (rc == 0) {

@@ -58,7 +58,8 @@ static int try_vault(const struct config *config, const char *spec, struct err *
                                     .stranger = has_kind(config, driver) &&
                                                 engine_is_stranger(config, driver, target)};
     if (driver->open(&options, &vault, err) != 0) {
-        return err_context(err, "vault %s", spec);
+        AUTO(free_ptr) char *shown = vault_spec_shown(spec);
+        return err_context(err, "vault %s", shown);
     }
     vault->ops->close(vault);
     return 0;

@@ -584,7 +584,8 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
     }
     options.expect_place = place;
     if (ops->open(&options, ret, err) != 0) {
-        return err_context(err, "vault %s", spec);
+        AUTO(free_ptr) char *shown = vault_spec_shown(spec);
+        return err_context(err, "vault %s", shown);
     }
     *ret_spec = xstrdup(spec);
     return 0;

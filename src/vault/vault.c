@@ -54,3 +54,13 @@ void vault_damages_free(struct vault_damage *items, size_t count)
     }
     free(items);
 }
+
+char *vault_spec_shown(const char *spec)
+{
+    const char *begin = strstr(spec, "://");
+    const char *end = strrchr(spec, '@');
+
+    return begin == NULL || end == NULL || end < begin
+               ? xstrdup(spec)
+               : xprintf("%.*s***%s", (int)(begin + 3 - spec), spec, end);
+}

@@ -208,6 +208,9 @@ struct vault {
 int vault_driver(const char *spec, const struct vault_ops **ret, const char **ret_target,
                  struct err *err) MUST_CHECK;
 
+/* The spec as it may be shown: without the user and password that somebody wrote into it. Heap. */
+char *vault_spec_shown(const char *spec);
+
 extern const struct vault_ops vault_file_ops;
 extern const struct vault_ops vault_neo4j_ops;
 

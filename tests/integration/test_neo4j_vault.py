@@ -330,6 +330,15 @@ def test_a_memory_without_a_session_that_moves_leaves_its_project(graph_home, gr
 # ---- looking at it ----
 
 
+@pytest.mark.parametrize("command", [["init", "--vault"], ["verify"], ["recover", "--from"]])
+def test_a_password_that_stands_in_a_uri_is_refused_and_not_repeated(homes, command):
+    home = homes()
+    home.call("remember", "one")
+    refused = home.call(*command, "neo4j:bolt://someone:hunter2@127.0.0.1:7687", check=False)
+    assert refused.status != 0 and "bolt://***@127.0.0.1:7687" in refused.err
+    assert "hunter2" not in refused.out + refused.err
+
+
 def test_doctor_says_what_the_vault_is_and_nobody_sees_the_password(graph_home, neo4j_server):
     graph_home.call("remember", "one")
     graph_home.call("sync")
