@@ -29,9 +29,8 @@
 #define CONFIRM_MS 1000    /* from one removal of what was read to the next */
 #define REMOVE_BATCH 10000 /* entries in one transaction */
 #define REMOVE_BATCH_TEXT "10000"
-#define SNAPSHOT_MAX_BYTES                                                                         \
-    3500 /* so that the position has room: some 300 transactions under way                         \
-          */
+/* So that the position has room: some 300 transactions under way. */
+#define SNAPSHOT_MAX_BYTES 3500
 #define GENERATION_MAX 9
 
 /* How the entries of a relation are to be read. */

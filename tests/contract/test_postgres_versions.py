@@ -15,6 +15,7 @@ from support.source import MEMORIES, Captured, config_of, id_of, insert
 from support.terminal import resolve_all
 
 VERSIONS = ["13", "14", "16", "17", "18"]
+WAYS = [(version, "stream") for version in VERSIONS] + [("13", "outbox"), ("18", "outbox")]
 
 
 def programs_of(version: str, to: Path) -> Path:
@@ -30,11 +31,16 @@ def programs_of(version: str, to: Path) -> Path:
     return to / "native" / "bin"
 
 
-@pytest.fixture(params=VERSIONS)
-def database(request):
+@pytest.fixture(params=WAYS, ids="-".join)
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def database(way):
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)  # for the user postgres
-        server = Postgres(Path(folder) / "server", server=programs_of(request.param, Path(folder)))
+        server = Postgres(Path(folder) / "server", server=programs_of(way[0], Path(folder)))
         server.start()
         try:
             yield Database(server, "postgres")
@@ -43,9 +49,9 @@ def database(request):
 
 
 @pytest.fixture
-def captured(homes, database):
+def captured(homes, database, way):
     database.psql(MEMORIES + insert(40))
-    captured = Captured(homes(config=config_of(database)), database)
+    captured = Captured(homes(config=config_of(database, f"    capture: {way[1]}\n")), database)
     captured.init()
     captured.wait_rows(40)
     return captured
