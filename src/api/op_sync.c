@@ -348,6 +348,30 @@ static int doctor_elsewhere(const char *name, const struct elsewhere *found, str
     return doctor_line(spool, what, false, detail, advice, err);
 }
 
+/* What to do about a vault that can't be opened or asked. */
+static const char *advice_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_UNAVAILABLE:
+    case ERR_TIMEOUT:
+        return "start what answers there, or mend the way to it; what is not sent waits in the "
+               "ledger, and follows by itself";
+    case ERR_AUTH:
+        return "correct the user or the password (NEO4J_PASSWORD, or the vault's password_file), "
+               "and restart the daemon: holdfast stop";
+    case ERR_FORBIDDEN:
+        return "give this user the right to read and write there";
+    case ERR_CONFIG:
+        return "mend what the message names, or this vault in holdfast.yaml";
+    case ERR_NEWER:
+        return "update Holdfast here: a newer one writes there";
+    case ERR_CORRUPT:
+        return "holdfast verify says what is damaged; the ledger has all of it";
+    default:
+        return "mend what the message names; what is not sent waits in the ledger";
+    }
+}
+
 static int doctor_vault(const struct op_call *call, const struct config_vault *v,
                         struct spool *spool, struct err *err)
 {
@@ -366,9 +390,7 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
         vault->ops->close(vault);
     }
     if (rc != 0) {
-        return doctor_line(spool, what, false, trouble.message,
-                           "mend what the message names; what is not sent waits in the ledger",
-                           err);
+        return doctor_line(spool, what, false, trouble.message, advice_of(trouble.code), err);
     }
     AUTO(free_ptr)
     char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
