@@ -33,6 +33,19 @@ static void use_copy(struct neo4j_chain *chain, uint64_t copy)
     }
 }
 
+/* An Origin that somebody altered is put right by a person: what the right copy is, its Changes
+ * say.
+ */
+static int told_origin(const struct neo4j_vault *vault, int rc, struct err *err)
+{
+    return rc != -ERR_CORRUPT
+               ? rc
+               : err_context(err,
+                             "%s: a node Origin was altered; its copy is the greatest that its "
+                             "Changes have (MATCH (c:Change) RETURN c.origin, max(c.copy))",
+                             vault->uri);
+}
+
 struct ask {
     struct neo4j_chain *chain;
     bool there;
@@ -64,7 +77,7 @@ int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *
     int rc =
         neo4j_query(vault, BOLT_READ, NEO4J_ORIGIN_COPY, &packer, take_copy, &ask, deadline, err);
     *ret_there = ask.there;
-    return rc;
+    return told_origin(vault, rc, err);
 }
 
 struct list {
@@ -103,7 +116,7 @@ static int list_origins(struct neo4j_vault *vault, struct list *ret, struct dead
     for (size_t i = 0; rc == 0 && i < ret->count; i++) {
         use_copy(neo4j_chain_know(vault, &ret->origins[i]), ret->copies[i]);
     }
-    return rc;
+    return told_origin(vault, rc, err);
 }
 
 /* ---- heads ---- */

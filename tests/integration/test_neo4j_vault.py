@@ -315,6 +315,18 @@ def test_a_copied_node_without_its_constraint_raises_an_alert_and_is_waited_out(
     assert graph_home.json("verify", "neo4j")["ok"]
 
 
+def test_an_altered_origin_raises_an_alert_that_says_how_it_is_put_right(graph_home, graph):
+    graph_home.call("remember", "one")
+    graph_home.call("sync")
+    rows(graph, "MATCH (o:Origin) SET o.copy = 'x'")
+    graph_home.call("sync", check=False)
+    alerts = until("an alert", lambda: damage_alerts(graph_home))
+    assert "a node Origin was altered" in alerts[0]["summary"] and "max(c.copy)" in alerts[0]["summary"]
+    rows(graph, "MATCH (o:Origin) SET o.copy = 1")
+    graph_home.call("sync")
+    assert graph_home.json("verify", "neo4j")["ok"]
+
+
 def test_a_memory_without_a_session_that_moves_leaves_its_project(graph_home, graph):
     def moved_to(project):
         line = {"id": "01a1f000-0000-7000-8000-000000000001", "content": "moves", "project_id": project, "session_id": None}
