@@ -320,7 +320,16 @@ static int refresh(struct bolt_driver *driver, const struct bolt_purpose *purpos
     return rc;
 }
 
-/* Another thread is getting the table: wait for it. As refresh. */
+/* A failure of who asked, not of the routers: its time was over, it was cancelled, or its bookmarks
+ * are none. Who asks with other ones may well get the table. */
+static bool is_of_the_asker(const struct bolt_error *error)
+{
+    return error->kind == BOLT_ERR_TIMEOUT || error->kind == BOLT_ERR_CANCELLED ||
+           (error->kind == BOLT_ERR_SERVER && strstr(error->code, "InvalidBookmark") != NULL);
+}
+
+/* Another thread is getting the table: wait for it. As refresh; 1: it is still to be had, as only
+ * that thread failed. */
 static int await_refresh(struct bolt_driver *driver, struct route_table *table, int64_t deadline_ms,
                          struct bolt_error *error)
 {
@@ -339,6 +348,8 @@ static int await_refresh(struct bolt_driver *driver, struct route_table *table, 
     if (!waiter.granted) {
         bolt_waiter_remove(&table->queue, &waiter);
         rc = bolt_fail_context(error, "waiting for a routing table");
+    } else if (waiter.failed && is_of_the_asker(&failure)) {
+        rc = 1;
     } else if (waiter.failed) {
         *error = failure;
         rc = -(int)failure.kind;
@@ -380,7 +391,7 @@ static int choose(struct bolt_driver *driver, const struct bolt_purpose *purpose
         if (rc < 0) {
             return rc;
         }
-        *refreshed = true;
+        *refreshed = rc == 0;
     }
 }
 

@@ -413,10 +413,12 @@ static void only_hosts_that_are_allowed_are_talked_to(void **state)
 /* ---- many threads ---- */
 
 #define THREADS 8
+#define HASTE_MS 1000 /* of who gives up while the others wait */
 
 struct asker {
     struct fixture *f;
     pthread_t thread;
+    int64_t wait_ms;
     int rc;
     struct bolt_error error;
 };
@@ -427,7 +429,7 @@ static void *ask_once(void *arg)
     struct bolt_connection *connection;
     const struct bolt_purpose purpose = {.mode = BOLT_READ, .database = "neo4j"};
 
-    asker->rc = bolt_driver_acquire(asker->f->driver, &purpose, bolt_deadline_in(WAIT_MS),
+    asker->rc = bolt_driver_acquire(asker->f->driver, &purpose, bolt_deadline_in(asker->wait_ms),
                                     &connection, &asker->error);
     if (asker->rc == 0) {
         bolt_driver_release(asker->f->driver, connection, NULL);
@@ -435,11 +437,16 @@ static void *ask_once(void *arg)
     return NULL;
 }
 
+static void ask_in_a_thread(struct fixture *f, int64_t wait_ms, struct asker *ret)
+{
+    *ret = (struct asker){.f = f, .wait_ms = wait_ms};
+    assert_int_equal(pthread_create(&ret->thread, NULL, ask_once, ret), 0);
+}
+
 static void ask_together(struct fixture *f, struct asker askers[THREADS])
 {
     for (size_t i = 0; i < THREADS; i++) {
-        askers[i] = (struct asker){.f = f};
-        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_once, &askers[i]), 0);
+        ask_in_a_thread(f, WAIT_MS, &askers[i]);
     }
     for (size_t i = 0; i < THREADS; i++) {
         (void)pthread_join(askers[i].thread, NULL);
@@ -480,6 +487,45 @@ static void many_threads_learn_that_there_is_no_table(void **state)
     assert_int_equal(stats(f).waiting, 0);
 }
 
+static void ones_deadline_is_not_that_of_who_waits_for_the_same_table(void **state)
+{
+    struct fixture *f = *state;
+    struct asker hasty;
+    struct asker patient;
+
+    fixture_open(f);
+    fake_fault(f->servers[0], BOLT_REQUEST_ROUTE, FAKE_STALL, 1, NULL);
+    ask_in_a_thread(f, HASTE_MS, &hasty);
+    while (routes_asked(f) == 0) {
+        sched_yield();
+    }
+    ask_in_a_thread(f, WAIT_MS, &patient);
+    (void)pthread_join(hasty.thread, NULL);
+    (void)pthread_join(patient.thread, NULL);
+    assert_int_equal(hasty.rc, -BOLT_ERR_TIMEOUT);
+    assert_int_equal(patient.rc, 0);
+    assert_int_equal(routes_asked(f), 2);
+}
+
+static void ones_bad_bookmark_is_not_that_of_who_waits_for_the_same_table(void **state)
+{
+    static const char CODE[] = "Neo.ClientError.Transaction.InvalidBookmark";
+    struct fixture *f = *state;
+    struct asker askers[THREADS];
+    size_t refused = 0;
+
+    fixture_open(f);
+    fake_fault(f->servers[0], BOLT_REQUEST_ROUTE, FAKE_FAIL, 1, CODE);
+    ask_together(f, askers);
+    for (size_t i = 0; i < THREADS; i++) {
+        if (askers[i].rc < 0) {
+            assert_string_equal(askers[i].error.code, CODE);
+            refused++;
+        }
+    }
+    assert_int_equal(refused, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +552,8 @@ int main(void)
         TEST(only_hosts_that_are_allowed_are_talked_to),
         TEST(many_threads_ask_for_one_table_once),
         TEST(many_threads_learn_that_there_is_no_table),
+        TEST(ones_deadline_is_not_that_of_who_waits_for_the_same_table),
+        TEST(ones_bad_bookmark_is_not_that_of_who_waits_for_the_same_table),
     };
 
     return cmocka_run_group_tests_name("bolt/routing", tests, NULL, NULL);
