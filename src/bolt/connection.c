@@ -48,7 +48,7 @@ void bolt_close(struct bolt_connection *connection)
     if (c == NULL) {
         return;
     }
-    if (!c->dead) {
+    if (!c->dead && tx_waiting(&c->tx) == 0) { /* what waits may be a COMMIT nobody waits for */
         request_goodbye(c);
     }
     net_close(&c->net);
