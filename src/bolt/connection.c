@@ -152,12 +152,6 @@ static int secure(struct bolt_connection *c, const struct bolt_options *options,
     return rc;
 }
 
-static bool secret_in_clear(const struct bolt_connection *c, const struct bolt_auth *auth)
-{
-    return !c->info.tls && !net_is_local(&c->net) &&
-           (auth->credentials != NULL || auth->parameters != NULL);
-}
-
 /* ---- HELLO and LOGON ---- */
 
 static int keep(char **kept, const char **view, const struct bolt_value *map, const char *key,
@@ -289,7 +283,7 @@ static int greet(struct bolt_connection *c, const struct bolt_options *options, 
     c->dead = false;
     c->info.major = c->version.major;
     c->info.minor = c->version.minor;
-    c->info.clear_credentials = secret_in_clear(c, &options->auth);
+    c->exposed = !c->info.tls && !net_is_local(&c->net);
     rc = log_on(c, options, manifest, deadline_ms, error);
     if (rc < 0) {
         c->dead = true; /* no goodbye to who doesn't know us */

@@ -85,6 +85,7 @@ struct bolt_connection {
     bool in_tx;       /* BEGIN was sent, its end not */
     bool run_commits; /* the last RUN sent was a writing one outside of a transaction */
     bool telemetry;   /* wanted, and asked for by the server */
+    bool exposed;     /* what is sent goes to another machine, unencrypted */
 
     int64_t heard_ms; /* when something was last received */
     int64_t spoke_ms; /* when something was last written */
