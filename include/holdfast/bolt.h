@@ -101,10 +101,16 @@ struct bolt_error {
     struct bolt_cause causes[BOLT_CAUSES_MAX]; /* the outermost first */
 };
 
+#ifdef __cplusplus
+#define BOLT_ERROR_INIT                                                                            \
+    {                                                                                              \
+    }
+#else
 #define BOLT_ERROR_INIT                                                                            \
     {                                                                                              \
         .kind = BOLT_OK                                                                            \
     }
+#endif
 
 /* What may be done about an error: one table, from the kind and the server's code. */
 enum bolt_trait {
