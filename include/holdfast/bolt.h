@@ -101,10 +101,16 @@ struct bolt_error {
     struct bolt_cause causes[BOLT_CAUSES_MAX]; /* the outermost first */
 };
 
+#ifdef __cplusplus
+#define BOLT_ERROR_INIT                                                                            \
+    {                                                                                              \
+    }
+#else
 #define BOLT_ERROR_INIT                                                                            \
     {                                                                                              \
         .kind = BOLT_OK                                                                            \
     }
+#endif
 
 /* What may be done about an error: one table, from the kind and the server's code. */
 enum bolt_trait {
@@ -496,7 +502,7 @@ BOLT_CHECK int bolt_open_socket_take(int fd, const struct bolt_options *options,
                                      struct bolt_error *error);
 
 /* Say goodbye and free. Doesn't wait: requests that were not answered yet may be dropped by the
- * server. NULL is fine. */
+ * server, and what was not written yet never is. NULL is fine. */
 BOLT_API void bolt_close(struct bolt_connection *connection);
 
 /* All NUL-terminated, until bolt_close. */
@@ -538,8 +544,9 @@ BOLT_API const char *bolt_bookmark(const struct bolt_connection *connection);
  * After BOLT_ERR_SERVER: bolt_reset, which also ends the transaction. After BOLT_ERR_TIMEOUT the
  * request is still in flight: bolt_reset stops it, bolt_settle goes on waiting. After BOLT_ERR_LOST
  * and _PROTOCOL: bolt_close. BOLT_ERR_COMMIT_UNKNOWN comes from bolt_commit, and from a writing
- * query outside of a transaction, whenever the server may have got it but its answer was not read:
- * find out by reading back, or repeat what is safe to repeat. ---- */
+ * query outside of a transaction, whenever the server may have got it, or may yet get it from what
+ * waits to be written, but its answer was not read: find out by reading back (after bolt_settle,
+ * bolt_reset or bolt_close), or repeat what is safe to repeat. ---- */
 
 enum bolt_mode { BOLT_WRITE, BOLT_READ };
 
@@ -624,8 +631,9 @@ BOLT_CHECK int bolt_commit(struct bolt_connection *connection, int64_t deadline_
 BOLT_CHECK int bolt_rollback(struct bolt_connection *connection, int64_t deadline_ms,
                              struct bolt_error *error);
 
-/* Back to the state after logging on: stops what runs, rolls back, drops all replies in flight. On
- * any failure but BOLT_ERR_TIMEOUT and _CANCELLED the connection is of no more use. */
+/* Back to the state after logging on: stops what runs, rolls back, drops all replies in flight.
+ * What waits to be written goes first, a COMMIT too. On any failure but BOLT_ERR_TIMEOUT and
+ * _CANCELLED the connection is of no more use. */
 BOLT_CHECK int bolt_reset(struct bolt_connection *connection, int64_t deadline_ms,
                           struct bolt_error *error);
 

@@ -48,7 +48,7 @@ void bolt_close(struct bolt_connection *connection)
     if (c == NULL) {
         return;
     }
-    if (!c->dead) {
+    if (!c->dead && tx_waiting(&c->tx) == 0) { /* what waits may be a COMMIT nobody waits for */
         request_goodbye(c);
     }
     net_close(&c->net);
@@ -150,12 +150,6 @@ static int secure(struct bolt_connection *c, const struct bolt_options *options,
         c->info.certificate_sha256 = tls_digest_text(c->net.tls);
     }
     return rc;
-}
-
-static bool secret_in_clear(const struct bolt_connection *c, const struct bolt_auth *auth)
-{
-    return !c->info.tls && !net_is_local(&c->net) &&
-           (auth->credentials != NULL || auth->parameters != NULL);
 }
 
 /* ---- HELLO and LOGON ---- */
@@ -289,7 +283,7 @@ static int greet(struct bolt_connection *c, const struct bolt_options *options, 
     c->dead = false;
     c->info.major = c->version.major;
     c->info.minor = c->version.minor;
-    c->info.clear_credentials = secret_in_clear(c, &options->auth);
+    c->exposed = !c->info.tls && !net_is_local(&c->net);
     rc = log_on(c, options, manifest, deadline_ms, error);
     if (rc < 0) {
         c->dead = true; /* no goodbye to who doesn't know us */

@@ -10,7 +10,8 @@
  *
  * Whatever makes the connection useless goes through connection_broken, which decides whether a
  * commit is in doubt: one whose request was written to its last byte, and not answered, and not
- * behind a failure that was read.
+ * behind a failure that was read. While the connection lives, one that waits to be written is in
+ * doubt as well: whatever is waited for next writes it. Only bolt_close writes nothing that waits.
  */
 #ifndef HOLDFAST_BOLT_CONNECTION_H
 #define HOLDFAST_BOLT_CONNECTION_H
@@ -84,6 +85,7 @@ struct bolt_connection {
     bool in_tx;       /* BEGIN was sent, its end not */
     bool run_commits; /* the last RUN sent was a writing one outside of a transaction */
     bool telemetry;   /* wanted, and asked for by the server */
+    bool exposed;     /* what is sent goes to another machine, unencrypted */
 
     int64_t heard_ms; /* when something was last received */
     int64_t spoke_ms; /* when something was last written */
@@ -116,7 +118,7 @@ void connection_write_some(struct bolt_connection *c);
  * Returns -error->kind. */
 int connection_broken(struct bolt_connection *c, struct bolt_error *error);
 
-/* Did the deadline pass, or was it cancelled? 0: neither. */
+/* Did the deadline pass, or was it cancelled? 0: neither. BOLT_ERR_COMMIT_UNKNOWN as above. */
 int connection_over(const struct bolt_connection *c, int64_t deadline_ms, struct bolt_error *error)
     MUST_CHECK;
 

@@ -12,42 +12,52 @@ static const struct request *request_at(const struct bolt_connection *c, size_t 
     return &c->requests[(c->first + at) % (c->requests_max + 1)];
 }
 
-/* The kind of the commit that may have happened without our knowing; false when there is none. */
-static bool commit_in_doubt(const struct bolt_connection *c, enum bolt_request *ret)
+/* What is queued goes out with whatever is waited for next, until nothing can be written. */
+static bool queue_moves(const struct bolt_connection *c)
 {
-    if (c->failed) {
-        return false; /* what is behind a failure is ignored */
-    }
-    for (size_t i = 0; i < c->count; i++) {
+    return !c->dead && !c->mute;
+}
+
+/* The request of the commit that may have happened without our knowing, or may yet happen; NULL:
+ * there is none. */
+static const struct request *commit_in_doubt(const struct bolt_connection *c)
+{
+    for (size_t i = 0; !c->failed && i < c->count; i++) { /* behind a failure all is ignored */
         const struct request *request = request_at(c, i);
-        if (request->commits && request->end <= c->tx.written) {
-            *ret = request->kind;
-            return true;
+        if (request->commits && (request->end <= c->tx.written || queue_moves(c))) {
+            return request;
         }
     }
-    return false;
+    return NULL;
 }
 
 static int tell_doubt(const struct bolt_connection *c, struct bolt_error *error)
 {
-    enum bolt_request kind;
+    const struct request *commit = commit_in_doubt(c);
 
-    if (commit_in_doubt(c, &kind)) {
+    if (commit == NULL) {
+        return -(int)error->kind;
+    }
+    if (commit->end <= c->tx.written) {
         (void)bolt_fail_context(error,
                                 "%s was sent and its reply not read, so that it is not known "
                                 "whether the transaction was committed",
-                                request_name(kind));
-        error->kind = BOLT_ERR_COMMIT_UNKNOWN;
+                                request_name(commit->kind));
+    } else {
+        (void)bolt_fail_context(error,
+                                "%s waits to be sent and goes out with the next request or wait, "
+                                "so that it is not known whether the transaction will be "
+                                "committed; bolt_close drops it",
+                                request_name(commit->kind));
     }
+    error->kind = BOLT_ERR_COMMIT_UNKNOWN;
     return -(int)error->kind;
 }
 
 int connection_broken(struct bolt_connection *c, struct bolt_error *error)
 {
-    int rc = tell_doubt(c, error);
-
     c->dead = true;
-    return rc;
+    return tell_doubt(c, error);
 }
 
 int connection_over(const struct bolt_connection *c, int64_t deadline_ms, struct bolt_error *error)

@@ -223,6 +223,19 @@ static void pack_auth(struct bolt_packer *p, const struct bolt_auth *auth)
     }
 }
 
+/* Queue what was packed with these credentials. */
+static int add_with_auth(struct bolt_connection *c, enum bolt_request kind,
+                         const struct bolt_auth *auth, struct bolt_error *error)
+{
+    bool secret = auth->credentials != NULL || auth->parameters != NULL;
+    int rc = request_add(c, &(struct request_draft){.kind = kind, .secret = true}, NULL, error);
+
+    if (rc == 0 && secret && c->exposed) {
+        c->info.clear_credentials = true;
+    }
+    return rc;
+}
+
 static bool notifications_set(const struct bolt_notifications *notifications)
 {
     return notifications->least_severity != NULL || notifications->disabled != NULL;
@@ -299,8 +312,9 @@ int request_hello(struct bolt_connection *c, const struct bolt_options *options,
         pack_auth(p, &options->auth);
     }
     bolt_pack_end(p);
-    return request_add(c, &(struct request_draft){.kind = BOLT_REQUEST_HELLO, .secret = with_auth},
-                       NULL, error);
+    return with_auth
+               ? add_with_auth(c, BOLT_REQUEST_HELLO, &options->auth, error)
+               : request_add(c, &(struct request_draft){.kind = BOLT_REQUEST_HELLO}, NULL, error);
 }
 
 int request_logon(struct bolt_connection *c, const struct bolt_auth *auth, struct bolt_error *error)
@@ -314,8 +328,7 @@ int request_logon(struct bolt_connection *c, const struct bolt_auth *auth, struc
     bolt_pack_map_open(&c->scratch);
     pack_auth(&c->scratch, auth);
     bolt_pack_end(&c->scratch);
-    return request_add(c, &(struct request_draft){.kind = BOLT_REQUEST_LOGON, .secret = true}, NULL,
-                       error);
+    return add_with_auth(c, BOLT_REQUEST_LOGON, auth, error);
 }
 
 /* ---- RUN, BEGIN ---- */

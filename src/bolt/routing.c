@@ -144,6 +144,7 @@ static bool is_final(const struct bolt_error *error)
 {
     switch (error->kind) {
     case BOLT_ERR_CONNECT:
+    case BOLT_ERR_TLS:
     case BOLT_ERR_LOST:
     case BOLT_ERR_PROTOCOL:
     case BOLT_ERR_LIMIT:
@@ -154,6 +155,12 @@ static bool is_final(const struct bolt_error *error)
     default:
         return true;
     }
+}
+
+/* Of none that could be used: when nobody is to be trusted, trying again is of no use. */
+static enum bolt_err kind_of_all(bool only_tls)
+{
+    return only_tls ? BOLT_ERR_TLS : BOLT_ERR_CONNECT;
 }
 
 /* What a server answers that has no routing at all (Memgraph): it does everything itself. */
@@ -243,6 +250,7 @@ static int fetch(struct bolt_driver *driver, const struct bolt_purpose *purpose,
                  struct bolt_error *error)
 {
     struct address_list routers;
+    bool only_tls = true;
 
     routers_to_ask(driver, known, &routers);
     if (routers.count == 0) {
@@ -261,13 +269,14 @@ static int fetch(struct bolt_driver *driver, const struct bolt_purpose *purpose,
             return bolt_fail_context(error, "asking %s:%u for a routing table", routers.all[i].host,
                                      routers.all[i].port);
         }
+        only_tls = only_tls && error->kind == BOLT_ERR_TLS;
     }
     (void)bolt_fail_context(
         error, "none of %zu routers gave a routing table for %s; the last, %s:%u", routers.count,
         database_name(purpose->database), routers.all[routers.count - 1].host,
         routers.all[routers.count - 1].port);
-    error->kind = BOLT_ERR_CONNECT;
-    return -BOLT_ERR_CONNECT;
+    error->kind = kind_of_all(only_tls);
+    return -(int)error->kind;
 }
 
 /* ---- keeping it fresh ---- */
@@ -320,7 +329,16 @@ static int refresh(struct bolt_driver *driver, const struct bolt_purpose *purpos
     return rc;
 }
 
-/* Another thread is getting the table: wait for it. As refresh. */
+/* A failure of who asked, not of the routers: its time was over, it was cancelled, or its bookmarks
+ * are none. Who asks with other ones may well get the table. */
+static bool is_of_the_asker(const struct bolt_error *error)
+{
+    return error->kind == BOLT_ERR_TIMEOUT || error->kind == BOLT_ERR_CANCELLED ||
+           (error->kind == BOLT_ERR_SERVER && strstr(error->code, "InvalidBookmark") != NULL);
+}
+
+/* Another thread is getting the table: wait for it. As refresh; 1: it is still to be had, as only
+ * that thread failed. */
 static int await_refresh(struct bolt_driver *driver, struct route_table *table, int64_t deadline_ms,
                          struct bolt_error *error)
 {
@@ -339,6 +357,8 @@ static int await_refresh(struct bolt_driver *driver, struct route_table *table, 
     if (!waiter.granted) {
         bolt_waiter_remove(&table->queue, &waiter);
         rc = bolt_fail_context(error, "waiting for a routing table");
+    } else if (waiter.failed && is_of_the_asker(&failure)) {
+        rc = 1;
     } else if (waiter.failed) {
         *error = failure;
         rc = -(int)failure.kind;
@@ -380,13 +400,22 @@ static int choose(struct bolt_driver *driver, const struct bolt_purpose *purpose
         if (rc < 0) {
             return rc;
         }
-        *refreshed = true;
+        *refreshed = rc == 0;
     }
+}
+
+/* Another server may well lend what this one does not. */
+static bool is_of_the_server(const struct bolt_error *error)
+{
+    return error->kind == BOLT_ERR_CONNECT || error->kind == BOLT_ERR_LOST ||
+           error->kind == BOLT_ERR_TLS;
 }
 
 int bolt_routing_lend(struct bolt_driver *driver, const struct bolt_purpose *purpose,
                       int64_t deadline_ms, struct pooled **ret, struct bolt_error *error)
 {
+    struct bolt_error last = {.kind = BOLT_OK}; /* why a server was passed over */
+    bool only_tls = true;
     bool refreshed = false;
 
     for (;;) {
@@ -394,13 +423,21 @@ int bolt_routing_lend(struct bolt_driver *driver, const struct bolt_purpose *pur
         pthread_mutex_lock(&driver->mutex);
         int rc = choose(driver, purpose, &refreshed, deadline_ms, &address, error);
         pthread_mutex_unlock(&driver->mutex);
+        if (rc == -BOLT_ERR_CONNECT && refreshed && last.kind != BOLT_OK) {
+            (void)bolt_fail_context(&last, "%s; the last one tried", error->message);
+            *error = last;
+            error->kind = kind_of_all(only_tls);
+            return -(int)error->kind;
+        }
         if (rc < 0) {
             return rc;
         }
         rc = bolt_pool_lend(driver, &address, deadline_ms, ret, error);
-        if (rc == 0 || error->kind != BOLT_ERR_CONNECT) {
+        if (rc == 0 || !is_of_the_server(error)) {
             return rc;
         }
+        last = *error;
+        only_tls = only_tls && last.kind == BOLT_ERR_TLS;
         pthread_mutex_lock(&driver->mutex);
         bolt_routing_forget(driver, &address);
         pthread_mutex_unlock(&driver->mutex);

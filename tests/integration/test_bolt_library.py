@@ -23,7 +23,7 @@ def run(*command) -> str:
 @pytest.mark.parametrize("language", ["c", "c++"])
 def test_a_header_stands_alone(tmp_path, header, language):
     source = tmp_path / "alone"
-    source.write_text(f"#include <holdfast/{header}>\n")
+    source.write_text(f"#include <holdfast/{header}>\nstruct bolt_error none = BOLT_ERROR_INIT;\n")
     standard = {"c": "-std=c99", "c++": "-std=c++11"}[language]
     warnings = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
     run("clang-14", "-x", language, standard, *warnings, "-fsyntax-only", "-I", ROOT / "include", source)

@@ -80,6 +80,14 @@ static bool read_all(const struct link *link, void *to, size_t size)
     return true;
 }
 
+static void read_to_the_end(const struct link *link)
+{
+    unsigned char more;
+
+    while (read_all(link, &more, 1)) {
+    }
+}
+
 static bool write_all(const struct link *link, const void *from, size_t size)
 {
     return send(link->fd, from, size, MSG_NOSIGNAL) == (ssize_t)size;
@@ -292,9 +300,7 @@ static bool answer(struct link *link, enum bolt_request request, const unsigned 
         return reply_ignored(link);
     }
     if (how == ANSWER_STALL) {
-        unsigned char more;
-        while (read_all(link, &more, 1)) {
-        }
+        read_to_the_end(link);
     }
     return how == ANSWER_SUCCESS ? reply(link, 0x70, &packer)
            : how == ANSWER_FAIL  ? reply_failure(link, code)
@@ -314,15 +320,33 @@ static bool handle(struct link *link, const unsigned char *message, size_t size)
 
 /* ---- threads ---- */
 
-static void *serve(void *arg)
+/* False for who wants TLS, which is answered as by a server that has none. */
+static bool shake_hands(const struct link *link)
 {
     static const unsigned char VERSION[4] = {0, 0, 4, 5};
+    static const char NO_TLS[] = "HTTP/1.1 400 Bad Request\r\n";
+    unsigned char proposals[20];
+
+    if (!read_all(link, proposals, sizeof(proposals))) {
+        return false;
+    }
+    if (proposals[0] != 0x60) {
+        if (write_all(link, NO_TLS, sizeof(NO_TLS) - 1)) {
+            read_to_the_end(link); /* closing before would take the answer back */
+        }
+        return false;
+    }
+    return write_all(link, VERSION, sizeof(VERSION));
+}
+
+static void *serve(void *arg)
+{
     struct link *link = arg;
     unsigned char *message = malloc(MESSAGE_MAX);
     size_t size;
 
     must(message != NULL, "memory");
-    if (read_all(link, message, 20) && write_all(link, VERSION, sizeof(VERSION))) {
+    if (shake_hands(link)) {
         while ((size = read_message(link, message)) >= 2 && handle(link, message, size)) {
         }
     }

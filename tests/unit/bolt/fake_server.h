@@ -1,6 +1,7 @@
 /*
  * fake_server - a server on loopback that speaks Bolt 5.4 well enough for a driver: it answers
  * every request with success, but for what a test tells it to do otherwise. Several make a cluster.
+ * It has no TLS: who asks for it is answered something else.
  *
  * Thread: it has threads of its own; the functions may be called from any.
  */

@@ -211,8 +211,7 @@ static void the_queue_has_an_end(void **state)
     assert_int_equal(bolt_in_flight(c), 8);
     assert_bolt_refused(bolt_send_pull(c, 0, BOLT_LAST_QUERY, NULL, &error), &error, BOLT_ERR_USAGE,
                         "1 and more");
-    c->dead = true; /* nothing was written: there is nothing to say goodbye to */
-    bolt_close(c);
+    bolt_close(c); /* nothing was written: there is nothing to say goodbye to */
     peer_end(&peer);
 }
 
@@ -314,27 +313,36 @@ static void *talk(void *arg)
 #define TALK_REQUESTS 60 /* times two messages */
 #define TALK_BYTES 60000 /* up and down each: far beyond what the sockets hold */
 
-/* The end of a connection that was opened by a script: the rest is said by another thread. */
+/* A connection that was opened by a script and from here on talks to *ret_fd. */
+static struct bolt_connection *open_to_another(int *ret_fd)
+{
+    struct peer peer;
+    int fds[2];
+
+    peer_start(&peer, PEER_HELLO "C: <EOF>\n", false);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    int scripted = c->net.fd;
+    c->net.fd = fds[0];
+    (void)close(scripted);
+    peer_end(&peer);
+    *ret_fd = fds[1];
+    return c;
+}
+
 static void it_reads_while_it_writes(void **state)
 {
     (void)state;
-    struct peer peer;
     struct bolt_error error;
     pthread_t thread;
+    int fd = -1;
     AUTO(free_ptr) char *query = xmalloc(TALK_BYTES + 1);
 
     memset(query, 'q', TALK_BYTES);
     query[TALK_BYTES] = '\0';
-    peer_start(&peer, PEER_HELLO "C: <EOF>\n", false);
-    struct bolt_connection *c = peer_open(&peer, NULL);
-    int fds[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    int scripted = c->net.fd;
-    c->net.fd = fds[0]; /* from here on it talks to the other one */
-    (void)close(scripted);
-    peer_end(&peer);
-    assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0);
-    struct talker talker = {fds[1], TALK_REQUESTS, TALK_BYTES};
+    struct bolt_connection *c = open_to_another(&fd);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    struct talker talker = {fd, TALK_REQUESTS, TALK_BYTES};
     assert_int_equal(pthread_create(&thread, NULL, talk, &talker), 0);
 
     for (int i = 0; i < TALK_REQUESTS; i++) {
@@ -345,7 +353,7 @@ static void it_reads_while_it_writes(void **state)
     assert_bolt_ok(bolt_settle(c, soon(), &error), &error);
     bolt_close(c);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    (void)close(fds[1]);
+    (void)close(fd);
 }
 
 /* ---- the line breaks ---- */
@@ -543,6 +551,74 @@ static void what_breaks_the_protocol_ends_the_connection(void **state)
 
 /* ---- waiting ---- */
 
+#define IMPATIENT_MS 30 /* for what never comes */
+
+/* How many bytes there are to be read now. */
+static size_t drain(int fd)
+{
+    unsigned char bytes[4096];
+    size_t size = 0;
+    ssize_t got;
+
+    while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
+        size += (size_t)got;
+    }
+    return size;
+}
+
+/* A query that is larger than what the server, which reads nothing, lets us write. */
+static struct bolt_connection *get_stuck(bool in_tx, int *ret_fd, struct bolt_error *error)
+{
+    AUTO(free_ptr) char *query = xmalloc(LARGE_BYTES + 1);
+    struct bolt_connection *c = open_to_another(ret_fd);
+
+    memset(query, 'q', LARGE_BYTES);
+    query[LARGE_BYTES] = '\0';
+    if (in_tx) {
+        assert_bolt_ok(bolt_send_begin(c, NULL, NULL, error), error);
+        assert_bolt_ok(bolt_send_run(c, query, NULL, NULL, NULL, error), error);
+        assert_bolt_ok(bolt_send_discard(c, BOLT_ALL, BOLT_LAST_QUERY, NULL, error), error);
+        assert_bolt_refused(bolt_commit(c, bolt_deadline_in(IMPATIENT_MS), error), error,
+                            BOLT_ERR_COMMIT_UNKNOWN, "COMMIT waits to be sent");
+    } else {
+        assert_bolt_refused(
+            bolt_execute(c, query, NULL, NULL, NULL, bolt_deadline_in(IMPATIENT_MS), error), error,
+            BOLT_ERR_COMMIT_UNKNOWN, "DISCARD waits to be sent");
+    }
+    assert_true(bolt_is_alive(c));
+    assert_true(tx_waiting(&c->tx) > 0);
+    return c;
+}
+
+static void a_commit_that_waits_to_be_written_is_unknown_and_dropped_by_close(void **state)
+{
+    (void)state;
+
+    for (int in_tx = 0; in_tx < 2; in_tx++) {
+        struct bolt_error error;
+        int fd = -1;
+        struct bolt_connection *c = get_stuck(in_tx != 0, &fd, &error);
+        assert_true(drain(fd) > 0); /* now there is room */
+        bolt_close(c);
+        assert_int_equal(drain(fd), 0);
+        (void)close(fd);
+    }
+}
+
+static void a_commit_that_was_not_written_when_the_line_broke_is_not_unknown(void **state)
+{
+    (void)state;
+
+    for (int in_tx = 0; in_tx < 2; in_tx++) {
+        struct bolt_error error;
+        int fd = -1;
+        struct bolt_connection *c = get_stuck(in_tx != 0, &fd, &error);
+        (void)close(fd);
+        assert_bolt_refused(bolt_settle(c, soon(), &error), &error, BOLT_ERR_LOST, "peer:7687");
+        bolt_close(c);
+    }
+}
+
 static void after_a_deadline_one_can_go_on_waiting(void **state)
 {
     (void)state;
@@ -669,6 +745,8 @@ int main(void)
         cmocka_unit_test(what_was_said_before_the_end_is_heard),
         cmocka_unit_test(a_connection_that_the_server_closed_is_seen),
         cmocka_unit_test(what_breaks_the_protocol_ends_the_connection),
+        cmocka_unit_test(a_commit_that_waits_to_be_written_is_unknown_and_dropped_by_close),
+        cmocka_unit_test(a_commit_that_was_not_written_when_the_line_broke_is_not_unknown),
         cmocka_unit_test(after_a_deadline_one_can_go_on_waiting),
         cmocka_unit_test(signs_of_life_dont_carry_it_past_its_deadline),
         cmocka_unit_test(silence_beyond_the_promise_is_a_loss),

@@ -245,6 +245,34 @@ static void a_password_is_wiped_once_it_is_sent(void **state)
     }
 }
 
+static void credentials_in_the_clear_are_told_whenever_they_go(void **state)
+{
+    (void)state;
+    static const struct bolt_auth NOBODY = {.scheme = "none"};
+    static const struct bolt_auth SOMEBODY = {
+        .scheme = "basic", .principal = "neo4j", .credentials = "s3cret"};
+    struct peer peer;
+    struct bolt_error error;
+
+    peer_start(&peer,
+               PEER_HELLO "C: LOGOFF\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+                          "C: LOGOFF\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+                          "C: LOGOFF\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+                          "C: GOODBYE\nC: <EOF>\n",
+               false);
+    struct bolt_connection *c = peer_open(&peer, NULL);
+    assert_false(c->exposed); /* a socket of this machine, */
+    c->exposed = true;        /* as if it were none */
+    assert_bolt_ok(bolt_logon(c, &NOBODY, soon(), &error), &error);
+    assert_false(bolt_info(c)->clear_credentials);
+    assert_bolt_ok(bolt_logon(c, &SOMEBODY, soon(), &error), &error);
+    assert_true(bolt_info(c)->clear_credentials);
+    assert_bolt_ok(bolt_logon(c, &NOBODY, soon(), &error), &error);
+    assert_true(bolt_info(c)->clear_credentials); /* they went */
+    bolt_close(c);
+    peer_end(&peer);
+}
+
 static void hello_carries_routing_and_notifications(void **state)
 {
     (void)state;
@@ -327,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_version_that_was_changed_on_the_way_is_noticed),
         cmocka_unit_test(a_refused_logon_says_so_and_not_the_password),
         cmocka_unit_test(a_password_is_wiped_once_it_is_sent),
+        cmocka_unit_test(credentials_in_the_clear_are_told_whenever_they_go),
         cmocka_unit_test(hello_carries_routing_and_notifications),
         cmocka_unit_test(what_the_server_says_about_itself_is_known),
         cmocka_unit_test(odd_options_are_refused_before_anything_is_sent),

@@ -1,5 +1,7 @@
 #include "driver_fixture.h"
 
+#include "bolt/driver_internal.h"
+
 #define TTL_S 300
 
 /* A cluster: the first server routes and writes, the others read. */
@@ -182,6 +184,43 @@ static void a_reader_that_is_down_is_passed_over(void **state)
     fake_up(f->servers[1]);
 }
 
+static void a_reader_that_closes_at_hello_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    release(f, acquire(f, BOLT_WRITE));
+    fake_fault(f->servers[1], BOLT_REQUEST_HELLO, FAKE_DROP, 1000, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct bolt_connection *reader = acquire(f, BOLT_READ);
+        assert_int_equal(server_of(f, reader), 2);
+        release(f, reader);
+    }
+    assert_int_equal(fake_accepted(f->servers[1]), 1);
+    assert_int_equal(routes_asked(f), 1);
+}
+
+/* Servers that speak no TLS, from now on asked for it: what is idle goes on. */
+static void a_reader_that_is_not_to_be_trusted_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    struct bolt_connection *reader = acquire(f, BOLT_READ);
+    int good = server_of(f, reader);
+    release(f, reader);
+    const char *plain = f->driver->options.connection.uri;
+    for (int i = 0; i < 4; i++) {
+        f->driver->options.connection.uri = "neo4j+ssc://servers";
+        int rc = try_acquire(f, BOLT_READ, WAIT_MS, &reader);
+        f->driver->options.connection.uri = plain;
+        assert_int_equal(rc, 0);
+        assert_int_equal(server_of(f, reader), good);
+        release(f, reader);
+    }
+    assert_int_equal(fake_accepted(f->servers[3 - good]), 1);
+}
+
 static void a_database_that_is_not_there_now_is_sought_elsewhere(void **state)
 {
     struct fixture *f = *state;
@@ -223,6 +262,10 @@ static void all_servers_down_is_an_error_and_not_a_loop(void **state)
     fake_down(f->servers[1]);
     assert_int_equal(try_acquire(f, BOLT_READ, WAIT_MS, &none), -BOLT_ERR_CONNECT);
     fake_up(f->servers[1]);
+    fake_fault(f->servers[1], BOLT_REQUEST_HELLO, FAKE_DROP, 1, NULL);
+    assert_int_equal(try_acquire(f, BOLT_READ, WAIT_MS, &none), -BOLT_ERR_CONNECT);
+    assert_non_null(strstr(f->error.message, "serves neo4j now; the last one tried: "));
+    assert_non_null(strstr(f->error.message, address(f, 1)));
     release(f, acquire(f, BOLT_READ));
 }
 
@@ -282,6 +325,17 @@ static size_t resolve_to_second(void *arg, struct bolt_address *ret, size_t max)
     assert_true(max >= 2);
     ret[0] = (struct bolt_address){.host = "127.0.0.1", .port = 1}; /* nobody listens there */
     ret[1] = (struct bolt_address){.host = "127.0.0.1", .port = fake_port(f->servers[1])};
+    return 2;
+}
+
+static size_t resolve_to_two(void *arg, struct bolt_address *ret, size_t max)
+{
+    struct fixture *f = arg;
+
+    assert_true(max >= 2);
+    for (size_t i = 0; i < 2; i++) {
+        ret[i] = (struct bolt_address){.host = "127.0.0.1", .port = fake_port(f->servers[i])};
+    }
     return 2;
 }
 
@@ -353,6 +407,27 @@ static void no_router_at_all_is_worth_another_try_later(void **state)
     release(f, acquire(f, BOLT_READ));
 }
 
+/* Trying again makes no certificate good; a router that is down may come back. */
+static void a_router_that_is_not_to_be_trusted_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    struct bolt_connection *none;
+
+    f->options.connection.uri = "neo4j+ssc://servers"; /* which speak no TLS */
+    f->options.resolve = resolve_to_two;
+    f->options.resolve_arg = f;
+    fixture_open(f);
+    assert_int_equal(try_acquire(f, BOLT_READ, WAIT_MS, &none), -BOLT_ERR_TLS);
+    assert_non_null(strstr(f->error.message, "none of 2 routers"));
+    assert_false(bolt_error_is_retryable(&f->error));
+    assert_int_equal(fake_accepted(f->servers[1]), 1);
+    bolt_driver_close(f->driver);
+    f->options.resolve = resolve_to_second;
+    fixture_open(f);
+    assert_int_equal(try_acquire(f, BOLT_READ, WAIT_MS, &none), -BOLT_ERR_CONNECT);
+    assert_true(bolt_error_is_retryable(&f->error));
+}
+
 static void a_database_that_does_not_exist_is_not_asked_for_elsewhere(void **state)
 {
     struct fixture *f = *state;
@@ -413,10 +488,12 @@ static void only_hosts_that_are_allowed_are_talked_to(void **state)
 /* ---- many threads ---- */
 
 #define THREADS 8
+#define HASTE_MS 1000 /* of who gives up while the others wait */
 
 struct asker {
     struct fixture *f;
     pthread_t thread;
+    int64_t wait_ms;
     int rc;
     struct bolt_error error;
 };
@@ -427,7 +504,7 @@ static void *ask_once(void *arg)
     struct bolt_connection *connection;
     const struct bolt_purpose purpose = {.mode = BOLT_READ, .database = "neo4j"};
 
-    asker->rc = bolt_driver_acquire(asker->f->driver, &purpose, bolt_deadline_in(WAIT_MS),
+    asker->rc = bolt_driver_acquire(asker->f->driver, &purpose, bolt_deadline_in(asker->wait_ms),
                                     &connection, &asker->error);
     if (asker->rc == 0) {
         bolt_driver_release(asker->f->driver, connection, NULL);
@@ -435,11 +512,16 @@ static void *ask_once(void *arg)
     return NULL;
 }
 
+static void ask_in_a_thread(struct fixture *f, int64_t wait_ms, struct asker *ret)
+{
+    *ret = (struct asker){.f = f, .wait_ms = wait_ms};
+    assert_int_equal(pthread_create(&ret->thread, NULL, ask_once, ret), 0);
+}
+
 static void ask_together(struct fixture *f, struct asker askers[THREADS])
 {
     for (size_t i = 0; i < THREADS; i++) {
-        askers[i] = (struct asker){.f = f};
-        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_once, &askers[i]), 0);
+        ask_in_a_thread(f, WAIT_MS, &askers[i]);
     }
     for (size_t i = 0; i < THREADS; i++) {
         (void)pthread_join(askers[i].thread, NULL);
@@ -480,6 +562,45 @@ static void many_threads_learn_that_there_is_no_table(void **state)
     assert_int_equal(stats(f).waiting, 0);
 }
 
+static void ones_deadline_is_not_that_of_who_waits_for_the_same_table(void **state)
+{
+    struct fixture *f = *state;
+    struct asker hasty;
+    struct asker patient;
+
+    fixture_open(f);
+    fake_fault(f->servers[0], BOLT_REQUEST_ROUTE, FAKE_STALL, 1, NULL);
+    ask_in_a_thread(f, HASTE_MS, &hasty);
+    while (routes_asked(f) == 0) {
+        sched_yield();
+    }
+    ask_in_a_thread(f, WAIT_MS, &patient);
+    (void)pthread_join(hasty.thread, NULL);
+    (void)pthread_join(patient.thread, NULL);
+    assert_int_equal(hasty.rc, -BOLT_ERR_TIMEOUT);
+    assert_int_equal(patient.rc, 0);
+    assert_int_equal(routes_asked(f), 2);
+}
+
+static void ones_bad_bookmark_is_not_that_of_who_waits_for_the_same_table(void **state)
+{
+    static const char CODE[] = "Neo.ClientError.Transaction.InvalidBookmark";
+    struct fixture *f = *state;
+    struct asker askers[THREADS];
+    size_t refused = 0;
+
+    fixture_open(f);
+    fake_fault(f->servers[0], BOLT_REQUEST_ROUTE, FAKE_FAIL, 1, CODE);
+    ask_together(f, askers);
+    for (size_t i = 0; i < THREADS; i++) {
+        if (askers[i].rc < 0) {
+            assert_string_equal(askers[i].error.code, CODE);
+            refused++;
+        }
+    }
+    assert_int_equal(refused, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +612,8 @@ int main(void)
         TEST(tables_of_more_databases_than_are_kept_are_asked_for_again),
         TEST(a_new_leader_is_asked_for),
         TEST(a_reader_that_is_down_is_passed_over),
+        TEST(a_reader_that_closes_at_hello_is_passed_over),
+        TEST(a_reader_that_is_not_to_be_trusted_is_passed_over),
         TEST(a_database_that_is_not_there_now_is_sought_elsewhere),
         TEST(without_a_writer_reading_goes_on),
         TEST(all_servers_down_is_an_error_and_not_a_loop),
@@ -501,11 +624,14 @@ int main(void)
         TEST(a_router_that_gives_no_good_table_is_passed_over),
         TEST(a_router_that_is_stuck_is_passed_over),
         TEST(no_router_at_all_is_worth_another_try_later),
+        TEST(a_router_that_is_not_to_be_trusted_is_passed_over),
         TEST(a_database_that_does_not_exist_is_not_asked_for_elsewhere),
         TEST(a_server_that_knows_no_routing_does_everything),
         TEST(only_hosts_that_are_allowed_are_talked_to),
         TEST(many_threads_ask_for_one_table_once),
         TEST(many_threads_learn_that_there_is_no_table),
+        TEST(ones_deadline_is_not_that_of_who_waits_for_the_same_table),
+        TEST(ones_bad_bookmark_is_not_that_of_who_waits_for_the_same_table),
     };
 
     return cmocka_run_group_tests_name("bolt/routing", tests, NULL, NULL);
