@@ -88,7 +88,9 @@ class Folder:
         self.settled += 1
         name = f"settled/{self.settled}.md"
         self.write(name, str(self.settled))
-        eventually(lambda: name in self.files())
+        # What was moved to and fro meanwhile may stand twice for a moment; files() takes that for wrong.
+        paths = lambda: [(m["metadata"] or {}).get("source", {}).get("path") for m in self.home.lines("export")]  # noqa: E731
+        eventually(lambda: name in paths())
 
     def restore(self, *args: str) -> dict:
         return self.home.json("restore", "notes", *args)
