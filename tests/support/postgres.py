@@ -114,8 +114,9 @@ def lease():
 
 
 def forget(server: Postgres, name: str) -> None:
-    """Drop a database with its slots, whoever uses them, and however often that one comes back."""
+    """Drop a database with its slots, whoever uses them: who is sent away can't come back."""
     server.psql(
+        f"UPDATE pg_database SET datallowconn = false WHERE datname = '{name}';"
         "DO $$ BEGIN FOR i IN 1..500 LOOP"
         " PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
         " BEGIN PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots; EXCEPTION WHEN object_in_use THEN NULL; END;"
