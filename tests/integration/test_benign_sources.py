@@ -219,6 +219,7 @@ def work_on_the_folder(c: Campaign) -> None:
     c.shell(5, "rm copies/12.md copies/5.md copies/19.md copies/26.md copies/33.md")
 
 
+@pytest.mark.timeout(900)
 def test_a_hundred_thousand_ordinary_operations_raise_no_alert(campaign):
     c = campaign
     c.database.psql(postgres.MEMORIES + postgres.insert(1000))
