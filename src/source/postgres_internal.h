@@ -317,6 +317,9 @@ int pg_fence(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* ---- postgres_setup.c ---- */
 
+/* A table and its partitions, each by its quoted name; pg_clear. */
+int pg_parts(struct postgres *pg, const struct pg_table *table, PGresult **ret, struct err *err)
+    MUST_CHECK;
 int pg_setup_sql(struct postgres *pg, bool remove, struct buf *ret, struct err *err) MUST_CHECK;
 /* Run what init runs, once more; whatever was there is made anew. It does not wait for the locks
  * of others (ERR_BUSY), who would wait behind it. */

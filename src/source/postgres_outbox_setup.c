@@ -74,12 +74,7 @@ static int enable_triggers(struct postgres *pg, const struct pg_table *table, st
                            struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
-    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
-    const char *values[] = {oid};
-    int rc = pg_query(pg, pg->sql,
-                      "SELECT $1::oid::regclass::text UNION SELECT relid::regclass::text FROM "
-                      "pg_catalog.pg_partition_tree($1::oid) ORDER BY 1",
-                      values, 1, &result, err);
+    int rc = pg_parts(pg, table, &result, err);
 
     for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
         rc = buf_printf(ret, err, "ALTER TABLE %s ENABLE ALWAYS TRIGGER holdfast_keep;\n",

@@ -177,17 +177,23 @@ static int has_triggers(struct postgres *pg, const struct pg_table *table, bool 
                        oid, ret, err);
 }
 
+int pg_parts(struct postgres *pg, const struct pg_table *table, PGresult **ret, struct err *err)
+{
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *values[] = {oid};
+
+    return pg_query(pg, pg->sql,
+                    "SELECT $1::oid::regclass::text UNION SELECT relid::regclass::text "
+                    "FROM pg_catalog.pg_partition_tree($1::oid) ORDER BY 1",
+                    values, 1, ret, err);
+}
+
 /* A statement's trigger is not its partitions', which may be changed by their own names. */
 static int add_triggers(struct postgres *pg, const struct pg_table *table, struct buf *ret,
                         struct err *err)
 {
     AUTO(pg_clear) PGresult *result = NULL;
-    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
-    const char *values[] = {oid};
-    int rc = pg_query(pg, pg->sql,
-                      "SELECT $1::oid::regclass::text UNION SELECT relid::regclass::text "
-                      "FROM pg_catalog.pg_partition_tree($1::oid) ORDER BY 1",
-                      values, 1, &result, err);
+    int rc = pg_parts(pg, table, &result, err);
 
     for (int i = 0; rc == 0 && i < PQntuples(result); i++) {
         const char *name = PQgetvalue(result, i, 0);
