@@ -118,8 +118,10 @@ static int add_current(struct batch *batch, const struct uuid *id, const struct 
     return result < 0 ? result : add_put(batch, &memory, where, id, err);
 }
 
-/* The memory that a change is about. */
-static int add_memory(struct batch *batch, const struct change *change, struct err *err)
+/* The memory that a change is about. is_next: the changes behind this one come next, so that one
+ * of them that counts instead brings the memory. */
+static int add_memory(struct batch *batch, const struct change *change, bool is_next,
+                      struct err *err)
 {
     struct memory_place where;
     struct uuid id;
@@ -131,7 +133,11 @@ static int add_memory(struct batch *batch, const struct change *change, struct e
     if (result < 0) {
         return result;
     }
-    bool in_hand = where.seq == change->seq && uuid_eq(&where.origin, &change->origin);
+    bool same_origin = uuid_eq(&where.origin, &change->origin);
+    bool in_hand = same_origin && where.seq == change->seq;
+    if (is_next && same_origin && where.seq > change->seq) {
+        return 0;
+    }
     if (!in_hand) {
         where.version = 0; /* whichever change made it so, it may have been elsewhere before */
     }
@@ -163,7 +169,7 @@ static int take_change(void *arg, const struct change *change, struct err *err)
     int result = 0;
 
     if (change->kind == KIND_MEMORY) {
-        result = add_memory(batch, change, err);
+        result = add_memory(batch, change, true, err);
     } else if (change->kind == KIND_GUARD) {
         result = add_decision(batch, change, err);
     }
@@ -334,8 +340,8 @@ static int drop_past(struct past *past, const struct op *op, struct err *err)
     return result;
 }
 
-/* A memory that was changed before may be where it was then. Most never move, which their history
- * tells. */
+/* A memory that was changed before, and is not at its place, may be where it was then. Most never
+ * move, which their history tells. */
 static int drop_elsewhere(struct batch *batch, const struct op *op, struct err *err)
 {
     AUTO(past_done) struct past past = {.batch = batch, .here = op->place};
@@ -362,7 +368,7 @@ static int apply(struct batch *batch, const struct op *op, struct err *err)
     if (result == 0 && !done && there.key != 0) {
         result = drop(batch, op->place, there.key, &op->id, &own, err);
     }
-    if (result == 0 && (op->version == 0 || (op->version > 1 && !done && !own))) {
+    if (result == 0 && op->version != 1 && !done && !own) {
         result = drop_elsewhere(batch, op, err);
     }
     return result == 0 && !done && op->doc.key != 0 ? put_op(batch, op, err) : result;
@@ -388,7 +394,7 @@ static int take_decided(void *arg, const struct change *change, struct err *err)
 {
     struct batch *batch = arg;
 
-    int result = change->kind == KIND_MEMORY ? add_memory(batch, change, err) : 0;
+    int result = change->kind == KIND_MEMORY ? add_memory(batch, change, false, err) : 0;
     if (result == 0 && batch->count > 0) {
         batch->ops[batch->count - 1].version =
             0; /* it may have been elsewhere while what is held counted */

@@ -9,9 +9,9 @@
 
 #define GATHER_MS                                                                                  \
     50 /* how long changes are left to gather before they are indexed, when nobody waits */
-#define GATHER_IMPORT_MS 250 /* and while an import is under way */
-#define IMPORT_BATCH 1000    /* changes in one batch that make it an import */
-#define TRIM_BATCH 1000      /* changes in a batch after which memory is given back */
+#define GATHER_BUSY_MS 250 /* and while many come */
+#define BUSY_BATCH 100     /* changes in one batch that are many */
+#define TRIM_BATCH 1000    /* changes in a batch after which memory is given back */
 #define FILL_SLICE                                                                                 \
     32768 /* memories in one transaction of a rebuild: what is there can be searched meanwhile */
 #define LOG_PAGES_IDLE                                                                             \
@@ -301,9 +301,8 @@ static void let_gather(struct index *index)
                  index->last_batch == FEED_CHANGES_MAX;
     (void)pthread_mutex_unlock(&index->mutex);
     if (!hurry) {
-        (void)wake_wait(
-            &index->hurry,
-            deadline_in(index->last_batch >= IMPORT_BATCH ? GATHER_IMPORT_MS : GATHER_MS));
+        (void)wake_wait(&index->hurry,
+                        deadline_in(index->last_batch >= BUSY_BATCH ? GATHER_BUSY_MS : GATHER_MS));
     }
 }
 

@@ -141,6 +141,10 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
  * ERR_CANCELLED. */
 int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
             struct err *err) MUST_CHECK;
+/* Can it be read, within so long? ERR_CANCELLED. */
+int pg_poll(struct postgres *pg, PGconn *conn, int64_t ms, bool *ret, struct err *err) MUST_CHECK;
+/* Wait, whatever comes. ERR_CANCELLED. */
+int pg_pause(struct postgres *pg, int64_t ms, struct err *err) MUST_CHECK;
 /* The server's error as ours. */
 int pg_error(const PGconn *conn, const PGresult *result, struct err *err);
 void pg_clear(PGresult **result);
@@ -274,9 +278,9 @@ int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows
 extern const char pg_keep_body[];
 extern const char pg_keep_settings[];
 #define PG_OUTBOX_TELL(what)                                                                       \
-    "  IF to_regclass('holdfast.outbox') IS NOT NULL THEN\n"                                       \
-    "    INSERT INTO holdfast.outbox (op, body) VALUES ('M', (" what ")::text);\n"                 \
-    "    PERFORM pg_notify('holdfast', '');\n"                                                     \
+    "  IF pg_catalog.to_regclass('holdfast.outbox') IS NOT NULL THEN\n"                            \
+    "    INSERT INTO holdfast.outbox (op, body) VALUES ('M', (" what ")::pg_catalog.text);\n"      \
+    "    PERFORM pg_catalog.pg_notify('holdfast', '');\n"                                          \
     "  END IF;\n"
 int pg_outbox_add_tables(struct buf *ret, struct err *err) MUST_CHECK;
 int pg_outbox_add_source(struct postgres *pg, struct buf *ret, struct err *err) MUST_CHECK;

@@ -60,12 +60,12 @@ void pg_clear(PGresult **result)
 /* The wake may be another thread's too, who takes its signals: then it is looked at so often. */
 #define CANCEL_LOOK_MS 500
 
-int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
-            struct err *err)
+/* Until `socket` is ready (-1: for nothing), or the deadline. */
+static int wait_until(struct postgres *pg, int socket, short events, struct deadline deadline,
+                      bool *ret_ready, struct err *err)
 {
     struct wake *cancel = pg->options->cancel;
-    short events = (short)(POLLIN | (to_write ? POLLOUT : 0));
-    struct pollfd fds[2] = {{.fd = PQsocket(conn), .events = events},
+    struct pollfd fds[2] = {{.fd = socket, .events = events},
                             {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
 
     for (;;) {
@@ -74,13 +74,35 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
         }
         int64_t left = deadline_left_ms(deadline);
         int ready = poll(fds, 2, left > CANCEL_LOOK_MS ? CANCEL_LOOK_MS : (int)left);
-        if (ready > 0 && fds[0].revents != 0) {
+        *ret_ready = ready > 0 && fds[0].revents != 0;
+        if (*ret_ready || deadline_left_ms(deadline) == 0) {
             return 0;
         }
-        if (deadline_left_ms(deadline) == 0) {
-            return err_set(err, ERR_TIMEOUT, "PostgreSQL did not answer in time");
-        }
     }
+}
+
+int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
+            struct err *err)
+{
+    short events = (short)(POLLIN | (to_write ? POLLOUT : 0));
+    bool ready;
+
+    if (wait_until(pg, PQsocket(conn), events, deadline, &ready, err) < 0) {
+        return -(int)err->code;
+    }
+    return ready ? 0 : err_set(err, ERR_TIMEOUT, "PostgreSQL did not answer in time");
+}
+
+int pg_poll(struct postgres *pg, PGconn *conn, int64_t ms, bool *ret, struct err *err)
+{
+    return wait_until(pg, PQsocket(conn), POLLIN, deadline_in(ms), ret, err);
+}
+
+int pg_pause(struct postgres *pg, int64_t ms, struct err *err)
+{
+    bool ready;
+
+    return wait_until(pg, -1, 0, deadline_in(ms), &ready, err);
 }
 
 static int connect_wait(struct postgres *pg, PGconn *conn, struct err *err)

@@ -494,17 +494,15 @@ static bool was_notified(struct postgres *pg)
 /* A notification comes with each commit that wrote an entry. */
 static int wait_for_more(struct postgres *pg, struct err *err)
 {
+    bool more;
+
     if (was_notified(pg)) {
         return 0;
     }
-    if (pg_wait(pg, pg->stream, false, deadline_in(POLL_MS), err) < 0) {
-        if (err->code != ERR_TIMEOUT) {
-            return -(int)err->code;
-        }
-        err->code = ERR_NONE;
-        return 0;
+    if (pg_poll(pg, pg->stream, POLL_MS, &more, err) < 0) {
+        return -(int)err->code;
     }
-    return PQconsumeInput(pg->stream) == 0 ? pg_error(pg->stream, NULL, err) : 0;
+    return more && PQconsumeInput(pg->stream) == 0 ? pg_error(pg->stream, NULL, err) : 0;
 }
 
 int pg_outbox_step(struct postgres *pg, struct err *err)

@@ -7,9 +7,9 @@
 
 /* Values must be the texts that logical replication sends: each type's output function (which a
  * cast of the whole row to text calls), under the settings of our own sessions. */
-const char pg_keep_settings[] =
-    "SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 3 SET "
-    "bytea_output = 'hex' SET timezone = 'UTC' ";
+const char pg_keep_settings[] = "SET search_path = pg_catalog SET datestyle = 'ISO' SET "
+                                "intervalstyle = 'postgres' SET extra_float_digits = 3 SET "
+                                "bytea_output = 'hex' SET timezone = 'UTC' ";
 
 /* Of the columns those that are generated are named NULL: they are computed again. */
 const char pg_keep_body[] =

@@ -63,11 +63,8 @@ int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err)
         if (*ret || deadline_left_ms(deadline) == 0) {
             return 0;
         }
-        if (pg_wait(pg, pg->sql, false, deadline_in(SNAPSHOT_LOOK_MS), err) < 0) {
-            if (err->code != ERR_TIMEOUT) {
-                return -(int)err->code;
-            }
-            err->code = ERR_NONE;
+        if (pg_pause(pg, SNAPSHOT_LOOK_MS, err) < 0) {
+            return -(int)err->code;
         }
     }
 }

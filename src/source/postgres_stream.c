@@ -346,35 +346,45 @@ static int stream_ended(struct postgres *pg, struct err *err)
 
 /* Nothing more is there now: make durable what came. That is an fsync and a transaction of the
  * ledger: what comes in a rush shares them, and a position without changes is kept now and then
- * only. *ret_ms: how long to wait for more. */
-static int settle(struct postgres *pg, int64_t *ret_ms, struct err *err)
+ * only. *ret_gather_ms: how long to leave what comes to gather. */
+static int settle(struct postgres *pg, int64_t *ret_gather_ms, struct err *err)
 {
     int64_t since = deadline_in(0).at_ms - pg->kept_ms;
     int64_t apart = pg->intake.count < RUSH_CHANGES ? SETTLE_MS : SETTLE_RUSH_MS;
 
-    *ret_ms = STEP_WAIT_MS;
+    *ret_gather_ms = 0;
     if (pg->in_transaction || pg->pending == pg->position) {
         return 0;
     }
     if (pg->intake.count > 0 && since < apart) {
-        *ret_ms = apart - since;
+        *ret_gather_ms = apart - since;
         return 0;
     }
     return pg->intake.count > 0 || since >= POSTGRES_STATUS_MS ? keep_position(pg, err) : 0;
 }
 
+/* Is there more? While it gathers nobody is woken for each message: it is looked at afterwards. */
+static int look_for_more(struct postgres *pg, bool *ret, struct err *err)
+{
+    int64_t gather_ms;
+
+    if (settle(pg, &gather_ms, err) < 0) {
+        return -(int)err->code;
+    }
+    if (pg_poll(pg, pg->stream, gather_ms > 0 ? 0 : STEP_WAIT_MS, ret, err) < 0) {
+        return -(int)err->code;
+    }
+    return *ret || gather_ms == 0 ? 0 : pg_pause(pg, gather_ms, err);
+}
+
 static int wait_for_more(struct postgres *pg, struct err *err)
 {
-    int64_t ms;
+    bool more;
 
-    if (settle(pg, &ms, err) < 0 || pg_wait(pg, pg->stream, false, deadline_in(ms), err) < 0) {
-        if (err->code != ERR_TIMEOUT) {
-            return -(int)err->code;
-        }
-        err->code = ERR_NONE;
-        return 0;
+    if (look_for_more(pg, &more, err) < 0) {
+        return -(int)err->code;
     }
-    return PQconsumeInput(pg->stream) == 0 ? pg_error(pg->stream, NULL, err) : 0;
+    return more && PQconsumeInput(pg->stream) == 0 ? pg_error(pg->stream, NULL, err) : 0;
 }
 
 int pg_stream_step(struct postgres *pg, struct err *err)

@@ -137,3 +137,41 @@ def test_an_alert_about_other_memories_fences_nothing(captured):
 def test_an_unknown_word_is_refused(homes, database):
     refused = homes(config=config_of(database, "    on_alert: pause\n")).call("status", check=False)
     assert refused.status == 2 and "allowed are hold, fence" in refused.err
+
+
+IMPOSTORS = """
+CREATE SCHEMA evil; CREATE ROLE agent LOGIN; GRANT USAGE ON SCHEMA evil TO agent; GRANT ALL ON memories TO agent;
+CREATE DOMAIN evil.text AS int; CREATE DOMAIN evil.regclass AS int;
+CREATE FUNCTION evil.is_it(oid, oid) RETURNS bool LANGUAGE sql AS $$SELECT false$$;
+CREATE OPERATOR evil.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.is_it);
+CREATE FUNCTION evil.to_regclass(pg_catalog.text) RETURNS pg_catalog.regclass LANGUAGE sql AS $$SELECT NULL::pg_catalog.regclass$$;
+CREATE FUNCTION evil.json_build_object(VARIADIC "any") RETURNS json LANGUAGE internal AS $$json_build_array$$;
+CREATE FUNCTION evil.format(pg_catalog.text, pg_catalog.text) RETURNS pg_catalog.text LANGUAGE sql AS $$SELECT 'evil'::pg_catalog.text$$;
+CREATE FUNCTION evil.pg_logical_emit_message(bool, pg_catalog.text, pg_catalog.text) RETURNS pg_lsn LANGUAGE sql AS $$SELECT NULL::pg_lsn$$;
+CREATE FUNCTION evil.pg_notify(pg_catalog.text, pg_catalog.text) RETURNS void LANGUAGE sql AS $$SELECT$$;
+CREATE FUNCTION evil.current_setting(pg_catalog.text, bool) RETURNS pg_catalog.text LANGUAGE sql AS $$SELECT 'innocent'::pg_catalog.text$$;
+CREATE FUNCTION evil.current_query() RETURNS pg_catalog.text LANGUAGE sql AS $$SELECT ''::pg_catalog.text$$;
+CREATE FUNCTION evil.pg_backend_pid() RETURNS int LANGUAGE sql AS $$SELECT 1$$;
+"""
+
+
+@pytest.mark.parametrize("way", ["stream", "outbox"])
+def test_a_search_path_leads_the_triggers_to_nothing_of_the_callers(homes, database, way):
+    """They run for each statement, with their owner's rights, in the caller's session."""
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database, f"    capture: {way}\n") + GUARD), database)
+    captured.init()
+    captured.wait_rows(40)
+    role = f"agent_{database.name}"
+    database.psql(IMPOSTORS.replace("agent", role))
+    astray = f"SET ROLE {role}; SET application_name = 'their tool'; SET search_path = evil, public, pg_catalog"
+    try:
+        database.psql(f"{astray}; DELETE FROM memories;")
+        assert "their tool" in captured.wait_alerts()[0]["actor"]
+        alert = fenced(captured)
+        database.psql(insert(3, 900))
+        said = refusal(captured, f"{astray}; DELETE FROM memories")
+        assert f"alert {alert} is open" in said and f"holdfast resolve {alert} --revert" in said
+        assert database.query("SELECT count(*) FROM memories") == "3"
+    finally:
+        database.psql(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role};")
