@@ -30,6 +30,9 @@ int json_parse(struct str text, json_t **ret, struct err *err) MUST_CHECK;
  */
 int json_canonical(const json_t *value, struct buf *buf, struct err *err) MUST_CHECK;
 
+/* The order of an object's members: < 0, 0 or > 0. */
+int json_compare_keys(struct str a, struct str b);
+
 /*
  * The pieces of the canonical form, for code that writes JSON without a tree. Strings come with
  * their quotes, and must be UTF-8 (not checked again). Numbers: ERR_INVALID for infinity and NaN;

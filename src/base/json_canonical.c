@@ -90,8 +90,7 @@ int json_canonical_string(struct str s, struct buf *buf, struct err *err)
 static int add_value(const json_t *value, int depth, struct buf *buf, struct err *err);
 
 struct member {
-    const char *key;
-    size_t key_len;
+    struct str key;
     const json_t *value;
 };
 
@@ -100,21 +99,27 @@ struct member {
  * the same but for one thing: the surrogates of what lies above U+FFFF (lead bytes F0 to F4) come
  * before U+E000..U+FFFF (lead bytes EE, EF).
  */
-static int compare_members(const void *left, const void *right)
+int json_compare_keys(struct str a, struct str b)
 {
-    const struct member *a = left;
-    const struct member *b = right;
-    size_t shorter = a->key_len < b->key_len ? a->key_len : b->key_len;
+    size_t shorter = a.len < b.len ? a.len : b.len;
 
     for (size_t i = 0; i < shorter; i++) {
-        unsigned char x = (unsigned char)a->key[i];
-        unsigned char y = (unsigned char)b->key[i];
+        unsigned char x = (unsigned char)a.ptr[i];
+        unsigned char y = (unsigned char)b.ptr[i];
         if (x != y) {
             bool swapped = x >= 0xEE && y >= 0xEE && (x >= 0xF0) != (y >= 0xF0);
             return (x < y) != swapped ? -1 : 1;
         }
     }
-    return (a->key_len > b->key_len) - (a->key_len < b->key_len);
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_members(const void *left, const void *right)
+{
+    const struct member *a = left;
+    const struct member *b = right;
+
+    return json_compare_keys(a->key, b->key);
 }
 
 /* Insertion sort: few keys, and mostly in order already. */
@@ -139,7 +144,7 @@ static void collect_members(const json_t *object, struct member *members, size_t
 
     for (void *at = json_object_iter(shared); at != NULL; at = json_object_iter_next(shared, at)) {
         const char *key = json_object_iter_key(at);
-        members[i++] = (struct member){key, strlen(key), json_object_iter_value(at)};
+        members[i++] = (struct member){str_of(key), json_object_iter_value(at)};
     }
     if (count <= STACK_KEYS) {
         sort_few(members, count);
@@ -158,7 +163,7 @@ static int add_members(const struct member *members, size_t count, int depth, st
             rc = add_byte(',', buf, err);
         }
         if (rc == 0) {
-            rc = json_canonical_string((struct str){members[i].key, members[i].key_len}, buf, err);
+            rc = json_canonical_string(members[i].key, buf, err);
         }
         if (rc == 0) {
             rc = add_byte(':', buf, err);

@@ -61,7 +61,7 @@ void memory_done(struct memory *memory)
     free(memory->project_id);
     json_decref(memory->task);
     json_decref(memory->references);
-    json_decref(memory->metadata);
+    metadata_free(memory->metadata);
     memory_init(memory);
 }
 
@@ -91,10 +91,9 @@ int memory_copy(const struct memory *memory, struct memory *ret, struct err *err
     copy.tags = copy_tags(memory);
     copy.task = json_deep_copy(memory->task);
     copy.references = json_deep_copy(memory->references);
-    copy.metadata = json_deep_copy(memory->metadata);
+    copy.metadata = metadata_copy(memory->metadata);
     if ((copy.task == NULL) != (memory->task == NULL) ||
-        (copy.references == NULL) != (memory->references == NULL) ||
-        (copy.metadata == NULL) != (memory->metadata == NULL)) {
+        (copy.references == NULL) != (memory->references == NULL)) {
         return err_set(err, ERR_INTERNAL, "a memory could not be copied: memory is out");
     }
     *ret = copy;
@@ -135,5 +134,5 @@ bool memory_same(const struct memory *a, const struct memory *b)
            a->content_len == b->content_len && same_text(a->content, b->content) &&
            same_text(a->project_id, b->project_id) && same_tags(a, b) &&
            same_json(a->task, b->task) && same_json(a->references, b->references) &&
-           same_json(a->metadata, b->metadata);
+           metadata_same(a->metadata, b->metadata);
 }

@@ -12,6 +12,7 @@
 #include "base/timestamp.h"
 #include "base/uuid.h"
 #include "model/limits.h"
+#include "model/metadata.h"
 
 enum memory_type {
     MEMORY_EPISODIC,
@@ -38,13 +39,13 @@ struct memory {
     char **tags;            /* heap array of heap strings, in the order given, without duplicates */
     size_t tag_count;
     enum memory_scope scope;
-    json_t *task;       /* {id,title,status,source} or NULL */
-    json_t *references; /* [{id,context}] or NULL */
-    json_t *metadata;   /* object or NULL */
-    uint64_t version;   /* sync_version; 0 in a draft: the next one */
-    int64_t created_us; /* TIME_NONE in a draft: now */
-    int64_t updated_us; /* TIME_NONE in a draft: now */
-    int64_t deleted_us; /* TIME_NONE: alive */
+    json_t *task;              /* {id,title,status,source} or NULL */
+    json_t *references;        /* [{id,context}] or NULL */
+    struct metadata *metadata; /* NULL: none */
+    uint64_t version;          /* sync_version; 0 in a draft: the next one */
+    int64_t created_us;        /* TIME_NONE in a draft: now */
+    int64_t updated_us;        /* TIME_NONE in a draft: now */
+    int64_t deleted_us;        /* TIME_NONE: alive */
 };
 
 void memory_init(struct memory *memory); /* defaults; nothing owned */
@@ -58,8 +59,7 @@ int memory_copy(const struct memory *memory, struct memory *ret, struct err *err
  * may carry: ignored), so that a misspelt field is not lost in silence. `id`, times, project_id,
  * session_id, sync_version are optional here. null for an optional field is as if absent. Errors:
  * ERR_INVALID or ERR_LIMIT, the message starts with the field's name and says what is allowed.
- * Nothing is owned on error. metadata is shared with object (a reference each), not copied: don't
- * change it.
+ * Nothing is owned on error.
  */
 int memory_from_json(const json_t *object, struct memory *ret, struct err *err) MUST_CHECK;
 

@@ -46,7 +46,10 @@ int memory_write_body(const struct memory *memory, struct buf *buf, struct err *
     EMIT(&emit, ",\"memory_type\":\"");
     emit_raw(&emit, str_of(memory_type_name(memory->type)));
     EMIT(&emit, "\"");
-    emit_optional(&emit, STR(",\"metadata\":"), memory->metadata);
+    if (memory->metadata != NULL) {
+        EMIT(&emit, ",\"metadata\":");
+        emit_raw(&emit, metadata_text(memory->metadata));
+    }
     emit_optional(&emit, STR(",\"references\":"), memory->references);
     if (memory->scope == SCOPE_PROJECT) {
         EMIT(&emit, ",\"scope\":\"project\"");
@@ -108,33 +111,21 @@ static int read_scope(struct scan *scan, struct memory *memory, struct err *err)
     return result < 0 ? result : memory_scope_parse(name, &memory->scope, err);
 }
 
-/* The parts that may nest go through a tree. */
-static int scan_tree(struct scan *scan, json_t **ret, size_t *ret_len, struct err *err)
-{
-    struct str text;
-    int result = scan_value(scan, &text, err);
-
-    *ret_len = text.len;
-    return result < 0 ? result : json_parse(text, ret, err);
-}
-
 static int read_tree(struct scan *scan, int (*read)(const json_t *, json_t **, struct err *),
                      json_t **ret, struct err *err)
 {
     AUTO(json_unref) json_t *tree = NULL;
-    size_t len;
-    int result = scan_tree(scan, &tree, &len, err);
+    struct str text;
 
-    return result < 0 ? result : read(tree, ret, err);
+    if (scan_value(scan, &text, err) < 0 || json_parse(text, &tree, err) < 0) {
+        return -(int)err->code;
+    }
+    return read(tree, ret, err);
 }
 
 static int read_metadata(struct scan *scan, struct memory *memory, struct err *err)
 {
-    AUTO(json_unref) json_t *tree = NULL;
-    size_t len;
-    int result = scan_tree(scan, &tree, &len, err);
-
-    return result < 0 ? result : memory_read_stored_metadata(tree, len, &memory->metadata, err);
+    return metadata_scan(scan, &memory->metadata, err);
 }
 
 static int read_references(struct scan *scan, struct memory *memory, struct err *err)

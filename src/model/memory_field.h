@@ -20,9 +20,5 @@ int memory_add_tag(struct memory *memory, struct str tag, size_t index, struct e
 /* Each answers a new reference, or NULL for an empty array or object. */
 int memory_read_references(const json_t *value, json_t **ret, struct err *err) MUST_CHECK;
 int memory_read_task(const json_t *value, json_t **ret, struct err *err) MUST_CHECK;
-int memory_read_metadata(const json_t *value, json_t **ret, struct err *err) MUST_CHECK;
-/* The same of what was written in its canonical form, in len bytes. */
-int memory_read_stored_metadata(const json_t *value, size_t len, json_t **ret, struct err *err)
-    MUST_CHECK;
 
 #endif

@@ -78,7 +78,7 @@ static int read_metadata(const json_t *value, void *target, struct err *err)
 {
     struct memory *memory = target;
 
-    return memory_read_metadata(value, &memory->metadata, err);
+    return metadata_from_json(value, &memory->metadata, err);
 }
 
 static int read_project_id(const json_t *value, void *target, struct err *err)
@@ -227,7 +227,8 @@ json_t *memory_to_json(const struct memory *memory)
     field_put_take(object, "importance", json_real(memory->importance));
     field_put_text(object, "memory_type", memory_type_name(memory->type));
     field_put_take(object, "metadata",
-                   memory->metadata == NULL ? json_object() : json_incref(memory->metadata));
+                   memory->metadata == NULL ? json_object()
+                                            : json_incref(metadata_tree(memory->metadata)));
     field_put_text(object, "project_id", memory->project_id);
     field_put_take(object, "references",
                    memory->references == NULL ? json_array() : json_incref(memory->references));

@@ -326,3 +326,148 @@ int scan_unescape(const struct scan *scan, struct str escaped, char *out, size_t
     *ret_len = len;
     return 0;
 }
+
+/* ---- canonical values ---- */
+
+static int canonical_value(struct scan *scan, int levels, struct err *err);
+
+/* *ret: still escaped. */
+static int canonical_string(struct scan *scan, struct str *ret, struct err *err)
+{
+    if (scan_string(scan, ret, err) < 0) {
+        return -(int)err->code;
+    }
+    const char *end = ret->ptr + ret->len;
+    const char *at = memchr(ret->ptr, '\\', ret->len);
+    while (at != NULL) {
+        char meant;
+        int step = unescape_one((struct str){at, (size_t)(end - at)}, &meant);
+        if (step < 0) {
+            return wrong_at(scan, at, "an escape that canonical JSON does not use", err);
+        }
+        at = memchr(at + step, '\\', (size_t)(end - at - step));
+    }
+    return 0;
+}
+
+/* Keys without escapes are as they are compared. */
+static int compare_escaped(const struct scan *scan, struct str a, struct str b, int *ret,
+                           struct err *err)
+{
+    if (memchr(a.ptr, '\\', a.len) == NULL && memchr(b.ptr, '\\', b.len) == NULL) {
+        *ret = json_compare_keys(a, b);
+        return 0;
+    }
+    AUTO(free_ptr) char *plain_a = xmalloc(a.len + 1);
+    AUTO(free_ptr) char *plain_b = xmalloc(b.len + 1);
+    struct str x = {plain_a, 0};
+    struct str y = {plain_b, 0};
+    if (scan_unescape(scan, a, plain_a, &x.len, err) < 0 ||
+        scan_unescape(scan, b, plain_b, &y.len, err) < 0) {
+        return -(int)err->code;
+    }
+    *ret = json_compare_keys(x, y);
+    return 0;
+}
+
+/* A key, which must come behind the one before it. */
+static int canonical_key(struct scan *scan, struct str *before, struct err *err)
+{
+    const char *first = scan->at;
+    struct str key;
+    int order = -1;
+
+    if (canonical_string(scan, &key, err) < 0 ||
+        (before->ptr != NULL && compare_escaped(scan, *before, key, &order, err) < 0)) {
+        return -(int)err->code;
+    }
+    *before = key;
+    return order < 0 ? scan_expect(scan, STR(":"), err)
+                     : wrong_at(scan, first, "a key that is out of order, or twice", err);
+}
+
+static int canonical_members(struct scan *scan, int levels, struct err *err)
+{
+    struct str key = {NULL, 0};
+    int result;
+
+    do {
+        result = canonical_key(scan, &key, err);
+        result = result == 0 ? canonical_value(scan, levels, err) : result;
+    } while (result == 0 && scan_is(scan, STR(",")));
+    return result < 0 ? result : scan_expect(scan, STR("}"), err);
+}
+
+static int canonical_items(struct scan *scan, int levels, struct err *err)
+{
+    int result;
+
+    do {
+        result = canonical_value(scan, levels, err);
+    } while (result == 0 && scan_is(scan, STR(",")));
+    return result < 0 ? result : scan_expect(scan, STR("]"), err);
+}
+
+/* What a parser and a writer make of it is the same bytes again. */
+static int canonical_number(const struct scan *scan, struct str text, struct err *err)
+{
+    AUTO(buf_done) struct buf again = BUF_INIT(text.len);
+    AUTO(json_unref) json_t *number = NULL;
+    struct err why = ERR_INIT;
+
+    if (json_parse(text, &number, &why) < 0 || json_canonical(number, &again, &why) < 0 ||
+        !str_eq(buf_str(&again), text)) {
+        return wrong_at(scan, text.ptr, "a value that is not canonical JSON", err);
+    }
+    return 0;
+}
+
+static int canonical_word(struct scan *scan, struct err *err)
+{
+    struct str text = {scan->at, 0};
+
+    if (scan_is(scan, STR("null")) || scan_is(scan, STR("true")) || scan_is(scan, STR("false"))) {
+        return 0;
+    }
+    if (scan_word(scan, err) < 0) {
+        return -(int)err->code;
+    }
+    text.len = (size_t)(scan->at - text.ptr);
+    return canonical_number(scan, text, err);
+}
+
+int scan_object(struct scan *scan, int levels, struct err *err)
+{
+    if (levels == 0) {
+        return scan_wrong(scan, "nested too deeply", err);
+    }
+    if (scan_expect(scan, STR("{"), err) < 0) {
+        return -(int)err->code;
+    }
+    return scan_is(scan, STR("}")) ? 0 : canonical_members(scan, levels - 1, err);
+}
+
+static int scan_array(struct scan *scan, int levels, struct err *err)
+{
+    if (levels == 0) {
+        return scan_wrong(scan, "nested too deeply", err);
+    }
+    scan->at++; /* the bracket */
+    return scan_is(scan, STR("]")) ? 0 : canonical_items(scan, levels - 1, err);
+}
+
+static int canonical_value(struct scan *scan, int levels, struct err *err)
+{
+    struct str ignored;
+
+    switch (scan->at < scan->end ? *scan->at : '\0') {
+    case '"':
+        return canonical_string(scan, &ignored, err);
+    case '{':
+        return scan_object(scan, levels, err);
+    case '[':
+        return scan_array(scan, levels, err);
+    default:
+        return canonical_word(scan, err);
+    }
+}

@@ -51,6 +51,10 @@ int scan_uuid(struct scan *scan, struct uuid *ret, struct err *err) MUST_CHECK; 
  */
 int scan_value(struct scan *scan, struct str *ret, struct err *err) MUST_CHECK;
 
+/* An object in canonical form, to the last byte of what is in it, nested in at most so many levels
+ * (itself is one). UTF-8 must have been checked. */
+int scan_object(struct scan *scan, int levels, struct err *err) MUST_CHECK;
+
 /*
  * Undo the escapes of a string of scan's text into out, which has room for escaped.len + 1 bytes; a
  * NUL is put behind. Only the escapes that the canonical form uses are accepted, and not that of

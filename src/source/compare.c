@@ -127,7 +127,7 @@ int compare_row(struct compare *c, const struct row *row, struct err *err)
     if (item != NULL) {
         item->is_seen = true; /* though it may be one that can't be kept any more */
     }
-    if (row_to_memory(row, &memory, err) < 0) {
+    if (row_to_memory(row, &memory, NULL, err) < 0) {
         err->code = ERR_NONE;
         return intake_put(c->intake, row, err); /* counts and tells it */
     }

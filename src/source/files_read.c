@@ -288,7 +288,7 @@ int files_to_memory(const struct source_options *options, const char *path,
     json_t *metadata = json_pack("{s:{s:s,s:s},s:o}", "source", "name", options->name, "path", path,
                                  "file", file_to_json(state));
     if (memory_content_check(text, err) < 0 ||
-        memory_read_metadata(metadata, &ret->metadata, err) < 0) {
+        metadata_from_json(metadata, &ret->metadata, err) < 0) {
         return -(int)err->code;
     }
     ret->content = xstrndup(text.ptr, text.len);
@@ -328,8 +328,9 @@ bool files_path_ok(const char *path)
 
 bool files_of_memory(const struct memory *memory, const char *source, struct file_origin *ret)
 {
-    const json_t *of = json_object_get(memory->metadata, "source");
-    const json_t *file = json_object_get(memory->metadata, "file");
+    json_t *metadata = metadata_tree(memory->metadata);
+    const json_t *of = json_object_get(metadata, "source");
+    const json_t *file = json_object_get(metadata, "file");
     const char *name = json_string_value(json_object_get(of, "name"));
     const char *mode = json_string_value(json_object_get(file, "mode"));
     bool is_empty = json_is_true(json_object_get(file, "empty"));

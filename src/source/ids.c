@@ -37,7 +37,7 @@ static int note_row(void *arg, const struct memory *memory, const struct last_st
                     struct err *err)
 {
     struct looking *looking = arg;
-    const json_t *of = json_object_get(memory->metadata, "source");
+    const json_t *of = json_object_get(metadata_tree(memory->metadata), "source");
     const char *name = json_string_value(json_object_get(of, "name"));
     const char *table = json_string_value(json_object_get(of, "table"));
     const char *key = json_string_value(json_object_get(of, "key"));

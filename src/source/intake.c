@@ -261,19 +261,13 @@ static int refuse_row(struct intake *intake, const struct row *row, struct err *
 }
 
 /* For the guard its content is emptied; what it was is in the row's history. */
-static void note_too_large(struct intake *intake, const struct row *row,
-                           const struct memory *memory)
+static void note_too_large(struct intake *intake, const struct row *row, const char *column)
 {
-    json_t *digests = json_object_get(memory->metadata, "too_large");
-    const char *column = json_object_iter_key(json_object_iter(digests));
+    AUTO(free_ptr)
+    char *what =
+        xprintf("\"%.63s\" is too large for a memory; what the row said before is kept", column);
 
-    if (column != NULL) {
-        AUTO(free_ptr)
-        char *what = xprintf("\"%.63s\" is too large for a memory; what the row said before is "
-                             "kept",
-                             column);
-        note_row(intake, row, what);
-    }
+    note_row(intake, row, what);
 }
 
 int intake_put(struct intake *intake, const struct row *row, struct err *err)
@@ -281,6 +275,7 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
     AUTO(memory_done) struct memory last;
     AUTO(free_ptr) struct row_value *values = NULL;
     struct row whole = *row;
+    const char *large = NULL;
     struct memory memory;
     int result = keeps_ids(intake, row->table, &whole.keeps_ids, err);
 
@@ -294,11 +289,13 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
         whole.values = values;
         result = fill_unchanged(intake, &whole, &last, err);
     }
-    result = result == 0 ? row_to_memory(&whole, &memory, err) : result;
+    result = result == 0 ? row_to_memory(&whole, &memory, &large, err) : result;
     if (result < 0) {
         return refuse_row(intake, row, err);
     }
-    note_too_large(intake, row, &memory);
+    if (large != NULL) {
+        note_too_large(intake, row, large);
+    }
     return intake_put_take(intake, &memory, err);
 }
 
@@ -362,7 +359,8 @@ static int note_alive(void *arg, const struct memory *memory, const struct last_
 
     (void)state;
     (void)err;
-    if (memory->deleted_us != TIME_NONE || json_object_get(memory->metadata, "row") == NULL ||
+    if (memory->deleted_us != TIME_NONE ||
+        json_object_get(metadata_tree(memory->metadata), "row") == NULL ||
         !row_of_memory(memory, going->intake->source, going->table, &origin)) {
         return 0;
     }

@@ -3,6 +3,8 @@
 #include "base/base64.h"
 #include "base/hash.h"
 #include "base/num.h"
+#include "base/utf8.h"
+#include "model/emit.h"
 #include "model/memory_field.h"
 #include "source/ids.h"
 
@@ -84,9 +86,9 @@ static int64_t time_of(struct str text)
     rfc[text.len] = '\0';
     rfc[10] = 'T';
     size_t sign = strcspn(rfc + 11, "+-") + 11;
-    const char *rest = rfc[sign] == '\0' ? "Z" : text.len - sign == 3 ? ":00" : "";
-    AUTO(free_ptr) char *full = xprintf("%s%s", rfc, rest);
-    return timestamp_parse(str_of(full), &us, &err) == 0 ? us : TIME_NONE;
+    struct str rest = rfc[sign] == '\0' ? STR("Z") : text.len - sign == 3 ? STR(":00") : STR("");
+    memcpy(rfc + text.len, rest.ptr, rest.len);
+    return timestamp_parse((struct str){rfc, text.len + rest.len}, &us, &err) == 0 ? us : TIME_NONE;
 }
 
 /* The elements of "{a,"b c",NULL}" or of a JSON array that can be tags. */
@@ -168,27 +170,22 @@ static void read_known_fields(const struct row *row, struct memory *memory)
 static const char *const class_names[ROW_CLASSES] = {
     [ROW_INTEGER] = "integer", [ROW_REAL] = "real", [ROW_BLOB] = "blob", [ROW_RAW_TEXT] = "text"};
 
-/* The text as it is, or {class: text}; takes it over. */
-static json_t *with_class(const struct row_value *value, json_t *text)
+/* The text as it is, or {class: text}. */
+static void emit_value(struct emit *emit, enum row_class class, struct str text)
 {
-    return text == NULL || value->class == ROW_TEXT
-               ? text
-               : json_pack("{s:o}", class_names[value->class], text);
-}
-
-static int add_value(json_t *values, const struct row_value *value, const struct row *row,
-                     struct err *err)
-{
-    json_t *text = value->text.ptr == NULL
-                       ? json_null()
-                       : with_class(value, json_stringn(value->text.ptr, value->text.len));
-
-    if (text == NULL) {
-        return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
+    if (text.ptr == NULL) {
+        EMIT(emit, "null");
+        return;
     }
-    return json_object_set_new(values, value->column, text) == 0
-               ? 0
-               : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+    if (class != ROW_TEXT) {
+        EMIT(emit, "{\"");
+        emit_raw(emit, str_of(class_names[class]));
+        EMIT(emit, "\":");
+    }
+    emit_string(emit, text);
+    if (class != ROW_TEXT) {
+        EMIT(emit, "}");
+    }
 }
 
 /* ---- what is too large ---- */
@@ -287,8 +284,7 @@ void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX
     sha256_hex(&digest, ret_hex);
 }
 
-static int add_digest(json_t *digests, const struct row_value *value, const struct row *row,
-                      struct err *err)
+static void emit_digest(struct emit *emit, const struct row_value *value)
 {
     char hex[SHA256_HEX_MAX];
     struct str text = value->digest;
@@ -297,54 +293,128 @@ static int add_digest(json_t *digests, const struct row_value *value, const stru
         row_value_digest(value, hex);
         text = str_of(hex);
     }
-    json_t *told = with_class(value, json_stringn(text.ptr, text.len));
-    return json_object_set_new(digests, value->column, told) == 0
-               ? 0
-               : err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+    emit_value(emit, value->class, text);
 }
 
 /* ---- metadata ---- */
 
-static int try_metadata(const struct row *row, struct str key, const bool *large,
-                        struct memory *memory, struct err *err)
+static bool is_utf8(struct str text)
 {
-    AUTO(json_unref) json_t *values = json_object();
-    AUTO(json_unref) json_t *digests = json_object();
-    int result = 0;
+    struct err why = ERR_INIT;
+    size_t characters;
 
-    for (size_t i = 0; i < row->count && result == 0; i++) {
-        const struct row_value *value = &row->values[i];
-        if (large[i]) {
-            result = add_digest(digests, value, row, err);
-        } else if (is_in_metadata(row, large, i)) {
-            result = add_value(values, value, row, err);
-        }
-    }
-    if (result < 0) {
-        return result;
-    }
-    AUTO(json_unref)
-    json_t *metadata = json_pack("{s:{s:s,s:s,s:s%},s:O}", "source", "name", row->source, "table",
-                                 row->table, "key", key.ptr, key.len, "row", values);
-    if (metadata == NULL) {
+    return utf8_check(text, &characters, &why) == 0;
+}
+
+static int check_utf8(const struct row *row, struct str key, const bool *large, struct err *err)
+{
+    if (!is_utf8(key) || !is_utf8(str_of(row->table)) || !is_utf8(str_of(row->source))) {
         return err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8", row->table);
     }
-    if (json_object_size(digests) > 0) {
-        json_object_set(metadata, "too_large", digests);
+    for (size_t i = 0; i < row->count; i++) {
+        const struct row_value *value = &row->values[i];
+        if (!is_utf8(str_of(value->column))) {
+            return err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
+        }
+        if (is_in_metadata(row, large, i) && !is_utf8(value->text)) {
+            return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
+        }
     }
-    return memory_read_metadata(metadata, &memory->metadata, err);
+    return 0;
+}
+
+/* The columns' numbers in the order of canonical JSON. */
+static int sort_columns(const struct row *row, size_t *order, struct err *err)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        struct str column = str_of(row->values[i].column);
+        size_t j = i;
+        for (; j > 0 && json_compare_keys(column, str_of(row->values[order[j - 1]].column)) < 0;
+             j--) {
+            order[j] = order[j - 1];
+        }
+        order[j] = i;
+        if (j > 0 && str_eq_c(column, row->values[order[j - 1]].column)) {
+            return err_set(err, ERR_INVALID, "%s has two columns \"%.63s\"", row->table,
+                           column.ptr);
+        }
+    }
+    return 0;
+}
+
+static void emit_columns(struct emit *emit, const struct row *row, const size_t *order,
+                         const bool *large, bool digests)
+{
+    const char *before = "{";
+
+    for (size_t i = 0; i < row->count; i++) {
+        const struct row_value *value = &row->values[order[i]];
+        if (digests ? !large[order[i]] : !is_in_metadata(row, large, order[i])) {
+            continue;
+        }
+        emit_raw(emit, str_of(before));
+        emit_string(emit, str_of(value->column));
+        EMIT(emit, ":");
+        if (digests) {
+            emit_digest(emit, value);
+        } else {
+            emit_value(emit, value->class, value->text);
+        }
+        before = ",";
+    }
+    emit_raw(emit, before[0] == '{' ? STR("{}") : STR("}"));
+}
+
+/* The first column that is left out; NULL: none. */
+static const char *large_column(const struct row *row, const bool *large)
+{
+    const bool *first = memchr(large, true, row->count);
+
+    return first == NULL ? NULL : row->values[first - large].column;
+}
+
+static int try_metadata(const struct row *row, struct str key, const size_t *order,
+                        const bool *large, struct buf *text, struct err *err)
+{
+    struct emit emit = emit_begin(text, err);
+
+    EMIT(&emit, "{\"row\":");
+    emit_columns(&emit, row, order, large, false);
+    EMIT(&emit, ",\"source\":{\"key\":");
+    emit_string(&emit, key);
+    EMIT(&emit, ",\"name\":");
+    emit_string(&emit, str_of(row->source));
+    EMIT(&emit, ",\"table\":");
+    emit_string(&emit, str_of(row->table));
+    EMIT(&emit, "}");
+    if (large_column(row, large) != NULL) {
+        EMIT(&emit, ",\"too_large\":");
+        emit_columns(&emit, row, order, large, true);
+    }
+    EMIT(&emit, "}");
+    return emit_end(&emit);
 }
 
 static int set_metadata(const struct row *row, struct str key, bool *large, struct memory *memory,
                         struct err *err)
 {
-    for (;;) {
-        int result = try_metadata(row, key, large, memory, err);
-        if (result == 0 || err->code != ERR_LIMIT || !leave_one_out(row, large)) {
-            return result;
+    AUTO(buf_done) struct buf text = BUF_INIT(MEMORY_METADATA_MAX_BYTES);
+    AUTO(free_ptr) size_t *order = xcalloc(row->count + 1, sizeof(*order));
+
+    if (check_utf8(row, key, large, err) < 0 || sort_columns(row, order, err) < 0) {
+        return -(int)err->code;
+    }
+    while (try_metadata(row, key, order, large, &text, err) < 0) {
+        if (err->code != ERR_LIMIT) {
+            return -(int)err->code;
+        }
+        if (!leave_one_out(row, large)) {
+            return metadata_too_large(err);
         }
         err->code = ERR_NONE;
     }
+    memory->metadata = metadata_take(&text);
+    return 0;
 }
 
 static int set_project(const struct row *row, struct memory *memory, struct err *err)
@@ -372,7 +442,8 @@ static void set_content(const struct row *row, const bool *large, struct memory 
     memory->content_len = content.len;
 }
 
-static int fill_memory(const struct row *row, struct memory *memory, struct err *err)
+static int fill_memory(const struct row *row, struct memory *memory, const char **ret_large,
+                       struct err *err)
 {
     AUTO(free_ptr) bool *large = xcalloc(row->count + 1, sizeof(*large));
     struct str key;
@@ -386,13 +457,17 @@ static int fill_memory(const struct row *row, struct memory *memory, struct err 
         return -(int)err->code;
     }
     set_content(row, large, memory);
+    *ret_large = large_column(row, large);
     return 0;
 }
 
-int row_to_memory(const struct row *row, struct memory *ret, struct err *err)
+int row_to_memory(const struct row *row, struct memory *ret, const char **ret_large,
+                  struct err *err)
 {
+    const char *ignored;
+
     memory_init(ret);
-    if (fill_memory(row, ret, err) < 0) {
+    if (fill_memory(row, ret, ret_large == NULL ? &ignored : ret_large, err) < 0) {
         memory_done(ret);
         memory_init(ret);
         return -(int)err->code;
@@ -413,8 +488,13 @@ int definition_to_memory(const char *source, const char *table, const char *proj
     ret->project_id = xstrdup(project);
     ret->content = xstrndup(sql.ptr, sql.len);
     ret->content_len = sql.len;
-    ret->metadata =
+    AUTO(json_unref)
+    json_t *metadata =
         json_pack("{s:{s:s,s:s,s:b}}", "source", "name", source, "table", table, "definition", 1);
+    if (metadata_from_json(metadata, &ret->metadata, err) < 0) {
+        memory_done(ret);
+        return -(int)err->code;
+    }
     return 0;
 }
 
@@ -423,13 +503,14 @@ int definition_to_memory(const char *source, const char *table, const char *proj
 bool row_of_memory(const struct memory *memory, const char *source, const char *table,
                    struct row_origin *ret)
 {
-    const json_t *of = json_object_get(memory->metadata, "source");
+    json_t *metadata = metadata_tree(memory->metadata);
+    const json_t *of = json_object_get(metadata, "source");
     const char *name = json_string_value(json_object_get(of, "name"));
 
     *ret = (struct row_origin){.table = json_string_value(json_object_get(of, "table")),
                                .key = json_string_value(json_object_get(of, "key")),
-                               .values = json_object_get(memory->metadata, "row"),
-                               .too_large = json_object_get(memory->metadata, "too_large")};
+                               .values = json_object_get(metadata, "row"),
+                               .too_large = json_object_get(metadata, "too_large")};
     return name != NULL && ret->table != NULL && strcmp(name, source) == 0 &&
            (table == NULL || strcmp(ret->table, table) == 0) &&
            (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);

@@ -63,9 +63,11 @@ int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
 struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
 /* ERR_LIMIT (its key, or digests of too many large values), ERR_INVALID: the row can't be a memory,
- * and why. Unchanged values must have been
- * filled in. The memory is the caller's. */
-int row_to_memory(const struct row *row, struct memory *ret, struct err *err) MUST_CHECK;
+ * and why. Unchanged values must have been filled in. The memory is the caller's. *ret_large (may
+ * be NULL): a column of row whose value is too large, so that its digest stands for it; NULL: none.
+ */
+int row_to_memory(const struct row *row, struct memory *ret, const char **ret_large,
+                  struct err *err) MUST_CHECK;
 
 /* Is it a row of this source (and table, unless NULL)? Views into the memory. */
 struct row_origin {

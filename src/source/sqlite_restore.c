@@ -291,7 +291,7 @@ static int read_now(struct restoring *r, struct target *target, const struct mem
         0) {
         return -(int)err->code;
     }
-    if (row_to_memory(&row, ret, err) < 0) {
+    if (row_to_memory(&row, ret, NULL, err) < 0) {
         err->code = ERR_NONE;
     }
     return 1;

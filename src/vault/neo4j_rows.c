@@ -64,18 +64,15 @@ static void put_uuid(struct bolt_packer *packer, const char *key, const struct u
     neo4j_pack_uuid(packer, uuid);
 }
 
-/* A tree as text: Neo4j has no nested properties. */
-static void put_json(struct bolt_packer *packer, const char *key, const json_t *tree)
+/* As text: Neo4j has no nested properties. */
+static void put_metadata(struct bolt_packer *packer, const struct metadata *metadata)
 {
-    AUTO(buf_done) struct buf text = BUF_INIT(JSON_TEXT_MAX);
-    struct err ignored = ERR_INIT;
-
-    bolt_pack_key(packer, key);
-    if (tree == NULL || json_canonical(tree, &text, &ignored) < 0) {
-        bolt_pack_null(packer); /* it was canonical in the record, so that it fits */
-        return;
+    bolt_pack_key(packer, "metadata");
+    if (metadata == NULL) {
+        bolt_pack_null(packer);
+    } else {
+        neo4j_pack_str(packer, metadata_text(metadata));
     }
-    neo4j_pack_str(packer, buf_str(&text));
 }
 
 /* {id, seq, sync_version, fields: {…}} of the map's remaining `fields`. */
@@ -127,7 +124,7 @@ static bool pack_memory(struct bolt_packer *packer, const struct shown *shown)
         bolt_pack_text(packer, memory->tags[i]);
     }
     put_text(packer, "scope", memory->scope == SCOPE_PROJECT ? "project" : "shared");
-    put_json(packer, "metadata", memory->metadata);
+    put_metadata(packer, memory->metadata);
     put_text(packer, "task_id", task_text(memory, "id"));
     put_time(packer, "created_at", memory->created_us);
     put_time(packer, "updated_at", memory->updated_us);

@@ -41,6 +41,18 @@ static void check_object(const struct memory *memory)
     require(memory->created_us == back.created_us && memory->version == back.version);
 }
 
+/* Metadata is what its tree is written as. */
+static void check_metadata(const struct memory *memory)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(MEMORY_METADATA_MAX_BYTES);
+    struct err err = ERR_INIT;
+
+    if (memory->metadata != NULL) {
+        require(json_canonical(metadata_tree(memory->metadata), &text, &err) == 0);
+        require(str_eq(buf_str(&text), metadata_text(memory->metadata)));
+    }
+}
+
 static void check_copy(const struct memory *memory)
 {
     AUTO(memory_done) struct memory copy;
@@ -77,6 +89,7 @@ static void read_as_body(struct str input)
     if (memory_read_body(input, &memory, &err) == 0) {
         check_body(&memory);
         check_object(&memory);
+        check_metadata(&memory);
     }
 }
 

@@ -83,7 +83,7 @@ static void every_field_is_read(void **state)
     assert_string_equal(memory.tags[1], "a");
     assert_string_equal(json_string_value(json_object_get(memory.task, "title")), "Format");
     assert_int_equal(json_array_size(memory.references), 1);
-    assert_int_equal(json_array_size(json_object_get(memory.metadata, "a")), 2);
+    assert_int_equal(json_array_size(json_object_get(metadata_tree(memory.metadata), "a")), 2);
     assert_int_equal(memory.version, 3);
     assert_int_equal(memory.created_us, SAMPLE_US);
     assert_int_equal(memory.updated_us, SAMPLE_US);

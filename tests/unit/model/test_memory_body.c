@@ -51,7 +51,7 @@ static void a_full_body_is_read_field_by_field(void **state)
     assert_int_equal(memory.tag_count, 2);
     assert_string_equal(memory.tags[1], "a \"q\"");
     assert_int_equal(json_array_size(memory.references), 2);
-    assert_int_equal(json_object_size(memory.metadata), 2);
+    assert_int_equal(json_object_size(metadata_tree(memory.metadata)), 2);
     assert_string_equal(json_string_value(json_object_get(memory.task, "status")), "done");
 }
 

@@ -210,7 +210,8 @@ static void a_state_taken_back_keeps_all_that_it_was(void **state)
     memory.tags = xcalloc(1, sizeof(*memory.tags));
     memory.tags[0] = xstrdup("tag");
     memory.tag_count = 1;
-    memory.metadata = json_pack("{s:i}", "n", 1);
+    AUTO(json_unref) json_t *metadata = json_pack("{s:i}", "n", 1);
+    assert_ok(metadata_from_json(metadata, &memory.metadata, &err), &err);
     struct draft draft = {.kind = KIND_MEMORY, .op = OP_PUT, .memory = &memory, .source = "test"};
     assert_ok(write_draft(&world->home, &draft, &written, &err), &err);
     pass(world, 5);

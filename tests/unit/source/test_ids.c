@@ -14,6 +14,17 @@ static bool claim(struct home *home, const char *source, const char *table)
     return keeps;
 }
 
+static void set_source(struct memory *memory, const char *source, const char *table,
+                       const char *key)
+{
+    AUTO(json_unref)
+    json_t *metadata =
+        json_pack("{s:{s:s,s:s,s:s}}", "source", "name", source, "table", table, "key", key);
+    struct err err = ERR_INIT;
+
+    assert_ok(metadata_from_json(metadata, &memory->metadata, &err), &err);
+}
+
 /* A row as a recovery brings it: the memory is there, who keeps ids is not. */
 static void put_row(struct home *home, const char *source, const char *table, const char *id)
 {
@@ -21,8 +32,7 @@ static void put_row(struct home *home, const char *source, const char *table, co
     struct err err = ERR_INIT;
 
     assert_ok(uuid_parse(str_of(id), &memory.id, &err), &err);
-    memory.metadata =
-        json_pack("{s:{s:s,s:s,s:s}}", "source", "name", source, "table", table, "key", KEY);
+    set_source(&memory, source, table, KEY);
     put_memory(home, &memory);
 }
 
@@ -60,8 +70,7 @@ static void a_source_whose_rows_keep_them_is_believed_before_another(void **stat
     struct err err = ERR_INIT;
     const char *other = "00000000-0000-4000-8000-000000000002";
     assert_ok(uuid_parse(str_of(other), &memory.id, &err), &err);
-    memory.metadata = json_pack("{s:{s:s,s:s,s:s}}", "source", "name", "app", "table",
-                                "public.memories", "key", other);
+    set_source(&memory, "app", "public.memories", other);
     put_memory(home, &memory);
     assert_true(claim(home, "app", "public.memories"));
 }

@@ -28,7 +28,7 @@ static void read_row(const struct row *row, struct memory *ret)
 {
     struct err err = ERR_INIT;
 
-    assert_ok(row_to_memory(row, ret, &err), &err);
+    assert_ok(row_to_memory(row, ret, NULL, &err), &err);
 }
 
 static void the_specifications_columns_become_the_memorys_fields(void **state)
@@ -192,8 +192,8 @@ static void a_value_that_is_too_large_is_left_out_and_known_by_its_digest(void *
     values[1] = value("content", "short");
     /* Around it stand {"row":{"id":"…","more":""},"source":{"key":"…","name":"app","table":"…"}} */
     read_row(&row, &memory);
-    AUTO(free_ptr) char *others = json_dumps(memory.metadata, JSON_COMPACT);
-    values[2].text = (struct str){text, MEMORY_METADATA_MAX_BYTES - strlen(others)};
+    size_t others = metadata_text(memory.metadata).len;
+    values[2].text = (struct str){text, MEMORY_METADATA_MAX_BYTES - others};
     assert_too_large(&row, "more", false);
     assert_too_large(&row, "content", false);
     values[2].text.len++;
@@ -205,9 +205,9 @@ static void a_value_that_is_too_large_is_left_out_and_known_by_its_digest(void *
     struct sha256 digest = sha256_of(text, MEMORY_CONTENT_MAX);
     char hex[SHA256_HEX_MAX];
     sha256_hex(&digest, hex);
-    assert_string_equal(
-        json_string_value(json_object_get(json_object_get(memory.metadata, "too_large"), "more")),
-        hex);
+    assert_string_equal(json_string_value(json_object_get(
+                            json_object_get(metadata_tree(memory.metadata), "too_large"), "more")),
+                        hex);
     /* An update that does not touch it does not send it: its digest is taken over. */
     values[2] = (struct row_value){.column = "more", .digest = str_of(hex)};
     assert_too_large(&row, "more", true);
@@ -284,7 +284,7 @@ static void what_says_which_row_it_is_is_never_left_out(void **state)
     assert_too_large(&row, "a", false);
     assert_too_large(&row, "b", true);
     values[0].digest = str_of(hex);
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "the key of a row");
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_LIMIT, "the key of a row");
 }
 
 static void a_row_is_refused_when_it_can_not_be_kept(void **state)
@@ -298,15 +298,16 @@ static void a_row_is_refused_when_it_can_not_be_kept(void **state)
     text[MEMORY_METADATA_MAX_BYTES] = '\0';
     struct row_value values[] = {value("id", KEY), value("content", "x"), value("more", "\xff")};
     struct row row = row_with(values, 3);
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "more is not UTF-8");
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID,
+                   "more is not UTF-8");
     values[2] = value("more", "");
     values[1] = value("content", "\xff");
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "UTF-8");
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID, "UTF-8");
     values[1] = value("content", "x");
     values[0] = value("id", text); /* what says which row it is must be kept */
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_LIMIT, "metadata");
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_LIMIT, "metadata");
     values[0] = value("id", NULL);
-    assert_refused(row_to_memory(&row, &memory, &err), &err, ERR_INVALID, "\"id\"");
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID, "\"id\"");
 }
 
 static void ignored_columns_are_not_kept(void **state)
