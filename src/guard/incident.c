@@ -356,6 +356,17 @@ uint64_t incident_memories(const struct incident *incident)
     return incident->memories.count + incident->state.more_memories;
 }
 
+const struct window_actor *incident_main_actor(const struct incident *incident)
+{
+    const struct incident_actor *most = NULL;
+
+    for (size_t i = 0; i < incident->state.actor_count; i++) {
+        const struct incident_actor *actor = &incident->state.actors[i];
+        most = most == NULL || actor->changes > most->changes ? actor : most;
+    }
+    return most == NULL ? NULL : most->actor;
+}
+
 /* ---- as ranges ---- */
 
 static int compare_changes(const void *a, const void *b)

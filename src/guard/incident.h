@@ -124,6 +124,8 @@ void incident_take_summary(struct incidents *incidents, struct windows *windows,
 void incident_merge(struct incidents *incidents, struct incident *into, struct incident *from);
 
 uint64_t incident_memories(const struct incident *incident);
+/* Whose changes are most of it; NULL: nobody's yet. */
+const struct window_actor *incident_main_actor(const struct incident *incident);
 
 /* The pending changes, sorted, as ranges. */
 void incident_ranges(struct incident *incident, struct ranges *ret);

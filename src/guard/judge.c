@@ -2,6 +2,8 @@
  * decisions. */
 #include "guard/guard_internal.h"
 
+#include "base/utf8.h"
+
 struct touched {
     void **items;
     size_t count;
@@ -317,20 +319,11 @@ static uint64_t memories_before(struct call *call, const struct incident *incide
     return live + totals.away + totals.deleted;
 }
 
-static const char *main_actor(const struct incident *incident)
-{
-    const struct incident_actor *most = NULL;
-
-    for (size_t i = 0; i < incident->state.actor_count; i++) {
-        const struct incident_actor *actor = &incident->state.actors[i];
-        most = most == NULL || actor->changes > most->changes ? actor : most;
-    }
-    return most == NULL ? "" : most->actor->name;
-}
-
 static void fill(struct decision *decision, const struct incident *incident, const char *summary,
                  const struct range *ranges, size_t count)
 {
+    const struct window_actor *actor = incident_main_actor(incident);
+
     decision_init(decision);
     decision->alert = incident->alert;
     decision->kind = DECISION_HELD;
@@ -341,8 +334,8 @@ static void fill(struct decision *decision, const struct incident *incident, con
     decision->ranges.count = count;
     decision->ranges.capacity = count + 1;
     decision->rule = xstrdup(incident->rule->name);
-    decision->actor = xstrdup(main_actor(incident));
-    decision->summary = xstrdup(summary);
+    decision->actor = xstrdup(actor == NULL ? "" : actor->name);
+    decision->summary = xstrndup(summary, utf8_cut(str_of(summary), DECISION_TEXT_MAX_BYTES));
     decision->changes = incident->state.changes;
     decision->memories = incident_memories(incident);
     decision->started_us = incident->state.started_us;

@@ -79,6 +79,7 @@ static void actor_free(struct window_actor *actor)
 {
     free(actor->incidents);
     free(actor->name);
+    free(actor->how);
     free(actor);
 }
 

@@ -266,28 +266,30 @@ const struct rule *rule_by_name(const char *name)
 
 /* ---- in words ---- */
 
-static char *who_text(const struct incident_state *state)
+static char *who_text(const struct incident *incident)
 {
-    const struct incident_actor *most = NULL;
-    const struct incident_actor *second = NULL;
+    const struct incident_state *state = &incident->state;
+    const struct window_actor *most = incident_main_actor(incident);
 
-    for (size_t i = 0; i < state->actor_count; i++) {
-        const struct incident_actor *actor = &state->actors[i];
-        if (most == NULL || actor->changes > most->changes) {
-            second = most;
-            most = actor;
-        } else if (second == NULL || actor->changes > second->changes) {
-            second = actor;
-        }
-    }
     if (most == NULL) {
         return xstrdup("somebody unknown");
     }
     if (state->more_actors || state->actor_count > 2) {
-        return xprintf("%s and others", most->actor->name);
+        return xprintf("%s and others", most->name);
     }
-    return second == NULL ? xstrdup(most->actor->name)
-                          : xprintf("%s and %s", most->actor->name, second->actor->name);
+    for (size_t i = 0; i < state->actor_count; i++) {
+        if (state->actors[i].actor != most) {
+            return xprintf("%s and %s", most->name, state->actors[i].actor->name);
+        }
+    }
+    return xstrdup(most->name);
+}
+
+static char *how_text(const struct incident *incident)
+{
+    const struct window_actor *most = incident_main_actor(incident);
+
+    return most == NULL || most->how == NULL ? xstrdup("") : xprintf(" (it came %s)", most->how);
 }
 
 static char *span_text(const struct incident_state *state)
@@ -419,17 +421,18 @@ char *rule_summary(const struct limits *limits, const struct incident *incident,
     const struct incident_state *state = &incident->state;
     AUTO(free_ptr) char *what = what_text(incident, of);
     AUTO(free_ptr) char *deed = deed_text(incident);
-    AUTO(free_ptr) char *who = who_text(state);
+    AUTO(free_ptr) char *who = who_text(incident);
     AUTO(free_ptr) char *span = span_text(state);
     AUTO(free_ptr) char *detail = detail_text(incident);
     AUTO(free_ptr) char *left = left_text(state);
     AUTO(free_ptr) char *back = back_text(limits, state);
+    AUTO(free_ptr) char *how = how_text(incident);
     bool stays = incident->rule->id == RULE_DELETES || incident->rule->id == RULE_SHARE ||
                  incident->rule->id == RULE_TOTAL_LOSS;
 
-    return xprintf("%s %s by %s within %s%s; %s%s%s", what, deed, who, span, detail,
+    return xprintf("%s %s by %s within %s%s; %s%s%s%s", what, deed, who, span, detail,
                    stays ? "they are held: still shown, nothing is lost"
                          : "the changes are held: what was there before is still shown, nothing "
                            "is lost",
-                   left, back);
+                   left, back, how);
 }

@@ -474,6 +474,14 @@ static struct window_actor *actor_near(struct windows *windows, const char *name
     return last != NULL && strcmp(last->name, name) == 0 ? last : windows_actor(windows, name);
 }
 
+static void note_how(struct window_actor *actor, const char *how)
+{
+    if (how != NULL && (actor->how == NULL || strcmp(actor->how, how) != 0)) {
+        free(actor->how);
+        actor->how = xstrdup(how);
+    }
+}
+
 struct window_event *windows_add(struct windows *windows, const struct effect *effect,
                                  int64_t mono_ms)
 {
@@ -491,6 +499,7 @@ struct window_event *windows_add(struct windows *windows, const struct effect *e
     event->memory = memory;
     event->actor = actor_near(windows, effect->source);
     event->actor->events++;
+    note_how(event->actor, effect->how);
     event->serial = windows->next_serial++;
     event->mono_ms = mono_ms;
     describe(windows, event, effect);

@@ -186,6 +186,7 @@ struct window_actor {
     struct table_link link;
     struct window_actor *next;
     char *name;
+    char *how;                  /* it did the last of what it did (struct draft); NULL: not known */
     size_t group;               /* whose thresholds are its */
     uint64_t events;            /* that name it, free or taken */
     struct window_event *first; /* destroying ones within WINDOW_DELETE */

@@ -54,8 +54,8 @@ static bool blank(const char *text, size_t len)
 /* known_version: the highest there was of this memory; what is above it by more than one was given
  * by the caller. */
 static void describe_effect(struct store *store, const struct memory *old, const struct memory *new,
-                            uint64_t known_version, const struct change *change, const char *source,
-                            struct effect *ret)
+                            uint64_t known_version, const struct change *change,
+                            const struct draft *draft, struct effect *ret)
 {
     bool deleted = new->deleted_us != TIME_NONE;
     bool shrunk = old->content_len >= BLANKED_FROM_BYTES &&
@@ -69,7 +69,8 @@ static void describe_effect(struct store *store, const struct memory *old, const
         .memory = old->id,
         .project_id = blocks_project(&store->blocks, old->project_id)->id,
         .moved_to = moved ? blocks_project(&store->blocks, new->project_id)->id : NULL,
-        .source = source,
+        .source = draft->source,
+        .how = draft->how,
         .session_id = change->session_id,
         .content_changed = old->content_len != new->content_len ||
                            memcmp(old->content, new->content, old->content_len) != 0,
@@ -212,7 +213,7 @@ static int put_over(struct store *store, const struct draft *draft, struct memor
     }
     if (result == 0) {
         draft_answer(change, &next->id, ret);
-        describe_effect(store, &old, next, highest, change, draft->source, ret_effect);
+        describe_effect(store, &old, next, highest, change, draft, ret_effect);
         *ret_has_effect = true;
     }
     return result;
@@ -302,7 +303,7 @@ int draft_delete_memory(struct store *store, const struct draft *draft, struct w
     }
     if (result == 0) {
         draft_answer(&change, &draft->id, ret);
-        describe_effect(store, &memory, &next, highest, &change, draft->source, ret_effect);
+        describe_effect(store, &memory, &next, highest, &change, draft, ret_effect);
         *ret_has_effect = true;
     }
     return result;

@@ -47,6 +47,7 @@ struct effect {
     const char *project_id; /* of the memory before; borrowed for the call, as all text here */
     const char *moved_to;   /* the project that it is of now; NULL: the same */
     const char *source;     /* who: the change's source */
+    const char *how;        /* of the draft */
     struct uuid session_id; /* of the change */
     bool content_changed;
     bool blanked; /* what is left is nothing but white space, or less than a tenth of what was there
@@ -119,6 +120,8 @@ struct draft {
     const struct project *project;   /* project put */
     const struct decision *decision; /* guard */
     const char *source;              /* who asks, 1..SOURCE_MAX_BYTES */
+    const char *how; /* where they came from and what they said, for a person who reads an alert;
+                        NULL: not known. It is journaled with an alert only */
 };
 
 struct written {

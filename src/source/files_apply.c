@@ -182,7 +182,7 @@ static int put(struct applying *a, struct file_entry *entry, const char *path, s
     }
     memory.id = entry->id;
     memory.created_us = entry->known ? TIME_NONE : memory.updated_us;
-    intake_actor(&files->intake, is_gits ? "git" : NULL);
+    intake_actor(&files->intake, is_gits ? "git" : NULL, NULL);
     files->intake.versioned = is_gits;
     int rc = intake_put_take(&files->intake, &memory, err);
     files->intake.versioned = false;
@@ -441,7 +441,7 @@ static int delete_gone(struct applying *a, const struct files_batch *batch, stru
             lost[lost_count++] = entry->id;
             continue;
         }
-        intake_actor(&files->intake, is_gits ? "git" : NULL);
+        intake_actor(&files->intake, is_gits ? "git" : NULL, NULL);
         files->intake.versioned = true;
         int rc = intake_delete_id(&files->intake, &entry->id, err);
         files->intake.versioned = false;
@@ -449,7 +449,7 @@ static int delete_gone(struct applying *a, const struct files_batch *batch, stru
             return rc;
         }
     }
-    intake_actor(&files->intake, NULL);
+    intake_actor(&files->intake, NULL, NULL);
     if (lost_count > 0 && files->tree.alive == 0) {
         AUTO(free_ptr) char *summary = vanished_summary(files, lost_count);
         return intake_gone_ids(&files->intake, lost, lost_count, "source_vanished", summary, err);

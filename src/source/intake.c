@@ -12,8 +12,9 @@ void intake_init(struct intake *intake, struct ledger *ledger, const char *sourc
     intake->written = xcalloc(INTAKE_BATCH, sizeof(*intake->written));
     intake->actors = xcalloc(INTAKE_BATCH, sizeof(*intake->actors));
     intake->suspects = xcalloc(INTAKE_BATCH, sizeof(*intake->suspects));
+    intake->hows = xcalloc(INTAKE_BATCH, sizeof(*intake->hows));
     ranges_init(&intake->unheld);
-    intake_actor(intake, NULL);
+    intake_actor(intake, NULL, NULL);
 }
 
 static void empty(struct intake *intake)
@@ -21,6 +22,11 @@ static void empty(struct intake *intake)
     for (size_t i = 0; i < intake->count; i++) {
         memory_done(&intake->memories[i]);
     }
+    for (size_t i = 0; i < intake->how_count; i++) {
+        free(intake->hows[i]);
+    }
+    intake->how_count = 0;
+    intake->is_how_used = false;
     intake->count = 0;
     intake->bytes = 0;
 }
@@ -36,6 +42,8 @@ void intake_done(struct intake *intake)
     free(intake->written);
     free(intake->actors);
     free(intake->suspects);
+    free(intake->hows);
+    free(intake->how);
     ranges_done(&intake->unheld);
     for (size_t i = 0; i < intake->table_count; i++) {
         free(intake->tables[i].name);
@@ -44,7 +52,33 @@ void intake_done(struct intake *intake)
     intake->memories = NULL;
 }
 
-void intake_actor(struct intake *intake, const char *who)
+/* A role's name, and a statement, may be anything. */
+static void make_one_line(char *text)
+{
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
+#define HOW_MAX_BYTES 300
+
+static void set_how(struct intake *intake, const char *how)
+{
+    if (intake->is_how_used) {
+        intake->hows[intake->how_count++] = intake->how; /* a draft uses each: so there is room */
+    } else {
+        free(intake->how);
+    }
+    intake->is_how_used = false;
+    intake->how = how == NULL ? NULL : xstrndup(how, utf8_cut(str_of(how), HOW_MAX_BYTES));
+    if (intake->how != NULL) {
+        make_one_line(intake->how);
+    }
+}
+
+void intake_actor(struct intake *intake, const char *who, const char *how)
 {
     AUTO(free_ptr)
     char *text = who == NULL ? xstrdup(intake->source) : xprintf("%s: %s", intake->source, who);
@@ -52,11 +86,8 @@ void intake_actor(struct intake *intake, const char *who)
 
     memcpy(intake->actor, text, len);
     intake->actor[len] = '\0';
-    for (char *c = intake->actor; *c != '\0'; c++) { /* a role's name may be anything */
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    make_one_line(intake->actor);
+    set_how(intake, how);
 }
 
 /* ---- writing ---- */
@@ -135,7 +166,12 @@ static int next_draft(struct intake *intake, size_t bytes, struct draft **ret, s
     intake->suspects[i] = intake->suspect;
     memory_init(&intake->memories[i]);
     intake->drafts[i] = (struct draft){
-        .kind = KIND_MEMORY, .source = intake->actors[i], .versioned = intake->versioned};
+        .kind = KIND_MEMORY,
+        .source = intake->actors[i],
+        .how = intake->how,
+        .versioned = intake->versioned,
+    };
+    intake->is_how_used = intake->how != NULL;
     *ret = &intake->drafts[i];
     return 0;
 }

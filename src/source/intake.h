@@ -36,6 +36,10 @@ struct intake {
     struct ledger *ledger;
     const char *source;               /* borrowed, as all names */
     char actor[SOURCE_MAX_BYTES + 1]; /* of what comes next */
+    char *how;                        /* heap: so does it (struct draft); NULL: not known */
+    bool is_how_used;                 /* by a draft that waits */
+    char **hows;                      /* heap: those before it that are */
+    size_t how_count;
     struct memory *memories;
     struct draft *drafts;
     struct written *written;
@@ -56,8 +60,9 @@ void intake_init(struct intake *intake, struct ledger *ledger, const char *sourc
 void intake_done(struct intake *intake);
 
 /* Who does what comes next: "name" of the source, and what is known, e.g. "app: agent (psql)".
- * NULL: nothing is. */
-void intake_actor(struct intake *intake, const char *who);
+ * NULL: nothing is. how: "from 10.0.0.7, pid 4711: DELETE FROM notes", for the alert; may be NULL.
+ */
+void intake_actor(struct intake *intake, const char *who, const char *how);
 
 /* The id of the memory that a table's row is. */
 int intake_id(struct intake *intake, const char *table, struct str key, struct uuid *ret,

@@ -262,6 +262,16 @@ static int tell_forged(struct postgres *pg, const char *what, struct err *err)
     return intake_alert(&pg->intake, "source_forged", text, err);
 }
 
+static char *told_how(const json_t *told)
+{
+    const char *address = json_string_value(json_object_get(told, "address"));
+    const char *query = json_string_value(json_object_get(told, "query"));
+    json_int_t pid = json_integer_value(json_object_get(told, "pid"));
+
+    return xprintf("from %s, pid %lld: %.200s", address == NULL ? "a local socket" : address,
+                   (long long)pid, query == NULL ? "?" : query);
+}
+
 /* "agent (psql) DROP TABLE". A transaction is one session's: when its messages name two, nobody is
  * blamed for what comes. */
 static int note_actor(struct postgres *pg, const json_t *told, struct err *err)
@@ -279,7 +289,7 @@ static int note_actor(struct postgres *pg, const json_t *told, struct err *err)
     if (pg->is_forged || strcmp(pg->told, session) != 0) {
         bool is_news = !pg->is_forged;
         pg->is_forged = true;
-        intake_actor(&pg->intake, "unknown (its messages contradict each other)");
+        intake_actor(&pg->intake, "unknown (its messages contradict each other)", NULL);
         AUTO(free_ptr)
         char *what = xprintf("one transaction says that it is of %s, and of %s. What it did is "
                              "judged all the same",
@@ -290,18 +300,9 @@ static int note_actor(struct postgres *pg, const json_t *told, struct err *err)
     char *who = xprintf("%.60s (%.40s) %.24s", role == NULL ? "?" : role,
                         application == NULL || application[0] == '\0' ? "?" : application,
                         tag == NULL ? "" : tag);
-    intake_actor(&pg->intake, who);
+    AUTO(free_ptr) char *how = told_how(told);
+    intake_actor(&pg->intake, who, how);
     return 0;
-}
-
-static char *told_by(const json_t *told)
-{
-    const char *address = json_string_value(json_object_get(told, "address"));
-    const char *query = json_string_value(json_object_get(told, "query"));
-    json_int_t pid = json_integer_value(json_object_get(told, "pid"));
-
-    return xprintf("(from %s, pid %lld: %.200s)", address == NULL ? "a local socket" : address,
-                   (long long)pid, query == NULL ? "?" : query);
 }
 
 /* What the catalog says once it has what this transaction did. */
@@ -362,8 +363,8 @@ static int apply_drop(struct postgres *pg, struct pg_table *table, const json_t 
     if (says == CATALOG_UNKNOWN || !take_oid(pg, table, (uint32_t)oid)) {
         return 0;
     }
-    AUTO(free_ptr) char *by = told_by(told);
-    AUTO(free_ptr) char *how = xprintf("was dropped %s", by);
+    AUTO(free_ptr) char *by = told_how(told);
+    AUTO(free_ptr) char *how = xprintf("was dropped (%s)", by);
     AUTO(free_ptr) char *summary = gone_summary(pg, table, how);
     table->gone = true;
     return intake_gone(&pg->intake, table->name, "source_dropped", summary, err);
@@ -404,11 +405,12 @@ static int apply_column_drop(struct postgres *pg, const struct pg_table *table, 
             return 0;
         }
     }
-    AUTO(free_ptr) char *by = told_by(told);
+    AUTO(free_ptr) char *by = told_how(told);
     AUTO(free_ptr)
-    char *summary = xprintf("Column %.63s of table %s was dropped by %s %s. Its values are in the "
-                            "ledger's history of every row",
-                            column == NULL ? "?" : column, table->name, pg->intake.actor, by);
+    char *summary =
+        xprintf("Column %.63s of table %s was dropped by %s (%s). Its values are in the "
+                "ledger's history of every row",
+                column == NULL ? "?" : column, table->name, pg->intake.actor, by);
     return intake_alert(&pg->intake, "source_column_dropped", summary, err);
 }
 
@@ -455,7 +457,7 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
         pg->is_forged = false;
         free(pg->told);
         pg->told = NULL;
-        intake_actor(&pg->intake, NULL);
+        intake_actor(&pg->intake, NULL, NULL);
         return 0;
     case PGOUTPUT_COMMIT:
         pg->in_transaction = false;

@@ -145,7 +145,7 @@ static int tell_lowered(struct postgres *pg, struct err *err)
                          "is resolved. It is put back",
                          pg->options->name, pg->fence);
 
-    intake_actor(&pg->intake, NULL);
+    intake_actor(&pg->intake, NULL, NULL);
     return intake_alert(&pg->intake, "source_unguarded", text, err);
 }
 

@@ -60,7 +60,7 @@ int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err)
     struct comparing c = {.pg = pg, .table = table};
     bool changed;
 
-    intake_actor(&pg->intake, NULL);
+    intake_actor(&pg->intake, NULL, NULL);
     int rc = pg_keep_definition(pg, table, &changed, err);
     rc = rc == 0 ? compare_load(&c.compare, &pg->intake, pg->options, table->name, err) : rc;
     rc = rc == 0 ? scan_rows(&c, err) : rc;

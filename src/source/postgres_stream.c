@@ -224,7 +224,7 @@ int pg_announce(struct postgres *pg, const char *why, struct err *err)
                          "judged as if it was deleted now",
                          pg->options->name, why);
     pg->events->on_note(pg->events->arg, text);
-    intake_actor(&pg->intake, NULL);
+    intake_actor(&pg->intake, NULL, NULL);
     return intake_alert(&pg->intake, "source_gap", text, err);
 }
 

@@ -80,7 +80,7 @@ static int vanished(struct postgres *pg, struct pg_table *table, struct err *err
         return 0;
     }
     table->gone = true;
-    intake_actor(&pg->intake, NULL);
+    intake_actor(&pg->intake, NULL, NULL);
     return intake_gone(&pg->intake, table->name, "source_vanished", summary, err);
 }
 
@@ -196,7 +196,7 @@ static int tell_unguarded(struct postgres *pg, const char *missing, const char *
                       "whole",
                       pg->options->name, touched);
 
-    intake_actor(&pg->intake, NULL);
+    intake_actor(&pg->intake, NULL, NULL);
     pg->alerted = true;
     return intake_alert(&pg->intake, "source_unguarded", text, err);
 }

@@ -221,9 +221,9 @@ static int table_gone(struct sqlite *sq, struct sqlite_table *table, const char 
     table->is_gone = true;
     table->is_compared = true; /* what the ledger heard is: nothing is there */
     table->is_due = false;
-    intake_actor(&sq->intake, who);
+    intake_actor(&sq->intake, who, NULL);
     int rc = intake_gone(&sq->intake, table->name, rule, summary, err);
-    intake_actor(&sq->intake, NULL);
+    intake_actor(&sq->intake, NULL, NULL);
     return sqlite_took(rc, err);
 }
 
@@ -415,13 +415,13 @@ static int look_through(struct sqlite *sq, const struct suspicion *suspicion, st
 {
     bool is_damaged = false;
 
-    intake_actor(&sq->intake, suspicion->who);
+    intake_actor(&sq->intake, suspicion->who, NULL);
     int rc = read_tables(sq, err);
     rc = rc == 0 ? scan_tables(sq, suspicion->what, &is_damaged, err) : rc;
     if (rc == 0 && suspicion->what != LITE_NOTHING) {
         rc = hold_suspects(sq, suspicion, err);
     }
-    intake_actor(&sq->intake, NULL);
+    intake_actor(&sq->intake, NULL, NULL);
     if (rc < 0 || !is_damaged) {
         return rc;
     }

@@ -34,23 +34,39 @@ SQLITE = {
 }
 
 
-def check(alerts: list[dict], said: str, source: str) -> None:
+def check(alerts: list[dict], said: str, source: str) -> str:
     alert = next((a for a in alerts if re.search(said, a["summary"])), None)
     assert alert, [a["summary"] for a in alerts]
     text = alert["summary"]
     assert re.search(SAFE, text), text
     assert re.findall(r"holdfast restore (\S+)", text) == [source], text
     assert "(null)" not in text and "?" not in text and "\n" not in text, text
+    return text
 
 
+@pytest.mark.parametrize("way", ["stream", "outbox"])
 @pytest.mark.parametrize("how", POSTGRES)
-def test_of_a_database(database, homes, how):
+def test_of_a_database(database, homes, how, way):
     database.psql(postgres.MEMORIES + postgres.insert(400))
+    captured = postgres.Captured(homes(config=postgres.config_of(database, f"    capture: {way}\n")), database)
+    captured.init()
+    captured.wait_rows(400)
+    sql, said = POSTGRES[how]
+    pid = database.psql(f"SELECT pg_backend_pid(); {sql}").stdout.split()[0]
+    text = check(captured.wait_alerts(), said, "app")
+    assert f" (it came from 127.0.0.1, pid {pid}: {sql}" in text, text
+
+
+def test_a_long_statement_does_not_push_out_what_to_do(database, homes):
+    """Nor do control characters in it steer a terminal."""
+    database.psql(postgres.MEMORIES + postgres.insert(400, 1).replace("'sea'", "repeat('sea ', 49)"))
     captured = postgres.Captured(homes(config=postgres.config_of(database)), database)
     captured.init()
     captured.wait_rows(400)
-    database.psql(POSTGRES[how][0])
-    check(captured.wait_alerts(), POSTGRES[how][1], "app")
+    database.psql(f"DELETE FROM memories /*\n\x1b[2J {'x' * 5000} */;")
+    [alert] = captured.wait_alerts()
+    text = alert["summary"]
+    assert "holdfast restore app" in text and ": DELETE FROM memories /*??[2J xxx" in text and len(text.encode()) <= 1024
 
 
 @pytest.mark.parametrize("how", FOLDER)
