@@ -482,11 +482,16 @@ static bool waits_for_git(struct applying *a, const struct files_batch *batch)
     struct files *files = a->files;
     size_t known = 0;
 
-    for (size_t i = 0; i < batch->count && files->git != NULL; i++) {
+    for (size_t i = 0; i < batch->count; i++) {
         const struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         known += entry != NULL && entry->alive;
     }
-    a->has_git = files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN);
+    if (a->gone_count == 0 && known < FILES_GIT_CHANGED_MIN) {
+        return false;
+    }
+    free(files->git); /* a work tree is made, and unmade, at any time */
+    files->git = git_folder_of(files->root);
+    a->has_git = files->git != NULL;
     return a->has_git && is_git_at_work(files, a->now_ms);
 }
 

@@ -2,9 +2,10 @@
  * What git knows. A checkout, a merge or a reset takes files away and changes others, all at once,
  * as an `rm -rf` does; yet nothing is lost by it that git has not got.
  *
- * The rule: a file was git's to take if a commit where HEAD was lately (the last of HEAD's reflog)
- * has the file as the ledger last heard of it, and the commit where HEAD is now has it as it is
- * now, or has none. So a committed file that somebody removes is no work of git's, as HEAD still
+ * The rule: a file was git's to take if a commit where HEAD was lately (the last of HEAD's reflog),
+ * or the stash if that is of this minute, has the file as the ledger last heard of it, and the
+ * commit where HEAD is now has it as it is now, or has none; or if HEAD has it so, and the index
+ * has it no more. So a committed file that somebody removes is no work of git's, as the index still
  * has it; nor is one whose last text was never committed.
  *
  * Git is asked by its own program, which follows packs and deltas. The repository's configuration
@@ -27,6 +28,7 @@
 #define GIT_MS 3000                     /* for one question */
 #define GIT_ANSWER_MAX ((size_t)64 * 1024 * 1024)
 #define GIT_FILE_MAX ((size_t)4096)
+#define STASH_US ((int64_t)60000000) /* so long it counts */
 #define HEX_MAX 64
 
 /* ---- where ---- */
@@ -202,20 +204,23 @@ static bool read_answer(const struct files *files, int fd, struct buf *answer)
     return false;
 }
 
-static bool ask(const struct files *files, char *before, char *head, struct buf *answer)
+/* What differs from `before` in `after`: two commits; NULL: the index. */
+static bool ask(const struct files *files, char *before, char *after, struct buf *answer)
 {
     char *const argv[] = {(char[]){"git"},
+                          (char[]){"-c"},
+                          (char[]){"core.fsmonitor=false"},
                           (char[]){"-C"},
                           files->root,
-                          (char[]){"diff-tree"},
-                          (char[]){"-r"},
+                          after == NULL ? (char[]){"diff-index"} : (char[]){"diff-tree"},
+                          after == NULL ? (char[]){"--cached"} : (char[]){"-r"},
                           (char[]){"-z"},
                           (char[]){"--raw"},
                           (char[]){"--no-renames"},
                           (char[]){"--no-abbrev"},
                           (char[]){"--relative"},
                           before,
-                          head,
+                          after,
                           NULL};
     int ends[2];
     pid_t child;
@@ -275,7 +280,8 @@ static bool read_blob(const char *hex, struct git_blob *ret)
 }
 
 /* ":100644 000000 BEFORE AFTER D" and a path. */
-static bool note_change(struct git_changes *changes, const char *what, const char *path)
+static bool note_change(struct git_changes *changes, const char *what, const char *path,
+                        bool only_gone)
 {
     struct git_change change;
     size_t modes = strlen(":100644 100644 ");
@@ -283,6 +289,9 @@ static bool note_change(struct git_changes *changes, const char *what, const cha
     if (what[0] != ':' || strlen(what) < modes + 80 || !read_blob(what + modes, &change.before) ||
         !read_blob(what + modes + hex_len(what + modes) + 1, &change.after)) {
         return false;
+    }
+    if (only_gone && change.after.len > 0) {
+        return true;
     }
     if (changes->count == changes->capacity) {
         changes->capacity = changes->capacity == 0 ? 64 : changes->capacity * 2;
@@ -293,13 +302,13 @@ static bool note_change(struct git_changes *changes, const char *what, const cha
     return true;
 }
 
-static void note_answer(struct git_changes *changes, const struct buf *answer)
+static void note_answer(struct git_changes *changes, const struct buf *answer, bool only_gone)
 {
     for (size_t at = 0; at < answer->len;) {
         const char *what = answer->data + at;
         size_t what_len = strlen(what); /* the buffer ends with a NUL */
         at += what_len + 1;
-        if (at >= answer->len || !note_change(changes, what, answer->data + at)) {
+        if (at >= answer->len || !note_change(changes, what, answer->data + at, only_gone)) {
             return;
         }
         at += strlen(answer->data + at) + 1;
@@ -311,21 +320,41 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct git_change *)a)->path, ((const struct git_change *)b)->path);
 }
 
+static int ask_and_note(const struct files *files, char *before, char *after, struct buf *answer,
+                        struct git_changes *ret, struct err *err)
+{
+    buf_reset(answer);
+    if (buf_add(answer, "", 0, err) < 0) {
+        return -(int)err->code;
+    }
+    if (ask(files, before, after, answer)) {
+        answer->data[answer->len] = '\0';
+        note_answer(ret, answer, after == NULL);
+    }
+    return 0;
+}
+
 int git_read_changes(struct files *files, struct git_changes *ret, struct err *err)
 {
     AUTO(buf_done) struct buf answer = BUF_INIT(GIT_ANSWER_MAX);
+    struct env *env = ledger_env(files->options->ledger);
+    bool is_stashed = changed_us(files->git, "logs/refs/stash") > env->now_us(env) - STASH_US;
+    char head[] = "HEAD";
+    char stash[] = "refs/stash";
+    char untracked[] = "refs/stash^3"; /* only where there were such */
     struct moves moves;
 
     read_moves(files->git, &moves);
-    for (size_t i = 0; i < moves.count; i++) {
-        buf_reset(&answer);
-        if (buf_add(&answer, "", 0, err) < 0) {
-            return -(int)err->code;
-        }
-        if (ask(files, moves.before[i], moves.head, &answer)) {
-            answer.data[answer.len] = '\0';
-            note_answer(ret, &answer);
-        }
+    int rc = ask_and_note(files, head, NULL, &answer, ret, err);
+    for (size_t i = 0; i < moves.count && rc == 0; i++) {
+        rc = ask_and_note(files, moves.before[i], moves.head, &answer, ret, err);
+    }
+    if (is_stashed && rc == 0) {
+        rc = ask_and_note(files, stash, head, &answer, ret, err);
+        rc = rc == 0 ? ask_and_note(files, untracked, head, &answer, ret, err) : rc;
+    }
+    if (rc < 0) {
+        return rc;
     }
     if (ret->count > 1) {
         qsort(ret->items, ret->count, sizeof(*ret->items), by_path);

@@ -390,11 +390,31 @@ def test_a_checkout_while_nothing_is_captured_is_work(branches):
     assert branches.home.alerts() == []
 
 
+GIT_KEEPS = {
+    "rm": "git rm -rq notes",
+    "rm_and_commit": "git rm -rq notes && git commit -qm less",
+    "clean_of_what_was_committed": "git rm -rq --cached notes && git commit -qm untracked && sleep 0.3 && git clean -qfdx",
+    "rm_of_the_index_first": "git rm -rq --cached notes && rm -rf notes",
+    "stash": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; for f in notes/n*.md; do tac $f | tr a-z b-za | md5sum >> $f; done; sleep 0.5; git stash -qu",
+    "stash_and_pop": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; sleep 0.5; git stash -qu && sleep 1 && git stash pop -q",
+}
+
+
+@pytest.mark.parametrize("how", GIT_KEEPS)
+def test_what_git_takes_and_keeps_without_moving_head_is_work(repository, how):
+    repository.shell(GIT_KEEPS[how])
+    repository.wait_texts()
+    assert repository.home.alerts() == []
+
+
 GIT_LOSSES = {
+    "stash_that_is_dropped": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; sleep 0.5; git stash -qu && git stash drop -q",
+    "rm_of_what_is_not": "for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.3; git rm -rqf notes",
+    "rm_of_what_a_stash_of_long_ago_has": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; git stash -qu && git stash apply -q && touch -d '2 minutes ago' .git/logs/refs/stash; sleep 0.5; rm -rf new",
     "rm_of_what_is_committed": "rm -rf notes",
     "reset_of_what_is_not": "for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.3; git reset -q --hard",
     "checkout_over_what_is_not": "for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.3; git checkout -q -- .",
-    "clean_of_what_is_not": "git rm -rq --cached notes && git commit -qm untracked && sleep 0.3 && git clean -qfdx",
+    "clean_of_what_is_not": "git rm -rq --cached notes && git commit -qm untracked && for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.5; git clean -qfdx",
     "clean_of_new_ones": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; sleep 0.3; git clean -qfdx",
     "forced_checkout": "git checkout -qb b && git rm -rq --cached notes && git commit -qm x && git checkout -qf main && for f in notes/n*.md; do echo other than before $f | md5sum > $f; done && sleep 0.3 && git checkout -qf b && git clean -qfd",
 }
