@@ -38,7 +38,8 @@ static void neo4j_close(struct vault *base)
 static int neo4j_open(const struct vault_options *options, struct vault **ret, struct err *err)
 {
     struct neo4j_vault *vault = xcalloc(1, sizeof(*vault));
-    struct deadline deadline = deadline_in(NEO4J_OPEN_MS);
+    struct deadline deadline =
+        options->open_by.at_ms == 0 ? deadline_in(NEO4J_OPEN_MS) : options->open_by;
 
     vault->base.ops = &vault_neo4j_ops;
     vault->identity = options->expect_vault;
