@@ -487,8 +487,9 @@ struct bolt_options {
 struct bolt_connection;
 
 /*
- * Connect, agree on a version and log on. Names are resolved by the system, which the deadline does
- * not bound. BOLT_ERR_USAGE, _CONNECT, _TLS, _PROTOCOL, _AUTH, _UNSUPPORTED, _TIMEOUT, _CANCELLED,
+ * Connect, agree on a version and log on. Names are resolved by the system in a thread of its own,
+ * which may outlive the call when that ends before the answer, and then ends by itself.
+ * BOLT_ERR_USAGE, _CONNECT, _TLS, _PROTOCOL, _AUTH, _UNSUPPORTED, _TIMEOUT, _CANCELLED,
  * _LOST, _SERVER. With +s and +ssc nothing but the TLS handshake is sent before the certificate was
  * accepted, and nothing ever goes in the clear. On 0 the connection is the caller's: bolt_close.
  */
