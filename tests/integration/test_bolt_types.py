@@ -9,6 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import neo4j.exceptions
 import pytest
 import pytz
 from neo4j.spatial import CartesianPoint, WGS84Point
@@ -137,6 +138,29 @@ def test_nodes_relationships_and_paths_are_those_that_the_driver_reads(neo4j_ser
     for at, step in enumerate(path.relationships):
         expected += [node(path.nodes[at]), relationship(step), node(path.nodes[at + 1])]
     assert tool(neo4j_server, "graph") == expected
+
+
+def gql(status) -> str:
+    """As type_tool prints it."""
+    position = status.diagnostic_record.get("_position", {})
+    classification = status.diagnostic_record.get("_classification", "")
+    description = getattr(status, "gql_status_description", "") or status.status_description
+    return "\t".join(map(str, [status.gql_status, description, classification, position.get("line", 0), position.get("column", 0)]))
+
+
+def test_what_gql_says_of_failures_and_results_is_what_the_driver_reads(neo4j_server):
+    with neo4j_server.driver() as driver:
+        with pytest.raises(neo4j.exceptions.Neo4jError) as refused:
+            driver.execute_query("CREATE (n:A)\nDELETE 5")
+        statuses = driver.execute_query("MATCH (n:NeverMade) RETURN n").summary.gql_status_objects
+    failure = [refused.value]
+    while failure[-1].__cause__ is not None:
+        failure.append(failure[-1].__cause__)
+    said = tool(neo4j_server, "gql")
+    assert said[: len(failure)] == [gql(status) for status in failure]
+    assert sorted(said[len(failure) :]) == sorted(gql(status) for status in statuses)
+    assert said[0].startswith("42001\terror: ") and said[0].endswith("\tCLIENT_ERROR\t2\t8"), said
+    assert said[1].startswith("22NB1\terror: ") and any("NeverMade" in line for line in said[2:]), said
 
 
 @pytest.mark.parametrize("scheme", ["bolt", "bolt+ssc", "neo4j+ssc"])
