@@ -48,6 +48,7 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     bolt_cancel_wrap(&vault->cancel, options->cancel);
     vault->read_only = options->read_only;
     vault->on_conflict = options->on_conflict;
+    vault->on_mended = options->read_only ? NULL : options->on_mended;
     vault->arg = options->arg;
     vault->tx_changes = FIT_INIT(NEO4J_TX_CHANGES_MAX);
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);

@@ -133,6 +133,9 @@ struct vault_options {
                       are not for it (same_server) */
     /* Told by an append, when it is durable, by drivers that show the present. May be NULL. */
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict);
+    /* Something was altered there, and was put right by what else is there and known (one
+     * sentence). NULL: nothing is put right; what can be told is read around it. */
+    void (*on_mended)(void *arg, const char *what);
     void *arg;
 };
 
