@@ -100,16 +100,22 @@ static int make_schema(struct neo4j_vault *vault, struct deadline deadline, stru
     int rc = 0;
 
     pack_options(&options, vault->wanted == 0 ? NEO4J_DIMENSIONS_DEFAULT : vault->wanted);
-    for (int i = NEO4J_SCHEMA_MEMORY; rc == 0 && i <= NEO4J_SCHEMA_AWAIT; i++) {
+    for (int i = NEO4J_SCHEMA_VECTOR; rc == 0 && i <= NEO4J_SCHEMA_AWAIT; i++) {
         rc = neo4j_query(vault, BOLT_WRITE, (enum neo4j_statement)i,
                          i == NEO4J_SCHEMA_VECTOR ? &options : NULL, NULL, NULL, deadline, err);
     }
-    return rc == 0 ? 0
-                   : err_context(err, rc == -ERR_CORRUPT
-                                          ? "somebody dropped a constraint of the graph and made "
-                                            "a second node of one id; nothing is sent there until "
-                                            "a person has deleted the copy"
-                                          : "making the schema");
+    switch (-rc) {
+    case ERR_NONE:
+        return 0;
+    case ERR_CORRUPT:
+        return err_context(err, "somebody dropped a constraint of the graph and made a second node "
+                                "of one id; nothing is sent there until a person has deleted the "
+                                "copy");
+    case ERR_CONFIG:
+        return err_context(err, "making the schema (the graph needs Neo4j 5.15 or later)");
+    default:
+        return err_context(err, "making the schema");
+    }
 }
 
 /* Make what is missing; what an index has that others made stays as it is. */

@@ -4,6 +4,7 @@
  *
  * usage: type_tool URI COMMAND    the password is in BOLT_PASSWORD
  *
+ *   version    print the version of Bolt that is spoken
  *   write      make a node (:FromC {name, value}) for each kind of value that a property can have,
  *              and let the server return values that no property can have, as they were sent
  *   copy       read n.name, n.value of all (:FromPython), and make a (:Copy) of each
@@ -475,7 +476,7 @@ int main(int argc, char **argv)
     struct bolt_connection *c = NULL;
 
     if (argc < 3) {
-        wrong("usage: type_tool URI write | copy | graph | gql | bulk N");
+        wrong("usage: type_tool URI version | write | copy | graph | gql | bulk N");
     }
     deadline_ms = bolt_deadline_in(WAIT_MS);
     const struct bolt_options options = {
@@ -483,7 +484,9 @@ int main(int argc, char **argv)
         .auth = {.scheme = "basic", .principal = "neo4j", .credentials = getenv("BOLT_PASSWORD")},
     };
     check(bolt_open(&options, deadline_ms, &c, &error));
-    if (strcmp(argv[2], "write") == 0) {
+    if (strcmp(argv[2], "version") == 0) {
+        (void)printf("%u.%u\n", bolt_info(c)->major, bolt_info(c)->minor);
+    } else if (strcmp(argv[2], "write") == 0) {
         write_values(c);
     } else if (strcmp(argv[2], "copy") == 0) {
         copy_values(c);
