@@ -191,7 +191,7 @@ bool bolt_error_is_retryable(const struct bolt_error *error)
 
 bool bolt_diagnostics_map(const struct bolt_diagnostics *diagnostics, struct bolt_value *ret)
 {
-    struct bolt_error wrong;
+    struct bolt_error wrong = BOLT_ERROR_INIT;
 
     return diagnostics->size > 0 &&
            bolt_value_read(diagnostics->packed, diagnostics->size, ret, NULL, &wrong) == 0;

@@ -129,7 +129,7 @@ int resolve_host(const struct net *net, const char *host, uint16_t port, int64_t
     }
     int errno_value = start(lookup);
     if (errno_value != 0) {
-        leave(lookup); /* for the thread that there is not */
+        atomic_store(&lookup->users, 1); /* there is no thread */
         leave(lookup);
         return bolt_fail_errno(error, BOLT_ERR_MEMORY, errno_value,
                                "connecting to %s: a thread for resolving the name", net->peer);
