@@ -153,6 +153,28 @@ static int query(struct bolt_connection *connection, const char *text, struct bo
     return rc;
 }
 
+/* What the server says of a failure besides its message, since Bolt 5.7. */
+static void explain(const struct bolt_error *error)
+{
+    struct bolt_value record;
+    struct bolt_value position;
+    struct bolt_value line;
+
+    (void)fprintf(stderr, "bolt_query: %s\n", error->message);
+    if (error->description[0] != '\0') {
+        (void)fprintf(stderr, "  %s: %s\n", error->gql_status, error->description);
+    }
+    if (bolt_diagnostics_map(&error->diagnostics, &record) &&
+        bolt_map_get(&record, "_position", &position) && bolt_map_get(&position, "line", &line) &&
+        line.type == BOLT_INTEGER) {
+        (void)fprintf(stderr, "  in line %" PRId64 " of the query\n", line.as.integer);
+    }
+    for (size_t i = 0; i < error->cause_count; i++) {
+        (void)fprintf(stderr, "  because: %s: %s\n", error->causes[i].gql_status,
+                      error->causes[i].message);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct bolt_connection *connection = NULL;
@@ -175,7 +197,7 @@ int main(int argc, char **argv)
     }
     bolt_close(connection);
     if (rc < 0) {
-        (void)fprintf(stderr, "bolt_query: %s\n", error.message);
+        explain(&error);
         return 1;
     }
     return 0;

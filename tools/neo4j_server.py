@@ -99,6 +99,7 @@ class Server:
         self.software, self.home = Path(software), Path(home).resolve()
         self.jvm = [*JVM, f"-Xmx{heap}", *(QUICK if quick else [])]
         self.settings = settings or {}
+        self.entry_point = ENTRY_POINT
         self.process: subprocess.Popen | None = None
         self._read_ports()
 
@@ -239,14 +240,16 @@ class Server:
         command += ["-keyout", folder / "server.key", "-out", folder / "server.crt"]
         subprocess.run(command, check=True, capture_output=True)  # openssl makes a key 0600
 
-    def _write_configuration(self) -> None:
-        settings = SETTINGS | {
+    def _settings(self) -> dict[str, str]:
+        return SETTINGS | {
             "server.bolt.listen_address": f"127.0.0.1:{self.bolt_port}",
             "server.bolt.advertised_address": f"127.0.0.1:{self.bolt_port}",
             "server.http.listen_address": f"127.0.0.1:{self.http_port}",
             "server.http.advertised_address": f"127.0.0.1:{self.http_port}",
         }
-        lines = [f"{key}={value}\n" for key, value in (settings | self.settings).items()]
+
+    def _write_configuration(self) -> None:
+        lines = [f"{key}={value}\n" for key, value in (self._settings() | self.settings).items()]
         (self.home / "conf" / "neo4j.conf").write_text("".join(lines))
 
     def _environment(self) -> dict:
@@ -262,13 +265,16 @@ class Server:
         """It counts only before the first start."""
         if (self.home / "data" / "databases" / "system").exists() or (self.home / "data" / "dbms" / "auth.ini").exists():
             return
-        command = [*self._java(QUICK), "org.neo4j.cli.AdminTool", "dbms", "set-initial-password", f"@{self.password_file}"]
+        command = [*self._java(QUICK), "org.neo4j.cli.AdminTool", *self._password_command()]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True)
         if done.returncode:
             raise ServerError(f"the first password could not be set: {done.stderr or done.stdout}")
 
+    def _password_command(self) -> list[str]:
+        return ["dbms", "set-initial-password", f"@{self.password_file}"]
+
     def _launch(self) -> None:
-        command = [*self._java(self.jvm), ENTRY_POINT, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
+        command = [*self._java(self.jvm), self.entry_point, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
         with open(self.home / "logs" / "console.log", "wb") as log:
             self.process = subprocess.Popen(
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -53,6 +53,8 @@ BOLT_API bool bolt_string_is(struct bolt_string string, const char *c_string);
 /* The deadline that lies ms milliseconds ahead (0 or less: now, so that nothing is waited for). */
 BOLT_API int64_t bolt_deadline_in(int64_t ms);
 
+struct bolt_value; /* below */
+
 /* ---- errors ---- */
 
 enum bolt_err {
@@ -77,13 +79,23 @@ enum bolt_err {
 #define BOLT_MESSAGE_TEXT_MAX 1024 /* bytes with the NUL; longer texts end in "…" */
 #define BOLT_CODE_MAX 128
 #define BOLT_GQL_STATUS_MAX 8
-#define BOLT_CAUSES_MAX 4 /* causes deeper than this are left out */
+#define BOLT_DESCRIPTION_MAX 256
+#define BOLT_DIAGNOSTICS_MAX 512 /* bytes as packed; more is left out as a whole */
+#define BOLT_CAUSES_MAX 4        /* causes deeper than this are left out */
 #define BOLT_CAUSE_TEXT_MAX 256
+
+/* A GQL status' diagnostic record: bolt_diagnostics_map reads it. */
+struct bolt_diagnostics {
+    size_t size; /* 0: there is none */
+    unsigned char packed[BOLT_DIAGNOSTICS_MAX];
+};
 
 /* What lies behind a failure (Bolt 5.7 and later). */
 struct bolt_cause {
     char gql_status[BOLT_GQL_STATUS_MAX];
     char message[BOLT_CAUSE_TEXT_MAX];
+    char description[BOLT_DESCRIPTION_MAX]; /* as in struct bolt_error */
+    struct bolt_diagnostics diagnostics;
 };
 
 /*
@@ -94,8 +106,11 @@ struct bolt_error {
     enum bolt_err kind;
     char message[BOLT_MESSAGE_TEXT_MAX]; /* what happened, where, what to do */
     char code[BOLT_CODE_MAX];            /* "Neo.ClientError.…"; "" when it is not the server's */
-    char gql_status[BOLT_GQL_STATUS_MAX]; /* "42N51"; "" before Bolt 5.7 */
-    uint64_t request;                     /* BOLT_ERR_SERVER, _AUTH, _IGNORED: which one; else 0 */
+    char gql_status[BOLT_GQL_STATUS_MAX];   /* "42N51"; "" before Bolt 5.7 */
+    char description[BOLT_DESCRIPTION_MAX]; /* GQL's of that status: "error: syntax error or access
+                                               rule violation - …"; "" before Bolt 5.7 */
+    struct bolt_diagnostics diagnostics;    /* none before Bolt 5.7 */
+    uint64_t request;     /* BOLT_ERR_SERVER, _AUTH, _IGNORED: which one; else 0 */
     bool idempotent_hint; /* the server says that the request did nothing and may be sent again */
     size_t cause_count;
     struct bolt_cause causes[BOLT_CAUSES_MAX]; /* the outermost first */
@@ -126,6 +141,15 @@ BOLT_API unsigned bolt_error_traits(const struct bolt_error *error);
 /* BOLT_TRAIT_RETRY: transient codes (unknown ones too), a connection lost before COMMIT was sent,
  * no connection. Never BOLT_ERR_COMMIT_UNKNOWN. */
 BOLT_API bool bolt_error_is_retryable(const struct bolt_error *error);
+
+/*
+ * View a diagnostic record, as the server gave it: a MAP of "_classification" ("CLIENT_ERROR", …),
+ * "_position" ({offset, line, column} in the query), and what else there is; "OPERATION",
+ * "OPERATION_CODE" and "CURRENT_SCHEMA" are left out where they are "", "0" and "/". The view holds
+ * as long as *diagnostics. False: there is none.
+ */
+BOLT_API bool bolt_diagnostics_map(const struct bolt_diagnostics *diagnostics,
+                                   struct bolt_value *ret);
 
 /* "timeout" for BOLT_ERR_TIMEOUT, negative or not; static. */
 BOLT_API const char *bolt_error_name(int kind);
@@ -487,8 +511,9 @@ struct bolt_options {
 struct bolt_connection;
 
 /*
- * Connect, agree on a version and log on. Names are resolved by the system, which the deadline does
- * not bound. BOLT_ERR_USAGE, _CONNECT, _TLS, _PROTOCOL, _AUTH, _UNSUPPORTED, _TIMEOUT, _CANCELLED,
+ * Connect, agree on a version and log on. Names are resolved by the system in a thread of its own,
+ * which may outlive the call when that ends before the answer, and then ends by itself.
+ * BOLT_ERR_USAGE, _CONNECT, _TLS, _PROTOCOL, _AUTH, _UNSUPPORTED, _TIMEOUT, _CANCELLED,
  * _LOST, _SERVER. With +s and +ssc nothing but the TLS handshake is sent before the certificate was
  * accepted, and nothing ever goes in the clear. On 0 the connection is the caller's: bolt_close.
  */
@@ -610,13 +635,16 @@ BOLT_CHECK int bolt_execute(struct bolt_connection *connection, const char *quer
 
 /* What the server remarks on a query: GQL statuses (Bolt 5.6) or notifications. */
 struct bolt_notice {
-    struct bolt_string gql_status; /* absent before Bolt 5.6 */
-    struct bolt_string code;       /* "Neo.ClientNotification.…"; absent for plain statuses */
-    struct bolt_string title;      /* may be absent */
-    struct bolt_string description;
-    struct bolt_string severity;       /* "WARNING", "INFORMATION"; absent for plain statuses */
-    struct bolt_string classification; /* "PERFORMANCE", …; absent for plain statuses */
-    int64_t offset, line, column;      /* in the query; 0: not known */
+    struct bolt_string gql_status;  /* absent before Bolt 5.6 */
+    struct bolt_string code;        /* "Neo.ClientNotification.…"; absent for plain statuses */
+    struct bolt_string title;       /* may be absent */
+    struct bolt_string description; /* of the notification; of a plain status GQL's */
+    struct bolt_string gql_description; /* "warn: feature deprecated. …"; absent before Bolt 5.6 */
+    struct bolt_value diagnostics;      /* MAP: the status' diagnostic record, as of
+                                           bolt_diagnostics_map; NULL: there is none */
+    struct bolt_string severity;        /* "WARNING", "INFORMATION"; absent for plain statuses */
+    struct bolt_string classification;  /* "PERFORMANCE", …; absent for plain statuses */
+    int64_t offset, line, column;       /* in the query; 0: not known */
 };
 /* Notice number `at`, from 0. False past the last. */
 BOLT_API bool bolt_summary_notice(const struct bolt_summary *summary, size_t at,

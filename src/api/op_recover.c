@@ -204,8 +204,8 @@ int op_recover(const struct op_call *call, struct op_reply *reply, struct err *e
     /* The own journal is enough for a moment of the past, when no vault is there to ask. */
     bool need_vault =
         request.at_us == TIME_NONE || call_text(call, "from") || call->engine->replicator_count;
-    if (need_vault &&
-        engine_open_vault(call->engine, call_text(call, "from"), true, &vault, &spec, err) != 0) {
+    if (need_vault && engine_open_vault(call->engine, call_text(call, "from"), true,
+                                        ENGINE_OPEN_LONG, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }
     context.vault = vault;
@@ -310,7 +310,7 @@ static int verify_vault(const struct op_call *call, const char *name, struct op_
                        "no vault \"%s\" is configured; holdfast status names those that are",
                        shown);
     }
-    if (engine_open_vault(call->engine, name, true, &vault, &spec, err) != 0) {
+    if (engine_open_vault(call->engine, name, true, ENGINE_OPEN_LONG, &vault, &spec, err) != 0) {
         return -(int)err->code;
     }
     int rc = verify_origins(vault, replicator_of(call->engine, configured),

@@ -9,7 +9,7 @@
 
 #define SYNC_TIMEOUT_DEFAULT_S 60
 #define EVENTS_LIMIT_DEFAULT 20
-#define DOCTOR_DEADLINE_MS 10000
+#define DOCTOR_REMOTE_S 5 /* the whole check of one vault or source, connecting included */
 #define ROOM_LEAST_BYTES ((uint64_t)256 * 1024) /* less on the home's disk: it is full */
 #define CHECKED_LAG_UNHEALTHY_MS 60000          /* a vault further behind than this is not "well" */
 
@@ -296,10 +296,9 @@ static int journal_heads(struct engine *engine, struct head **ret, size_t *ret_c
     return rc;
 }
 
-static int look_elsewhere(struct engine *engine, struct vault *vault, struct elsewhere *ret,
-                          struct err *err)
+static int look_elsewhere(struct engine *engine, struct vault *vault, struct deadline deadline,
+                          struct elsewhere *ret, struct err *err)
 {
-    struct deadline deadline = deadline_in(DOCTOR_DEADLINE_MS);
     struct uuid own = ledger_origin(engine->ledger);
     AUTO(free_ptr) struct vault_head *there = NULL;
     AUTO(free_ptr) struct head *here = NULL;
@@ -372,6 +371,19 @@ static const char *advice_of(enum err_code code)
     }
 }
 
+/* The line of what can't be asked; when its time is over, how much that was. */
+static int doctor_trouble(struct spool *spool, const char *what, const struct err *trouble,
+                          struct deadline deadline, const char *advice, struct err *err)
+{
+    bool late = deadline_left_ms(deadline) == 0;
+    AUTO(free_ptr)
+    char *detail = late ? xprintf("%s; no more than %d s are spent here on one check",
+                                  trouble->message, DOCTOR_REMOTE_S)
+                        : xstrdup(trouble->message);
+
+    return doctor_line(spool, what, false, detail, advice, err);
+}
+
 static int doctor_vault(const struct op_call *call, const struct config_vault *v,
                         struct spool *spool, struct err *err)
 {
@@ -382,15 +394,16 @@ static int doctor_vault(const struct op_call *call, const struct config_vault *v
     AUTO(free_ptr) char *spec = NULL;
     AUTO(free_ptr) char *shown = vault_spec_shown(v->spec);
     AUTO(free_ptr) char *what = xprintf("vault %s (%s)", v->name, shown);
-    int rc = engine_open_vault(call->engine, v->name, false, &vault, &spec, &trouble);
+    struct deadline deadline = deadline_in(1000 * DOCTOR_REMOTE_S);
+    int rc = engine_open_vault(call->engine, v->name, false, deadline, &vault, &spec, &trouble);
 
     if (rc == 0) {
-        rc = vault->ops->check(vault, &health, deadline_in(DOCTOR_DEADLINE_MS), &trouble);
-        rc = rc == 0 ? look_elsewhere(call->engine, vault, &found, &trouble) : rc;
+        rc = vault->ops->check(vault, &health, deadline, &trouble);
+        rc = rc == 0 ? look_elsewhere(call->engine, vault, deadline, &found, &trouble) : rc;
         vault->ops->close(vault);
     }
     if (rc != 0) {
-        return doctor_line(spool, what, false, trouble.message, advice_of(trouble.code), err);
+        return doctor_trouble(spool, what, &trouble, deadline, advice_of(trouble.code), err);
     }
     AUTO(free_ptr)
     char *detail = xprintf("%s; answered in %lld us", health.detail, (long long)health.latency_us);
@@ -412,15 +425,16 @@ static int doctor_source(const struct op_call *call, const struct config_source 
     struct err trouble = ERR_INIT;
     int rc = sources_find(&call->engine->config, s->name, &options, &driver, &trouble);
 
+    options.end = deadline_in(1000 * DOCTOR_REMOTE_S);
     rc = rc == 0 ? driver->open(&options, &source, &trouble) : rc;
     if (rc == 0) {
         rc = driver->check(source, &health, &trouble);
         driver->close(source);
     }
     if (rc != 0) {
-        return doctor_line(spool, what, false, trouble.message,
-                           "mend what the message names; until then nothing of it is captured",
-                           err);
+        return doctor_trouble(spool, what, &trouble, options.end,
+                              "mend what the message names; until then nothing of it is captured",
+                              err);
     }
     AUTO(free_ptr) char *guard = config_guard_text(&call->engine->config, s);
     bool guarded = !s->guard || s->guard->rules.enabled;

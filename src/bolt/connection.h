@@ -122,6 +122,9 @@ int connection_broken(struct bolt_connection *c, struct bolt_error *error);
 int connection_over(const struct bolt_connection *c, int64_t deadline_ms, struct bolt_error *error)
     MUST_CHECK;
 
+/* It goes back to its pool, with nothing in flight: give back what large messages needed. */
+void connection_rest(struct bolt_connection *c);
+
 /* Dead ones answer nothing. */
 int connection_check_alive(const struct bolt_connection *c, struct bolt_error *error) MUST_CHECK;
 

@@ -75,6 +75,8 @@ static int fail_v(struct bolt_error *error, enum bolt_err kind, const char *form
     error->kind = kind;
     error->code[0] = '\0';
     error->gql_status[0] = '\0';
+    error->description[0] = '\0';
+    error->diagnostics.size = 0;
     error->request = 0;
     error->idempotent_hint = false;
     error->cause_count = 0;
@@ -185,6 +187,14 @@ unsigned bolt_error_traits(const struct bolt_error *error)
 bool bolt_error_is_retryable(const struct bolt_error *error)
 {
     return (bolt_error_traits(error) & BOLT_TRAIT_RETRY) != 0;
+}
+
+bool bolt_diagnostics_map(const struct bolt_diagnostics *diagnostics, struct bolt_value *ret)
+{
+    struct bolt_error wrong = BOLT_ERROR_INIT;
+
+    return diagnostics->size > 0 &&
+           bolt_value_read(diagnostics->packed, diagnostics->size, ret, NULL, &wrong) == 0;
 }
 
 const char *bolt_error_name(int kind)

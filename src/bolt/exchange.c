@@ -1,4 +1,5 @@
 #include "bolt/connection.h"
+#include "bolt/slack.h"
 
 static int64_t now_ms(void)
 {
@@ -221,6 +222,17 @@ int connection_flush(struct bolt_connection *c, int64_t deadline_ms, struct bolt
         if (rc < 0) {
             return rc;
         }
+    }
+}
+
+void connection_rest(struct bolt_connection *c)
+{
+    forget_views(c);
+    rx_rest(&c->rx);
+    tx_rest(&c->tx);
+    if (c->scratch.capacity > SLACK_IDLE_MAX) {
+        bolt_packer_done(&c->scratch);
+        bolt_packer_init(&c->scratch, 0);
     }
 }
 

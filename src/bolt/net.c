@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bolt/resolve.h"
 #include "bolt/tls.h"
 
 #define KEEPALIVE_IDLE_S 60 /* balancers cut silent connections after four minutes and more */
@@ -219,31 +219,12 @@ static int64_t share_of(int64_t deadline_ms, size_t addresses)
     return bolt_deadline_in(left / (int64_t)addresses);
 }
 
-static int resolve(const struct net *net, const char *host, uint16_t port, struct addrinfo **ret,
-                   struct bolt_error *error)
-{
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    char service[8];
-
-    (void)snprintf(service, sizeof(service), "%u", (unsigned)port);
-    int failed = getaddrinfo(host, service, &hints, ret);
-    if (failed == 0) {
-        return 0;
-    }
-    if (failed == EAI_MEMORY) {
-        return bolt_fail_memory(error);
-    }
-    return bolt_fail(error, BOLT_ERR_CONNECT, "connecting to %s: the name can't be resolved: %s",
-                     net->peer, gai_strerror(failed));
-}
-
 int net_connect(struct net *net, const char *host, uint16_t port, int64_t deadline_ms,
                 struct bolt_error *error)
 {
     struct addrinfo *addresses = NULL;
     size_t left = 0;
-    int rc = resolve(net, host, port, &addresses, error);
+    int rc = resolve_host(net, host, port, deadline_ms, &addresses, error);
 
     if (rc < 0) {
         return rc;

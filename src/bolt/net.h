@@ -28,8 +28,8 @@ struct net {
     char peer[BOLT_HOST_MAX + 9]; /* "HOST:PORT", for messages */
 };
 
-/* Connect to one of the host's addresses, each given its share of the time. BOLT_ERR_CONNECT,
- * _TIMEOUT, _CANCELLED. net->cancel and net->peer are set before. */
+/* Find the host's addresses, and connect to one, each given its share of the time.
+ * BOLT_ERR_CONNECT, _TIMEOUT, _CANCELLED. net->cancel and net->peer are set before. */
 int net_connect(struct net *net, const char *host, uint16_t port, int64_t deadline_ms,
                 struct bolt_error *error) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bolt/connection.h"
 #include "bolt/driver_internal.h"
 
 static struct member *find(const struct bolt_driver *driver, const struct bolt_address *address)
@@ -311,6 +312,9 @@ void bolt_pool_return(struct bolt_driver *driver, struct pooled *pooled, bool cl
         good = bolt_reset(pooled->connection, bolt_deadline_in(BOLT_RESET_MS), &dead) == 0;
     }
     good = good && !too_old(driver, pooled);
+    if (good) {
+        connection_rest(pooled->connection);
+    }
     pooled->idle_since_ms = bolt_driver_now_ms(driver);
 
     pthread_mutex_lock(&driver->mutex);

@@ -22,6 +22,25 @@ static struct bolt_string text_of(const struct bolt_value *map, const char *key)
     return bolt_value_string(&value);
 }
 
+/* Of a failure, or a cause. */
+static void take_diagnostics(const struct bolt_value *status, struct bolt_diagnostics *ret)
+{
+    struct bolt_value record;
+    struct bolt_packer packer;
+    struct bolt_error too_large;
+
+    ret->size = 0;
+    bolt_packer_init(&packer, sizeof(ret->packed));
+    if (bolt_map_get(status, "diagnostic_record", &record) && record.type == BOLT_MAP) {
+        bolt_pack_value(&packer, &record);
+        if (bolt_packer_check(&packer, &too_large) == 0) {
+            memcpy(ret->packed, packer.data, packer.size);
+            ret->size = packer.size;
+        }
+    }
+    bolt_packer_done(&packer);
+}
+
 static void take_causes(const struct bolt_value *failure, struct bolt_error *error)
 {
     struct bolt_value at = *failure;
@@ -30,6 +49,9 @@ static void take_causes(const struct bolt_value *failure, struct bolt_error *err
         struct bolt_cause *cause = &error->causes[error->cause_count++];
         bolt_error_text(cause->gql_status, sizeof(cause->gql_status), text_of(&at, "gql_status"));
         bolt_error_text(cause->message, sizeof(cause->message), text_of(&at, "message"));
+        bolt_error_text(cause->description, sizeof(cause->description),
+                        text_of(&at, "description"));
+        take_diagnostics(&at, &cause->diagnostics);
     }
 }
 
@@ -52,8 +74,8 @@ static void fill_failure(const struct request *request, const struct bolt_value 
 {
     struct bolt_string message = text_of(map, "message");
     struct bolt_string code = text_of(map, "neo4j_code");
-    struct bolt_value record;
     struct bolt_value hint;
+    struct bolt_value record;
 
     if (code.data == NULL) {
         code = text_of(map, "code"); /* before Bolt 5.7 */
@@ -66,6 +88,8 @@ static void fill_failure(const struct request *request, const struct bolt_value 
                     code.data == NULL ? "" : code.data);
     bolt_error_text(error->code, sizeof(error->code), code);
     bolt_error_text(error->gql_status, sizeof(error->gql_status), text_of(map, "gql_status"));
+    bolt_error_text(error->description, sizeof(error->description), text_of(map, "description"));
+    take_diagnostics(map, &error->diagnostics);
     error->kind = failure_kind(request, error->code);
     error->request = request->number;
     error->idempotent_hint = bolt_map_get(map, "diagnostic_record", &record) &&

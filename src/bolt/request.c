@@ -209,7 +209,7 @@ static void pack_entry(struct bolt_packer *p, const char *key, const char *value
 static void pack_auth(struct bolt_packer *p, const struct bolt_auth *auth)
 {
     struct bolt_value parameters;
-    struct bolt_error error;
+    struct bolt_error error = BOLT_ERROR_INIT;
 
     pack_reserve(p, auth_size(auth));
     pack_entry(p, "scheme", auth->scheme == NULL ? "none" : auth->scheme);

@@ -1,6 +1,7 @@
 #include "bolt/rx.h"
 
 #include "base/num.h"
+#include "bolt/slack.h"
 
 #define ROOM_LEAST (16u << 10) /* bytes; a smaller read isn't worth its system call */
 #define HEAD_SIZE 2
@@ -71,8 +72,29 @@ static void compact(struct rx *rx)
     rx->end = rx->length + raw;
 }
 
+/* All of it was handed out. */
+static void start_anew(struct rx *rx)
+{
+    bool free_it = slack_is_due(&rx->lean, rx->used, rx->capacity, RX_CAPACITY);
+
+    rx->begin = rx->scan = rx->end = rx->used = 0;
+    if (free_it) {
+        rx_done(rx);
+    }
+}
+
+void rx_rest(struct rx *rx)
+{
+    if (rx_waiting(rx) == 0 && rx->capacity > SLACK_IDLE_MAX) {
+        rx_done(rx);
+    }
+}
+
 int rx_room(struct rx *rx, unsigned char **ret, size_t *ret_size, struct bolt_error *error)
 {
+    if (rx_waiting(rx) == 0 && rx->used > 0) {
+        start_anew(rx);
+    }
     if (rx->capacity - rx->end < ROOM_LEAST && rx->data != NULL) {
         compact(rx);
     }
@@ -85,9 +107,6 @@ int rx_room(struct rx *rx, unsigned char **ret, size_t *ret_size, struct bolt_er
         rx->data = data;
         rx->capacity = capacity;
     }
-    if (rx_waiting(rx) == 0) {
-        rx->begin = rx->scan = rx->end = 0;
-    }
     *ret = rx->data + rx->end;
     *ret_size = rx->capacity - rx->end;
     return 0;
@@ -96,4 +115,5 @@ int rx_room(struct rx *rx, unsigned char **ret, size_t *ret_size, struct bolt_er
 void rx_received(struct rx *rx, size_t size)
 {
     rx->end += size;
+    rx->used = rx->end > rx->used ? rx->end : rx->used;
 }

@@ -93,13 +93,17 @@ static void read_notification(const struct bolt_value *notification, struct bolt
 static void read_status(const struct bolt_value *status, struct bolt_notice *ret)
 {
     struct bolt_value record = {.type = BOLT_NULL};
+    struct bolt_string own = text_of(status, "description");
+    struct bolt_string gql = text_of(status, "status_description");
 
     (void)bolt_map_get(status, "diagnostic_record", &record); /* absent when all is default */
     *ret = (struct bolt_notice){
         .gql_status = text_of(status, "gql_status"),
         .code = text_of(status, "neo4j_code"),
         .title = text_of(status, "title"),
-        .description = text_of(status, "status_description"),
+        .description = own.data == NULL ? gql : own,
+        .gql_description = gql,
+        .diagnostics = record,
         .severity = text_of(&record, "_severity"),
         .classification = text_of(&record, "_classification"),
     };

@@ -1,6 +1,7 @@
 #include "bolt/tx.h"
 
 #include "base/num.h"
+#include "bolt/slack.h"
 
 #define FIRST_CAPACITY (16u << 10) /* bytes; most messages */
 #define CHUNK_MAX 65535
@@ -13,6 +14,20 @@ void tx_done(struct tx *tx)
     }
     free(tx->data);
     *tx = (struct tx){0};
+}
+
+static void drop(struct tx *tx)
+{
+    free(tx->data);
+    tx->data = NULL;
+    tx->capacity = 0;
+}
+
+void tx_rest(struct tx *tx)
+{
+    if (tx_waiting(tx) == 0 && tx->capacity > SLACK_IDLE_MAX) {
+        drop(tx);
+    }
 }
 
 size_t tx_waiting(const struct tx *tx)
@@ -121,7 +136,11 @@ void tx_written(struct tx *tx, size_t size)
             explicit_bzero(tx->data, tx->end);
             tx->secret = false;
         }
+        bool free_it = slack_is_due(&tx->lean, tx->end, tx->capacity, FIRST_CAPACITY);
         tx->start = 0;
         tx->end = 0;
+        if (free_it) {
+            drop(tx);
+        }
     }
 }

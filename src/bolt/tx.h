@@ -2,7 +2,8 @@
  * tx - what is to be sent: messages cut into chunks, in the order they were put in.
  *
  * Offsets count bytes since the connection was opened, so that "was this request written?" is one
- * comparison. Secrets are wiped once written, and wherever they were copied from.
+ * comparison. A buffer that grew for a large message shrinks again (slack.h). Secrets are wiped
+ * once written, and wherever they were copied from.
  */
 #ifndef HOLDFAST_BOLT_TX_H
 #define HOLDFAST_BOLT_TX_H
@@ -16,6 +17,7 @@ struct tx {
     size_t end;
     uint64_t written; /* offset of start */
     bool secret;      /* holds credentials */
+    unsigned lean;    /* see slack.h */
 };
 
 /* A part of a message; they follow each other without a gap. */
@@ -25,6 +27,9 @@ struct tx_piece {
 };
 
 void tx_done(struct tx *tx);
+
+/* Nobody uses it now: keep no large buffer. */
+void tx_rest(struct tx *tx);
 
 /* Put one message at the end. BOLT_ERR_MEMORY; nothing was added then. */
 int tx_message(struct tx *tx, const struct tx_piece *pieces, size_t count, bool secret,

@@ -549,7 +549,7 @@ bool engine_is_stranger(const struct config *config, const struct vault_ops *ops
 }
 
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
-                      struct vault **ret, char **ret_spec, struct err *err)
+                      struct deadline open_by, struct vault **ret, char **ret_spec, struct err *err)
 {
     const struct config_vault *configured = engine_vault(engine, name_or_spec);
     const struct vault_ops *ops = NULL;
@@ -574,6 +574,7 @@ int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read
                                     .target = target,
                                     .installation = ledger_origin(engine->ledger),
                                     .env = engine->env,
+                                    .open_by = open_by,
                                     .read_only = read_only,
                                     .stranger = !configured &&
                                                 engine_is_stranger(&engine->config, ops, target)};

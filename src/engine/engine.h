@@ -87,9 +87,12 @@ bool engine_is_stranger(const struct config *config, const struct vault_ops *ops
                         const char *target);
 
 /* A vault by name or spec, or the first configured one (NULL); read_only for a recovery or verify,
- * else it must be the one that was used before. The caller closes it through its ops. */
+ * else it must be the one that was used before. open_by as in struct vault_options. The caller
+ * closes it through its ops. */
 int engine_open_vault(struct engine *engine, const char *name_or_spec, bool read_only,
-                      struct vault **ret, char **ret_spec, struct err *err) MUST_CHECK;
+                      struct deadline open_by, struct vault **ret, char **ret_spec, struct err *err)
+    MUST_CHECK;
+#define ENGINE_OPEN_LONG ((struct deadline){0}) /* by the driver's own measure */
 
 /*
  * Ask a vault that ranks by itself, by name or spec, or the first configured one that does (NULL).

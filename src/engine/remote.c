@@ -96,7 +96,7 @@ int engine_search_vault(struct engine *engine, const char *name_or_spec,
     const char *name = NULL;
 
     if (choose(engine, name_or_spec, &name, err) < 0 ||
-        engine_open_vault(engine, name, true, &vault, &spec, err) < 0) {
+        engine_open_vault(engine, name, true, deadline, &vault, &spec, err) < 0) {
         return -(int)err->code;
     }
     int rc = ask(vault, query, vector, dimensions, deadline, ret_hits, ret_count, err);

@@ -58,9 +58,14 @@ void replicator_log_failed(struct replicator *r, const struct err *err)
 /* The vault as a whole is damaged, newer, or another one: for a person, who is told once. */
 static void tell_damage(struct replicator *r, const struct err *err)
 {
+    const char *newer = "; it is left as it is, and what comes waits here until this Holdfast is "
+                        "one that knows it";
+
     if (r->told_damage.code != err->code || strcmp(r->told_damage.message, err->message) != 0) {
+        AUTO(free_ptr)
+        char *what = xprintf("%s%s", err->message, err->code == ERR_NEWER ? newer : "");
         (void)err_copy(&r->told_damage, err);
-        r->on_damage(r->arg, r->name, err->message);
+        r->on_damage(r->arg, r->name, what);
     }
 }
 
@@ -100,7 +105,7 @@ static void tell_away(struct replicator *r, const struct err *err)
 
 enum replicator_state replicator_failed(struct replicator *r, const struct err *err)
 {
-    bool damage = replicator_reaction(err->code) == REACT_DAMAGE;
+    bool damage = replicator_reaction(err->code) == REACT_DAMAGE || err->code == ERR_NEWER;
     bool away = err->code == ERR_AWAY;
 
     disconnect(r);
@@ -203,6 +208,15 @@ static void note_conflict(void *arg, const struct vault_conflict *conflict)
     replicator_note(r, "conflict", &of, conflict->seq, 1, r->env->now_us(r->env), conflict->what);
 }
 
+/* The vault was altered, and is right again: for a person all the same. */
+static void note_mended(void *arg, const char *what)
+{
+    struct replicator *r = arg;
+
+    replicator_note(r, "damaged", NULL, 0, 0, r->env->now_us(r->env), what);
+    r->on_damage(r->arg, r->name, what);
+}
+
 static enum replicator_state step_connect(struct replicator *r)
 {
     struct vault_options options = {.name = r->name,
@@ -211,6 +225,7 @@ static enum replicator_state step_connect(struct replicator *r)
                                     .env = r->env,
                                     .cancel = &r->wake,
                                     .on_conflict = note_conflict,
+                                    .on_mended = note_mended,
                                     .arg = r};
     struct err err = ERR_INIT;
     int64_t begin_us = r->env->now_us(r->env);

@@ -64,10 +64,14 @@ void pg_clear(PGresult **result)
 static int wait_until(struct postgres *pg, int socket, short events, struct deadline deadline,
                       bool *ret_ready, struct err *err)
 {
+    struct deadline end = pg->options->end;
     struct wake *cancel = pg->options->cancel;
     struct pollfd fds[2] = {{.fd = socket, .events = events},
                             {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
 
+    if (end.at_ms != 0 && end.at_ms < deadline.at_ms) {
+        deadline = end;
+    }
     for (;;) {
         if (source_cancelled(pg->options, err) < 0) {
             return -(int)err->code;

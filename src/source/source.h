@@ -42,6 +42,7 @@ struct source_options {
     const struct globs *include; /* files: what is captured; empty or NULL: the defaults */
     const struct globs *ignore;  /* files: what is not, though it is included */
     struct ledger *ledger;
+    struct deadline end; /* whatever is waited for ends by then (ERR_TIMEOUT); at_ms 0: never */
     struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
                             with ERR_CANCELLED */
 };

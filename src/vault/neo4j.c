@@ -38,7 +38,8 @@ static void neo4j_close(struct vault *base)
 static int neo4j_open(const struct vault_options *options, struct vault **ret, struct err *err)
 {
     struct neo4j_vault *vault = xcalloc(1, sizeof(*vault));
-    struct deadline deadline = deadline_in(NEO4J_OPEN_MS);
+    struct deadline deadline =
+        options->open_by.at_ms == 0 ? deadline_in(NEO4J_OPEN_MS) : options->open_by;
 
     vault->base.ops = &vault_neo4j_ops;
     vault->identity = options->expect_vault;
@@ -47,6 +48,7 @@ static int neo4j_open(const struct vault_options *options, struct vault **ret, s
     bolt_cancel_wrap(&vault->cancel, options->cancel);
     vault->read_only = options->read_only;
     vault->on_conflict = options->on_conflict;
+    vault->on_mended = options->read_only ? NULL : options->on_mended;
     vault->arg = options->arg;
     vault->tx_changes = FIT_INIT(NEO4J_TX_CHANGES_MAX);
     int rc = neo4j_target_parse(options->target == NULL ? "" : options->target, vault, err);

@@ -16,6 +16,7 @@ struct piece {
     const struct vault_item *items;
     size_t count;
     uint64_t copy;          /* that the Origin names */
+    bool made;              /* there was no Origin before */
     struct vault_head head; /* as it is there */
     uint64_t holds;         /* decisions that spoke of these changes before they came */
     struct there {
@@ -29,11 +30,22 @@ struct piece {
 
 /* ---- looking ---- */
 
+/* For the check, which puts it right and tells it: nothing is written meanwhile. */
+static int origin_altered(const struct piece *piece, struct err *err)
+{
+    return err_set(err, ERR_UNAVAILABLE,
+                   "%s: a node Origin was altered or deleted; the next check puts it right",
+                   piece->vault->uri);
+}
+
 static int take_copy(void *arg, const struct bolt_record *record, struct err *err)
 {
     struct piece *piece = arg;
+    struct err altered = ERR_INIT;
 
-    return neo4j_get_uint(record, 0, &piece->copy, err);
+    piece->made =
+        record->count > 1 && record->values[1].type == BOLT_BOOLEAN && record->values[1].as.boolean;
+    return neo4j_get_uint(record, 0, &piece->copy, &altered) == 0 ? 0 : origin_altered(piece, err);
 }
 
 static int take_head(void *arg, const struct bolt_record *record, struct err *err)
@@ -108,6 +120,9 @@ static int look(struct neo4j_tx *tx, struct piece *piece)
     int rc = send_looks(tx, piece, true);
     rc = rc == 0 ? neo4j_records(tx, take_copy, piece) : rc;
     rc = rc == 0 ? read_looks(tx, piece) : rc;
+    if (rc == 0 && piece->made && piece->head.seq > 0) {
+        return origin_altered(piece, tx->err);
+    }
     if (rc < 0 || (int64_t)piece->copy == piece->chain->copy) {
         return rc;
     }

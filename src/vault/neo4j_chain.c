@@ -33,33 +33,188 @@ static void use_copy(struct neo4j_chain *chain, uint64_t copy)
     }
 }
 
-/* An Origin that somebody altered is put right by a person: what the right copy is, its Changes
- * say.
- */
-static int told_origin(const struct neo4j_vault *vault, int rc, struct err *err)
+/* ---- the origins that are there ---- */
+
+struct listed {
+    struct uuid origin;
+    uint64_t copy; /* 0: its Origin was altered, or taken away */
+};
+
+struct list {
+    struct listed *items;
+    size_t count;
+};
+
+static void list_done(struct list *list)
 {
-    return rc != -ERR_CORRUPT
-               ? rc
-               : err_context(err,
-                             "%s: a node Origin was altered; its copy is the greatest that its "
-                             "Changes have (MATCH (c:Change) RETURN c.origin, max(c.copy))",
-                             vault->uri);
+    free(list->items);
 }
 
-struct ask {
-    struct neo4j_chain *chain;
-    bool there;
-};
+static void list_add(struct list *list, const struct uuid *origin, uint64_t copy)
+{
+    list->items = xrealloc(list->items, (list->count + 1) * sizeof(*list->items));
+    list->items[list->count++] = (struct listed){*origin, copy};
+}
+
+static bool list_has(const struct list *list, const struct uuid *origin)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (uuid_eq(&list->items[i].origin, origin)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The number of a copy; 0: it is none. */
+static uint64_t copy_of(const struct bolt_record *record, size_t at)
+{
+    struct err altered = ERR_INIT;
+    uint64_t copy = 0;
+
+    return neo4j_get_uint(record, at, &copy, &altered) == 0 && copy <= INT64_MAX ? copy : 0;
+}
+
+/* Of an Origin whose id was altered nobody can tell whose it was: the Changes say which one is
+ * missing. */
+static int take_origin(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct list *list = arg;
+    struct err altered = ERR_INIT;
+    struct uuid origin;
+
+    (void)err;
+    if (neo4j_get_uuid(record, 0, &origin, &altered) == 0) {
+        list_add(list, &origin, copy_of(record, 1));
+    }
+    return 0;
+}
 
 static int take_copy(void *arg, const struct bolt_record *record, struct err *err)
 {
-    struct ask *ask = arg;
-    uint64_t copy;
+    (void)err;
+    *(uint64_t *)arg = copy_of(record, 0);
+    return 0;
+}
 
-    int rc = neo4j_get_uint(record, 0, &copy, err);
+static int ask_copy(struct neo4j_vault *vault, enum neo4j_statement statement,
+                    const struct uuid *origin, uint64_t *ret, struct deadline deadline,
+                    struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    *ret = 0;
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 1);
+    bolt_pack_key(&packer, "origin");
+    neo4j_pack_uuid(&packer, origin);
+    return neo4j_query(vault, BOLT_READ, statement, &packer, take_copy, ret, deadline, err);
+}
+
+static int write_origin(struct neo4j_vault *vault, const struct listed *listed,
+                        struct deadline deadline, struct err *err)
+{
+    const struct neo4j_chain chain = {.origin = listed->origin, .copy = (int64_t)listed->copy};
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 2);
+    neo4j_pack_chain(&packer, &chain);
+    return neo4j_query(vault, BOLT_WRITE, NEO4J_ORIGIN_MEND, &packer, NULL, NULL, deadline, err);
+}
+
+/* Its Changes say which copy is in use. Written there only by who tells a person, too. */
+static int mend_origin(struct neo4j_vault *vault, struct listed *listed, struct deadline deadline,
+                       struct err *err)
+{
+    char origin[UUID_TEXT_MAX];
+    uint64_t last = 0;
+
+    int rc = ask_copy(vault, NEO4J_LAST_COPY, &listed->origin, &last, deadline, err);
+    listed->copy = last == 0 ? 1 : last;
+    if (rc < 0 || vault->on_mended == NULL) {
+        return rc;
+    }
+    rc = write_origin(vault, listed, deadline, err);
     if (rc == 0) {
-        use_copy(ask->chain, copy);
-        ask->there = true;
+        uuid_format(&listed->origin, origin);
+        AUTO(free_ptr)
+        char *what = xprintf("%s: the node Origin of %s was altered or deleted; it was put right "
+                             "from its Changes, of which copy %llu is the one in use",
+                             vault->uri, origin, (unsigned long long)listed->copy);
+        vault->on_mended(vault->arg, what);
+    }
+    return rc;
+}
+
+struct next_origin {
+    struct list *list;
+    char *after; /* heap: the last that was found; texts that are no UUID are passed over */
+    bool found;
+};
+
+static int take_next(void *arg, const struct bolt_record *record, struct err *err)
+{
+    struct next_origin *next = arg;
+    struct err altered = ERR_INIT;
+    struct uuid origin;
+    struct str text;
+
+    int rc = neo4j_get_str(record, 0, &text, err);
+    if (rc < 0) {
+        return rc;
+    }
+    next->found = true;
+    next->after = xrealloc(next->after, text.len + 1);
+    memcpy(next->after, text.ptr, text.len);
+    next->after[text.len] = '\0';
+    if (uuid_parse(text, &origin, &altered) == 0 && !list_has(next->list, &origin)) {
+        list_add(next->list, &origin, 0);
+    }
+    return 0;
+}
+
+/* The origins of Changes that have no Origin any more: from one to the next along the index. */
+static int list_orphans(struct neo4j_vault *vault, struct list *list, struct deadline deadline,
+                        struct err *err)
+{
+    struct next_origin next = {.list = list, .after = xstrdup(""), .found = true};
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+    int rc = 0;
+
+    bolt_packer_init(&packer, 0);
+    while (rc == 0 && next.found) {
+        next.found = false;
+        bolt_packer_reset(&packer);
+        bolt_pack_map(&packer, 1);
+        bolt_pack_key(&packer, "after");
+        bolt_pack_text(&packer, next.after);
+        rc = neo4j_query(vault, BOLT_READ, NEO4J_NEXT_ORIGIN, &packer, take_next, &next, deadline,
+                         err);
+    }
+    free(next.after);
+    return rc;
+}
+
+static int compare_listed(const void *a, const void *b)
+{
+    return uuid_cmp(&((const struct listed *)a)->origin, &((const struct listed *)b)->origin);
+}
+
+/* Know every origin of which there is something. Those that are known and are not there any more
+ * stay known: hash_at says NOT_FOUND of them. */
+static int list_origins(struct neo4j_vault *vault, struct list *ret, struct deadline deadline,
+                        struct err *err)
+{
+    int rc = neo4j_query(vault, BOLT_READ, NEO4J_ORIGINS, NULL, take_origin, ret, deadline, err);
+
+    rc = rc == 0 ? list_orphans(vault, ret, deadline, err) : rc;
+    for (size_t i = 0; rc == 0 && i < ret->count; i++) {
+        rc = ret->items[i].copy == 0 ? mend_origin(vault, &ret->items[i], deadline, err) : 0;
+        use_copy(neo4j_chain_know(vault, &ret->items[i].origin), ret->items[i].copy);
+    }
+    if (ret->count > 0) {
+        qsort(ret->items, ret->count, sizeof(*ret->items), compare_listed);
     }
     return rc;
 }
@@ -67,56 +222,19 @@ static int take_copy(void *arg, const struct bolt_record *record, struct err *er
 int neo4j_chain_ask(struct neo4j_vault *vault, struct neo4j_chain *chain, bool *ret_there,
                     struct deadline deadline, struct err *err)
 {
-    struct ask ask = {.chain = chain};
-    AUTO(bolt_packer_done) struct bolt_packer packer;
+    struct listed listed = {.origin = chain->origin};
+    uint64_t last = 0;
 
-    bolt_packer_init(&packer, PARAMETERS_MAX);
-    bolt_pack_map(&packer, 1);
-    bolt_pack_key(&packer, "origin");
-    neo4j_pack_uuid(&packer, &chain->origin);
-    int rc =
-        neo4j_query(vault, BOLT_READ, NEO4J_ORIGIN_COPY, &packer, take_copy, &ask, deadline, err);
-    *ret_there = ask.there;
-    return told_origin(vault, rc, err);
-}
-
-struct list {
-    struct uuid *origins;
-    uint64_t *copies;
-    size_t count;
-};
-
-static void list_done(struct list *list)
-{
-    free(list->origins);
-    free(list->copies);
-}
-
-static int take_origin(void *arg, const struct bolt_record *record, struct err *err)
-{
-    struct list *list = arg;
-
-    list->origins = xrealloc(list->origins, (list->count + 1) * sizeof(struct uuid));
-    list->copies = xrealloc(list->copies, (list->count + 1) * sizeof(uint64_t));
-    int rc = neo4j_get_uuid(record, 0, &list->origins[list->count], err);
-    if (rc == 0) {
-        rc = neo4j_get_uint(record, 1, &list->copies[list->count], err);
+    int rc = ask_copy(vault, NEO4J_ORIGIN_COPY, &chain->origin, &listed.copy, deadline, err);
+    if (rc == 0 && listed.copy == 0) {
+        rc = ask_copy(vault, NEO4J_LAST_COPY, &chain->origin, &last, deadline, err);
+        rc = rc == 0 && last > 0 ? mend_origin(vault, &listed, deadline, err) : rc;
     }
-    list->count += rc == 0 ? 1 : 0;
+    *ret_there = listed.copy > 0;
+    if (rc == 0 && *ret_there) {
+        use_copy(chain, listed.copy);
+    }
     return rc;
-}
-
-/* Know every origin that has an Origin. Those that have none any more are known still: hash_at says
- * NOT_FOUND of them. */
-static int list_origins(struct neo4j_vault *vault, struct list *ret, struct deadline deadline,
-                        struct err *err)
-{
-    int rc = neo4j_query(vault, BOLT_READ, NEO4J_ORIGINS, NULL, take_origin, ret, deadline, err);
-
-    for (size_t i = 0; rc == 0 && i < ret->count; i++) {
-        use_copy(neo4j_chain_know(vault, &ret->origins[i]), ret->copies[i]);
-    }
-    return told_origin(vault, rc, err);
 }
 
 /* ---- heads ---- */
@@ -178,7 +296,7 @@ int neo4j_heads(struct neo4j_vault *vault, struct vault_head **ret_heads, size_t
         begin_round(vault);
     }
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
-        struct neo4j_chain *chain = neo4j_chain_know(vault, &list.origins[i]);
+        struct neo4j_chain *chain = neo4j_chain_know(vault, &list.items[i].origin);
         rc = read_head(vault, chain, &heads[count], deadline, err);
         chain->head = heads[count].seq;
         if (chain->damage.code != ERR_NONE) {
@@ -575,9 +693,9 @@ int neo4j_scan(struct neo4j_vault *vault, const struct vault_filter *filter, vau
     int rc = list_origins(vault, &list, deadline, err);
 
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
-        if (uuid_is_nil(&filter->origin) || uuid_eq(&filter->origin, &list.origins[i])) {
-            rc = scan_chain(vault, neo4j_chain_know(vault, &list.origins[i]), &filtered, deadline,
-                            err);
+        if (uuid_is_nil(&filter->origin) || uuid_eq(&filter->origin, &list.items[i].origin)) {
+            rc = scan_chain(vault, neo4j_chain_know(vault, &list.items[i].origin), &filtered,
+                            deadline, err);
         }
     }
     return rc;

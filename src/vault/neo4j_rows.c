@@ -18,6 +18,7 @@ struct vector {
 /* A change that may be the present of what it is about. */
 struct shown {
     const struct neo4j_row *row;
+    bool first; /* nothing showed of it before that may not hold any more */
     union {
         struct memory memory;
         struct session session;
@@ -151,38 +152,72 @@ static bool pack_id(struct bolt_packer *packer, const struct shown *shown)
     return true;
 }
 
-/* What a first version says can't be taken back yet. */
 static bool pack_changed(struct bolt_packer *packer, const struct shown *shown)
 {
-    return shown->row->change.version > 1 && pack_id(packer, shown);
+    return !shown->first && pack_id(packer, shown);
+}
+
+static const char *reference_text(const json_t *references, size_t at, const char *key)
+{
+    return json_string_value(json_object_get(json_array_get(references, at), key));
+}
+
+/* The same is said further up of this one. */
+static bool is_repeated(const json_t *references, size_t at)
+{
+    bool repeated = false;
+
+    for (size_t i = 0; i < at && !repeated; i++) {
+        repeated = json_equal(json_array_get(references, i), json_array_get(references, at)) != 0;
+    }
+    return repeated;
+}
+
+/* A row of each that has a context, or of each that has none. */
+static bool pack_each_reference(struct bolt_packer *packer, const struct shown *shown, bool bare)
+{
+    const json_t *references = shown->as.memory.references;
+    bool any = false;
+
+    for (size_t i = 0; i < json_array_size(references); i++) {
+        const char *context = reference_text(references, i, "context");
+        if ((context == NULL) == bare && !is_repeated(references, i)) {
+            begin_more(packer, &shown->row->change, 2);
+            put_text(packer, "to", reference_text(references, i, "id"));
+            put_text(packer, "context", context);
+            any = true;
+        }
+    }
+    return any;
 }
 
 static bool pack_references(struct bolt_packer *packer, const struct shown *shown)
 {
-    const json_t *references = shown->as.memory.references;
-
-    for (size_t i = 0; i < json_array_size(references); i++) {
-        const json_t *reference = json_array_get(references, i);
-        begin_more(packer, &shown->row->change, 2);
-        put_text(packer, "to", json_string_value(json_object_get(reference, "id")));
-        put_text(packer, "context", json_string_value(json_object_get(reference, "context")));
-    }
-    return json_array_size(references) > 0;
+    return pack_each_reference(packer, shown, false);
 }
 
+static bool pack_references_bare(struct bolt_packer *packer, const struct shown *shown)
+{
+    return pack_each_reference(packer, shown, true);
+}
+
+/* "ID:CONTEXT" of each that holds, or "ID". */
 static bool pack_unreferenced(struct bolt_packer *packer, const struct shown *shown)
 {
     const json_t *references = shown->as.memory.references;
 
-    if (shown->row->change.version <= 1) {
+    if (shown->first) {
         return false;
     }
     begin_more(packer, &shown->row->change, 1);
     bolt_pack_key(packer, "references");
     bolt_pack_list(packer, json_array_size(references));
     for (size_t i = 0; i < json_array_size(references); i++) {
-        bolt_pack_text(packer,
-                       json_string_value(json_object_get(json_array_get(references, i), "id")));
+        const char *context = reference_text(references, i, "context");
+        AUTO(free_ptr)
+        char *text = xprintf("%s%s%s", reference_text(references, i, "id"),
+                             context == NULL ? "" : ":", context == NULL ? "" : context);
+        bolt_pack_text(packer, text);
     }
     return true;
 }
@@ -302,6 +337,7 @@ static const struct {
     {KIND_MEMORY, NEO4J_SHOW_IN_SESSION, pack_in_session},
     {KIND_MEMORY, NEO4J_SHOW_MOVED, pack_changed},
     {KIND_MEMORY, NEO4J_SHOW_REFERENCES, pack_references},
+    {KIND_MEMORY, NEO4J_SHOW_REFERENCES_BARE, pack_references_bare},
     {KIND_MEMORY, NEO4J_SHOW_UNREFERENCED, pack_unreferenced},
     {KIND_MEMORY, NEO4J_SHOW_TASK, pack_task},
     {KIND_MEMORY, NEO4J_SHOW_UNTASKED, pack_changed},
@@ -500,12 +536,12 @@ static bool read_body(struct shown *shown)
     }
 }
 
-static int add_shown(struct sending *sending, const struct neo4j_row *row)
+static int add_shown(struct sending *sending, const struct neo4j_row *row, bool anew)
 {
     struct err *err = sending->tx->err;
     struct shown *shown = &sending->shown[sending->shown_count];
 
-    *shown = (struct shown){.row = row};
+    *shown = (struct shown){.row = row, .first = !anew && row->change.version <= 1};
     if (row->change.kind == KIND_EMBEDDING) {
         sending->shown_count++;
         return row->change.op == OP_PUT
@@ -540,7 +576,7 @@ static int compare_rows(const void *a, const void *b)
 }
 
 /* The last writer of each thing among the rows, which are sorted. */
-static int choose_shown(struct sending *sending)
+static int choose_shown(struct sending *sending, bool anew)
 {
     int rc = 0;
 
@@ -548,7 +584,7 @@ static int choose_shown(struct sending *sending)
         bool last =
             i + 1 == sending->count || !same_thing(&sending->rows[i], &sending->rows[i + 1]);
         if (!is_gap(&sending->rows[i]) && last) {
-            rc = add_shown(sending, &sending->rows[i]);
+            rc = add_shown(sending, &sending->rows[i], anew);
         }
     }
     return rc;
@@ -557,7 +593,7 @@ static int choose_shown(struct sending *sending)
 static int send_all(struct sending *sending, bool history)
 {
     qsort(sending->rows, sending->count, sizeof(*sending->rows), compare_rows);
-    int rc = choose_shown(sending);
+    int rc = choose_shown(sending, !history);
     rc = rc == 0 && history ? send_gaps(sending) : rc;
     for (int kind = 0; rc == 0 && history && kind < CHANGE_KINDS; kind++) {
         rc = send_added(sending, (enum change_kind)kind);

@@ -100,16 +100,22 @@ static int make_schema(struct neo4j_vault *vault, struct deadline deadline, stru
     int rc = 0;
 
     pack_options(&options, vault->wanted == 0 ? NEO4J_DIMENSIONS_DEFAULT : vault->wanted);
-    for (int i = NEO4J_SCHEMA_MEMORY; rc == 0 && i <= NEO4J_SCHEMA_AWAIT; i++) {
+    for (int i = NEO4J_SCHEMA_VECTOR; rc == 0 && i <= NEO4J_SCHEMA_AWAIT; i++) {
         rc = neo4j_query(vault, BOLT_WRITE, (enum neo4j_statement)i,
                          i == NEO4J_SCHEMA_VECTOR ? &options : NULL, NULL, NULL, deadline, err);
     }
-    return rc == 0 ? 0
-                   : err_context(err, rc == -ERR_CORRUPT
-                                          ? "somebody dropped a constraint of the graph and made "
-                                            "a second node of one id; nothing is sent there until "
-                                            "a person has deleted the copy"
-                                          : "making the schema");
+    switch (-rc) {
+    case ERR_NONE:
+        return 0;
+    case ERR_CORRUPT:
+        return err_context(err, "somebody dropped a constraint of the graph and made a second node "
+                                "of one id; nothing is sent there until a person has deleted the "
+                                "copy");
+    case ERR_CONFIG:
+        return err_context(err, "making the schema (the graph needs Neo4j 5.15 or later)");
+    default:
+        return err_context(err, "making the schema");
+    }
 }
 
 /* Make what is missing; what an index has that others made stays as it is. */
@@ -132,37 +138,81 @@ static int have_indexes(struct neo4j_vault *vault, struct deadline deadline, str
 
 struct known {
     bool there;
-    struct uuid id;
-    uint64_t format;
+    bool altered;    /* its id or its format can't be what was written there */
+    struct uuid id;  /* nil: not to be read */
+    uint64_t format; /* 0: so, too */
 };
 
 static int take_vault(void *arg, const struct bolt_record *record, struct err *err)
 {
     struct known *known = arg;
+    struct err altered = ERR_INIT;
 
-    known->there = true;
-    int rc = neo4j_get_uuid(record, 0, &known->id, err);
-    rc = rc == 0 ? neo4j_get_uint(record, 1, &known->format, err) : rc;
-    return rc < 0 ? err_context(err, "the node Vault") : 0;
+    (void)err;
+    *known = (struct known){.there = true};
+    int rc = neo4j_get_uuid(record, 0, &known->id, &altered);
+    rc = neo4j_get_uint(record, 1, &known->format, &altered) < 0 ? -1 : rc;
+    known->altered = rc < 0 || known->format == 0;
+    return 0;
+}
+
+/* Make it, or write to it, as this statement says. */
+static int write_vault(struct neo4j_vault *vault, enum neo4j_statement statement,
+                       const struct uuid *id, struct known *ret, struct deadline deadline,
+                       struct err *err)
+{
+    AUTO(bolt_packer_done) struct bolt_packer packer;
+
+    bolt_packer_init(&packer, PARAMETERS_MAX);
+    bolt_pack_map(&packer, 2);
+    bolt_pack_key(&packer, "id");
+    neo4j_pack_uuid(&packer, id);
+    bolt_pack_key(&packer, "format");
+    bolt_pack_integer(&packer, NEO4J_FORMAT);
+    return neo4j_query(vault, BOLT_WRITE, statement, &packer, take_vault, ret, deadline, err);
 }
 
 static int make_vault(struct neo4j_vault *vault, struct known *ret, struct deadline deadline,
                       struct err *err)
 {
-    struct uuid id = vault->identity;
-    AUTO(bolt_packer_done) struct bolt_packer packer;
+    struct uuid id = uuid_is_nil(&vault->identity) ? uuid_new(vault->env) : vault->identity;
 
-    if (uuid_is_nil(&id)) {
-        id = uuid_new(vault->env);
+    return write_vault(vault, NEO4J_VAULT_MAKE, &id, ret, deadline, err);
+}
+
+/*
+ * Somebody wrote over its node. What was used here before is known, and put there again by who
+ * tells a person, too; what still says that it is another vault stays as it is. Nobody may take it
+ * for one that is used for the first time; a reader needs no identity.
+ */
+static int mend_vault(struct neo4j_vault *vault, struct known *known, struct deadline deadline,
+                      struct err *err)
+{
+    struct uuid id = uuid_is_nil(&known->id) ? vault->identity : known->id;
+    bool other = !uuid_is_nil(&vault->identity) && !uuid_eq(&vault->identity, &id);
+
+    if (known->format > NEO4J_FORMAT || vault->read_only || other) {
+        return 0;
     }
-    bolt_packer_init(&packer, PARAMETERS_MAX);
-    bolt_pack_map(&packer, 2);
-    bolt_pack_key(&packer, "id");
-    neo4j_pack_uuid(&packer, &id);
-    bolt_pack_key(&packer, "format");
-    bolt_pack_integer(&packer, NEO4J_FORMAT);
-    return neo4j_query(vault, BOLT_WRITE, NEO4J_VAULT_MAKE, &packer, take_vault, ret, deadline,
-                       err);
+    if (uuid_is_nil(&id)) {
+        return err_set(err, ERR_CORRUPT,
+                       "%s: the node Vault was altered, so that it can't be told which vault this "
+                       "is; a Holdfast that used it before puts it right",
+                       vault->uri);
+    }
+    known->id = id;
+    if (vault->on_mended == NULL) {
+        return 0;
+    }
+    int rc = write_vault(vault, NEO4J_VAULT_MEND, &id, known, deadline, err);
+    if (rc == 0) {
+        AUTO(free_ptr)
+        char *what = xprintf("%s: the node Vault was altered; it was put right as it was when "
+                             "this vault was used here before",
+                             vault->uri);
+        vault->on_mended(vault->arg, what);
+    }
+    return rc;
 }
 
 static int compare_vault(struct neo4j_vault *vault, const struct known *known, struct err *err)
@@ -185,6 +235,7 @@ static int compare_vault(struct neo4j_vault *vault, const struct known *known, s
     return 0;
 }
 
+/* Nothing is written before it is known that the vault is ours, and none that is newer. */
 int neo4j_prepare(struct neo4j_vault *vault, struct deadline deadline, struct err *err)
 {
     struct known known = {.there = false};
@@ -195,11 +246,14 @@ int neo4j_prepare(struct neo4j_vault *vault, struct deadline deadline, struct er
         return err_set(err, ERR_UNAVAILABLE, "%s: there is no vault of Holdfast in this database",
                        vault->uri);
     }
+    rc = rc == 0 && known.altered ? mend_vault(vault, &known, deadline, err) : rc;
+    rc = rc == 0 && known.there ? compare_vault(vault, &known, err) : rc;
     rc = rc == 0 ? have_indexes(vault, deadline, err) : rc;
     if (rc == 0 && !known.there) {
         rc = make_vault(vault, &known, deadline, err);
+        rc = rc == 0 ? compare_vault(vault, &known, err) : rc;
     }
-    return rc == 0 ? compare_vault(vault, &known, err) : rc;
+    return rc;
 }
 
 /* ---- health ---- */

@@ -59,6 +59,7 @@ struct neo4j_vault {
     bool can_cancel;
     bool read_only;
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict); /* may be NULL */
+    void (*on_mended)(void *arg, const char *what);                        /* may be NULL */
     void *arg;
     struct fit tx_changes; /* NEO4J_TX_CHANGES_MAX, or fewer */
     struct bolt_driver *driver;

@@ -124,13 +124,18 @@ struct vault_options {
     const char *expect_place; /* what `place` said when it was used last; NULL: not known. A vault
                                  that is missing is made anew only there, else ERR_AWAY */
     struct env *env;
-    struct wake *cancel; /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
-    bool read_only;      /* never make or write anything: for recovery from a vault of another
-                            installation */
-    bool stranger;       /* it is nowhere that the configuration names: the environment's secrets
-                            are not for it (same_server) */
+    struct wake *cancel;     /* may be NULL; when cancelled, calls end with ERR_CANCELLED */
+    struct deadline open_by; /* opening it ends by then (ERR_TIMEOUT); at_ms 0: by the driver's own
+                                measure */
+    bool read_only;          /* never make or write anything: for recovery from a vault of another
+                                installation */
+    bool stranger; /* it is nowhere that the configuration names: the environment's secrets
+                      are not for it (same_server) */
     /* Told by an append, when it is durable, by drivers that show the present. May be NULL. */
     void (*on_conflict)(void *arg, const struct vault_conflict *conflict);
+    /* Something was altered there, and was put right by what else is there and known (one
+     * sentence). NULL: nothing is put right; what can be told is read around it. */
+    void (*on_mended)(void *arg, const char *what);
     void *arg;
 };
 

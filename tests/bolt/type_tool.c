@@ -4,12 +4,15 @@
  *
  * usage: type_tool URI COMMAND    the password is in BOLT_PASSWORD
  *
+ *   version    print the version of Bolt that is spoken
  *   write      make a node (:FromC {name, value}) for each kind of value that a property can have,
  *              and let the server return values that no property can have, as they were sent
  *   copy       read n.name, n.value of all (:FromPython), and make a (:Copy) of each
  *   graph      print the nodes, relationships and paths of (:A)-[:R]->(:B)<-[:R]-(:C)
- *   bulk N     make N nodes (:Bulk {i, v}), v 384 floats, in transactions of 100, four in flight;
- * then read all of them and print how many there are and whether each is what was sent
+ *   gql        print what GQL says of a query that is wrong, of its causes, and of one that is
+ *              warned of, a line each: status, description, classification, line, column; tabs
+ * between bulk N     make N nodes (:Bulk {i, v}), v 384 floats, in transactions of 100, four in
+ * flight; then read all of them and print how many there are and whether each is what was sent
  *
  * Exit status 0: done. What is wrong goes to stderr.
  */
@@ -338,6 +341,63 @@ static void print_graph(struct bolt_connection *c)
     check(rc);
 }
 
+/* ---- gql ---- */
+
+static int64_t number_of(const struct bolt_value *map, const char *key)
+{
+    struct bolt_value value;
+
+    return bolt_map_get(map, key, &value) ? value.as.integer : 0;
+}
+
+static void print_status(struct bolt_string status, struct bolt_string description,
+                         const struct bolt_value *diagnostics)
+{
+    struct bolt_value classification = {.type = BOLT_NULL};
+    struct bolt_value position = {.type = BOLT_NULL};
+
+    (void)bolt_map_get(diagnostics, "_classification", &classification);
+    (void)bolt_map_get(diagnostics, "_position", &position);
+    struct bolt_string name = bolt_value_string(&classification);
+    (void)printf("%.*s\t%.*s\t%.*s\t%" PRId64 "\t%" PRId64 "\n", (int)status.size, status.data,
+                 (int)description.size, description.data, (int)name.size,
+                 name.data == NULL ? "" : name.data, number_of(&position, "line"),
+                 number_of(&position, "column"));
+}
+
+static void print_diagnostics(const char *status, const char *description,
+                              const struct bolt_diagnostics *diagnostics)
+{
+    struct bolt_value record = {.type = BOLT_NULL};
+
+    (void)bolt_diagnostics_map(diagnostics, &record);
+    print_status((struct bolt_string){status, strlen(status)},
+                 (struct bolt_string){description, strlen(description)}, &record);
+}
+
+static void print_gql(struct bolt_connection *c)
+{
+    struct bolt_record record;
+    struct bolt_summary summary;
+    struct bolt_notice notice;
+
+    if (bolt_execute(c, "CREATE (n:A)\nDELETE 5", NULL, NULL, NULL, deadline_ms, &error) == 0) {
+        wrong("a query was not refused");
+    }
+    print_diagnostics(error.gql_status, error.description, &error.diagnostics);
+    for (size_t i = 0; i < error.cause_count; i++) {
+        print_diagnostics(error.causes[i].gql_status, error.causes[i].description,
+                          &error.causes[i].diagnostics);
+    }
+    check(bolt_reset(c, deadline_ms, &error));
+    check(bolt_run(c, "MATCH (n:NeverMade) RETURN n", NULL, NULL, deadline_ms, &error));
+    check(bolt_next(c, &record, deadline_ms, &error)); /* there is none */
+    check(bolt_consume(c, &summary, deadline_ms, &error));
+    for (size_t i = 0; bolt_summary_notice(&summary, i, &notice); i++) {
+        print_status(notice.gql_status, notice.gql_description, &notice.diagnostics);
+    }
+}
+
 /* ---- bulk ---- */
 
 static float element(size_t row, size_t at)
@@ -416,7 +476,7 @@ int main(int argc, char **argv)
     struct bolt_connection *c = NULL;
 
     if (argc < 3) {
-        wrong("usage: type_tool URI write | copy | graph | bulk N");
+        wrong("usage: type_tool URI version | write | copy | graph | gql | bulk N");
     }
     deadline_ms = bolt_deadline_in(WAIT_MS);
     const struct bolt_options options = {
@@ -424,12 +484,16 @@ int main(int argc, char **argv)
         .auth = {.scheme = "basic", .principal = "neo4j", .credentials = getenv("BOLT_PASSWORD")},
     };
     check(bolt_open(&options, deadline_ms, &c, &error));
-    if (strcmp(argv[2], "write") == 0) {
+    if (strcmp(argv[2], "version") == 0) {
+        (void)printf("%u.%u\n", bolt_info(c)->major, bolt_info(c)->minor);
+    } else if (strcmp(argv[2], "write") == 0) {
         write_values(c);
     } else if (strcmp(argv[2], "copy") == 0) {
         copy_values(c);
     } else if (strcmp(argv[2], "graph") == 0) {
         print_graph(c);
+    } else if (strcmp(argv[2], "gql") == 0) {
+        print_gql(c);
     } else if (strcmp(argv[2], "bulk") == 0 && argc == 4) {
         write_bulk(c, strtoul(argv[3], NULL, 10));
         read_bulk(c);

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from support.graph import access, changes_of, rows, until
+from support.graph import access, changes_of, everything_arrived, rows, until
 from support.neo4j import STATEMENTS
 
 
@@ -315,16 +315,102 @@ def test_a_copied_node_without_its_constraint_raises_an_alert_and_is_waited_out(
     assert graph_home.json("verify", "neo4j")["ok"]
 
 
-def test_an_altered_origin_raises_an_alert_that_says_how_it_is_put_right(graph_home, graph):
+ORIGIN_HARMS = [
+    "MATCH (o:Origin) SET o.copy = 'x'",
+    "MATCH (o:Origin) SET o.copy = -1.5",
+    "MATCH (o:Origin) REMOVE o.copy",
+    "MATCH (o:Origin) SET o.id = 'nobody'",
+    "MATCH (o:Origin) SET o.id = '01900000-0000-7000-8000-00000000dead'",
+    "MATCH (o:Origin) DELETE o",
+]
+
+
+@pytest.mark.parametrize("harm", ORIGIN_HARMS)
+def test_an_altered_origin_raises_an_alert_and_is_put_right(graph_home, graph, harm):
+    graph_home.remember_many([f"memory number {i}" for i in range(20)])
+    graph_home.call("sync")
+    before = rows(graph, "MATCH (o:Origin) RETURN o.id AS id, o.copy AS copy")
+    rows(graph, harm)
+    graph_home.call("remember", "the next one")
+    graph_home.call("sync", check=False)  # what was sent before the check found it is tried again
+    until("the node", lambda: before[0] in rows(graph, "MATCH (o:Origin) RETURN o.id AS id, o.copy AS copy"))
+    until("an alert", lambda: any("node Origin" in alert["summary"] for alert in damage_alerts(graph_home)))
+    graph_home.call("sync")
+    assert everything_arrived(graph_home, graph)
+    assert rows(graph, "MATCH (c:Change) RETURN max(c.copy) AS copy") == [{"copy": 1}]  # nothing was sent a second time
+    assert graph_home.json("verify", "neo4j")["ok"]
+
+
+def test_an_origin_is_put_right_with_the_copy_that_is_in_use(graph_home, graph):
+    graph_home.remember_many([f"memory number {i}" for i in range(20)])
+    graph_home.call("sync")
+    rows(graph, "MATCH (c:Change {seq: 7}) SET c.record = replace(c.record, 'memory number', 'lies, number')")
+    graph_home.call("sync")
+    second = "MATCH (c:Change {copy: 2}) RETURN count(c) AS n"
+    until("a second copy", lambda: rows(graph, second)[0]["n"] == changes_of(graph_home))
+    rows(graph, "MATCH (o:Origin) DELETE o")
+    graph_home.call("sync")
+    assert rows(graph, "MATCH (o:Origin) RETURN o.copy AS copy") == [{"copy": 2}]
+    assert graph_home.json("verify", "neo4j")["ok"]
+
+
+def test_everything_comes_back_from_a_graph_whose_origin_and_vault_were_altered(homes, neo4j_server, graph):
+    lost, home = homes("lost"), homes("new")
+    lost.env |= access(neo4j_server)
+    lost.remember_many([f"memory number {i}" for i in range(20)])
+    lost.call("sync")
+    kept = lost.export()
+    lost.close()
+    rows(graph, "MATCH (o:Origin) SET o.id = 'nobody'")
+    rows(graph, "MATCH (v:Vault) SET v.id = 'nothing'")
+    home.env |= access(neo4j_server)
+    assert home.json("recover", "--from", f"neo4j:{home.env['NEO4J_URI']}")["recovered_count"] == 20
+    assert home.export() == kept
+
+
+@pytest.mark.parametrize("harm", ["SET v.id = 'nothing'", "REMOVE v.id", "SET v.format = 'x'", "REMOVE v.format, v.id"])
+def test_an_altered_vault_raises_an_alert_and_is_put_right(graph_home, graph, harm):
     graph_home.call("remember", "one")
     graph_home.call("sync")
-    rows(graph, "MATCH (o:Origin) SET o.copy = 'x'")
-    graph_home.call("sync", check=False)
-    alerts = until("an alert", lambda: damage_alerts(graph_home))
-    assert "a node Origin was altered" in alerts[0]["summary"] and "max(c.copy)" in alerts[0]["summary"]
-    rows(graph, "MATCH (o:Origin) SET o.copy = 1")
+    node = "MATCH (v:Vault {key: 'holdfast'}) RETURN v.id AS id, v.format AS format"
+    before = rows(graph, node)
+    rows(graph, "MATCH (v:Vault) " + harm)
+    graph_home.call("remember", "two")
     graph_home.call("sync")
-    assert graph_home.json("verify", "neo4j")["ok"]
+    assert rows(graph, node) == before
+    [alert] = until("an alert", lambda: damage_alerts(graph_home))
+    assert "the node Vault was altered; it was put right" in alert["summary"]
+    assert everything_arrived(graph_home, graph)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("SET v.id = '01900000-0000-7000-8000-00000000dead'", "not the vault that was used here before"),
+        ("SET v.format = 2", "format 2; this one knows 1; it is left as it is, and what comes waits here"),
+    ],
+)
+def test_another_vault_and_a_newer_one_raise_an_alert_and_are_never_written(graph_home, graph, harm, said):
+    graph_home.call("remember", "one")
+    graph_home.call("sync")
+    before = rows(graph, "MATCH (v:Vault) RETURN properties(v) AS p")[0]["p"]
+    rows(graph, "MATCH (v:Vault) " + harm)
+    rows(graph, "DROP INDEX hold_alert")
+    everything = "MATCH (n) RETURN properties(n) AS p ORDER BY elementId(n)"
+    there = rows(graph, everything)
+    graph_home.call("sync", check=False)
+    [alert] = until("an alert", lambda: damage_alerts(graph_home))
+    assert said in alert["summary"], alert
+    graph_home.call("remember", "two")
+    assert graph_home.call("sync", "--timeout", "2", check=False).status != 0
+    [line] = [line for line in graph_home.lines("doctor") if line["check"].startswith("vault neo4j")]
+    assert not line["ok"] and said[:20] in line["detail"]
+    assert rows(graph, everything) == there
+    assert rows(graph, "SHOW INDEXES YIELD name WHERE name = 'hold_alert' RETURN name") == []
+    rows(graph, "MATCH (v:Vault) SET v = $before", before=before)
+    graph_home.call("sync")
+    assert everything_arrived(graph_home, graph)
+    assert len(damage_alerts(graph_home)) == 1
 
 
 def test_a_memory_without_a_session_that_moves_leaves_its_project(graph_home, graph):

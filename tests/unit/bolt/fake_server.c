@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MESSAGE_MAX (1 << 20)
+#define MESSAGE_MAX (16 << 20)
+#define CHUNK_MAX 65535
 #define LINKS_MAX 512
 #define REQUEST_KINDS 16
 
@@ -41,6 +42,7 @@ struct fake_server {
     int64_t ttl_s; /* negative: no routing */
     char *roles[3];
     char begin[1024];
+    size_t padding; /* of the replies to DISCARD */
 };
 
 static const unsigned char TAGS[REQUEST_KINDS] = {
@@ -116,17 +118,26 @@ static size_t read_message(const struct link *link, unsigned char *message)
 static bool reply(const struct link *link, unsigned char tag, struct bolt_packer *packer)
 {
     struct bolt_error error;
-    unsigned char bytes[16384];
     size_t size = packer->size + 2;
+    unsigned char *message = malloc(size);
+    unsigned char *bytes = malloc(size + 2 * (size / CHUNK_MAX + 2));
+    size_t used = 0;
 
-    must(bolt_packer_check(packer, &error) == 0 && size + 4 < sizeof(bytes), "a reply");
-    bytes[0] = (unsigned char)(size >> 8);
-    bytes[1] = (unsigned char)size;
-    bytes[2] = 0xB1;
-    bytes[3] = tag;
-    memcpy(bytes + 4, packer->data, packer->size);
-    bytes[size + 2] = bytes[size + 3] = 0;
-    bool ok = write_all(link, bytes, size + 4);
+    must(bolt_packer_check(packer, &error) == 0 && message != NULL && bytes != NULL, "a reply");
+    message[0] = 0xB1;
+    message[1] = tag;
+    memcpy(message + 2, packer->data, packer->size);
+    for (size_t at = 0; at <= size;) {
+        size_t chunk = size - at < CHUNK_MAX ? size - at : CHUNK_MAX; /* the last one is empty */
+        bytes[used++] = (unsigned char)(chunk >> 8);
+        bytes[used++] = (unsigned char)chunk;
+        memcpy(bytes + used, message + at, chunk);
+        used += chunk;
+        at += chunk > 0 ? chunk : 1;
+    }
+    bool ok = write_all(link, bytes, used);
+    free(bytes);
+    free(message);
     bolt_packer_done(packer);
     return ok;
 }
@@ -190,6 +201,16 @@ static void pack_table(struct fake_server *server, struct bolt_packer *packer)
     }
 }
 
+static void pack_padding(struct bolt_packer *packer, size_t size)
+{
+    unsigned char *zeros = calloc(1, size + 1);
+
+    must(zeros != NULL, "memory");
+    bolt_pack_key(packer, "padding");
+    bolt_pack_bytes(packer, zeros, size);
+    free(zeros);
+}
+
 /* With the mutex held: what a success says. */
 static void pack_success(struct fake_server *server, enum bolt_request request,
                          struct bolt_packer *packer)
@@ -214,6 +235,10 @@ static void pack_success(struct fake_server *server, enum bolt_request request,
         break;
     case BOLT_REQUEST_ROUTE:
         pack_table(server, packer);
+        break;
+    case BOLT_REQUEST_DISCARD:
+        bolt_pack_map(packer, 1);
+        pack_padding(packer, server->padding);
         break;
     default:
         bolt_pack_map(packer, 0);
@@ -449,6 +474,13 @@ uint16_t fake_port(const struct fake_server *server)
 const char *fake_address(const struct fake_server *server)
 {
     return server->address;
+}
+
+void fake_padding(struct fake_server *server, size_t size)
+{
+    pthread_mutex_lock(&server->mutex);
+    server->padding = size;
+    pthread_mutex_unlock(&server->mutex);
 }
 
 void fake_fault(struct fake_server *server, enum bolt_request request, enum fake_fault fault,

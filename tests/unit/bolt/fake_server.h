@@ -38,6 +38,9 @@ void fake_up(struct fake_server *server);
 void fake_route(struct fake_server *server, int64_t ttl_s, const char *routers, const char *readers,
                 const char *writers);
 
+/* From now on the replies to DISCARD are larger by so many bytes. */
+void fake_padding(struct fake_server *server, size_t size);
+
 /* How many requests of that kind came; connections accepted, and living now. */
 unsigned fake_count(struct fake_server *server, enum bolt_request request);
 unsigned fake_accepted(struct fake_server *server);

@@ -1,3 +1,5 @@
+#include "bolt/connection.h"
+#include "bolt/slack.h"
 #include "driver_fixture.h"
 
 static int set_up(void **state)
@@ -54,6 +56,67 @@ static void release_rolls_back_what_was_begun(void **state)
     assert_int_equal(fake_count(f->servers[0], BOLT_REQUEST_RESET), 1);
     assert_ptr_equal(acquire(f, BOLT_WRITE), connection);
     assert_int_equal(bolt_begin(connection, NULL, bolt_deadline_in(WAIT_MS), &f->error), 0);
+    release(f, connection);
+}
+
+/* All that the connection holds of what it sent and received. */
+static size_t allocated(const struct bolt_connection *connection)
+{
+    return connection->rx.capacity + connection->tx.capacity + connection->scratch.capacity;
+}
+
+/* A query with so many bytes of parameters, and as many in the reply. */
+static void exchange(struct fixture *f, struct bolt_connection *connection, size_t size)
+{
+    struct bolt_packer parameters;
+    unsigned char *bytes = calloc(1, size);
+
+    assert_non_null(bytes);
+    fake_padding(f->servers[0], size);
+    bolt_packer_init(&parameters, 0);
+    bolt_pack_map(&parameters, 1);
+    bolt_pack_key(&parameters, "bytes");
+    bolt_pack_bytes(&parameters, bytes, size);
+    if (bolt_execute(connection, "RETURN 1", &parameters, NULL, NULL, bolt_deadline_in(WAIT_MS),
+                     &f->error) < 0) {
+        fail_msg("%s", f->error.message);
+    }
+    bolt_packer_done(&parameters);
+    free(bytes);
+}
+
+static void one_that_is_back_keeps_no_large_buffers(void **state)
+{
+    struct fixture *f = *state;
+    const size_t large = SLACK_IDLE_MAX + 1000;
+
+    fixture_open(f);
+    struct bolt_connection *connection = acquire(f, BOLT_WRITE);
+    size_t first = allocated(connection);
+    exchange(f, connection, large);
+    assert_true(allocated(connection) > 2 * large);
+    release(f, connection);
+    assert_ptr_equal(acquire(f, BOLT_WRITE), connection);
+    assert_in_range(allocated(connection), 0, first);
+    exchange(f, connection, 1000); /* it is as good as before */
+    release(f, connection);
+}
+
+/* So that each transaction of a vault finds the room that the one before needed. */
+static void one_that_is_back_keeps_what_large_transactions_need(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    struct bolt_connection *connection = acquire(f, BOLT_WRITE);
+    exchange(f, connection, SLACK_IDLE_MAX / 4);
+    size_t grown = allocated(connection);
+    for (int i = 0; i < 2 * SLACK_TIMES; i++) {
+        release(f, connection);
+        assert_ptr_equal(acquire(f, BOLT_WRITE), connection);
+        exchange(f, connection, SLACK_IDLE_MAX / 4);
+        assert_int_equal(allocated(connection), grown);
+    }
     release(f, connection);
 }
 
@@ -436,6 +499,8 @@ int main(void)
         TEST(a_connection_is_lent_again),
         TEST(opening_a_driver_sends_nothing_and_verifying_does),
         TEST(release_rolls_back_what_was_begun),
+        TEST(one_that_is_back_keeps_no_large_buffers),
+        TEST(one_that_is_back_keeps_what_large_transactions_need),
         TEST(a_failed_connection_is_reset_and_lent_again),
         TEST(a_full_pool_says_so_in_time),
         TEST(acquire_ms_bounds_the_wait_too),

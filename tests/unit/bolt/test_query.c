@@ -5,8 +5,11 @@
 #define FAILURE_57                                                                                 \
     "S: FAILURE {\"neo4j_code\": \"Neo.ClientError.Statement.SyntaxError\", \"message\": "         \
     "\"bad\", "                                                                                    \
-    "\"gql_status\": \"42001\", \"description\": \"d\", \"diagnostic_record\": {\"_idempotent\": " \
-    "true}, \"cause\": {\"gql_status\": \"42I06\", \"message\": \"inner\", \"cause\": "            \
+    "\"gql_status\": \"42001\", \"description\": \"error: syntax error\", \"diagnostic_record\": " \
+    "{\"_idempotent\": true, \"_classification\": \"CLIENT_ERROR\"}, \"cause\": "                  \
+    "{\"gql_status\": \"42I06\", \"message\": \"inner\", \"description\": \"error: input\", "      \
+    "\"diagnostic_record\": {\"_position\": {\"offset\": 7, \"line\": 1, \"column\": 8}}, "        \
+    "\"cause\": "                                                                                  \
     "{\"gql_status\": \"G2\", \"message\": \"innermost\"}}}\n"
 
 #define BYE "C: GOODBYE\nC: <EOF>\n"
@@ -281,6 +284,104 @@ static void after_a_failure_a_reset_helps(void **state)
          NULL, fail_and_reset);
 }
 
+static void look_at_diagnostics(const struct bolt_error *error)
+{
+    struct bolt_value record;
+    struct bolt_value value;
+
+    assert_string_equal(error->description, "error: syntax error");
+    assert_true(bolt_diagnostics_map(&error->diagnostics, &record));
+    assert_int_equal(record.count, 2);
+    assert_true(bolt_map_get(&record, "_classification", &value));
+    assert_text(bolt_value_string(&value), "CLIENT_ERROR");
+    assert_string_equal(error->causes[0].description, "error: input");
+    assert_true(bolt_diagnostics_map(&error->causes[0].diagnostics, &record));
+    assert_true(bolt_map_get(&record, "_position", &value));
+    assert_true(bolt_map_get(&value, "column", &value));
+    assert_int_equal(value.as.integer, 8);
+    assert_string_equal(error->causes[1].description, "");
+    assert_false(bolt_diagnostics_map(&error->causes[1].diagnostics, &record));
+}
+
+/* What a failure says is the caller's, and stays when the connection goes on; another error
+ * forgets it. */
+static void fail_and_go_on(struct bolt_connection *c)
+{
+    struct bolt_error error;
+    struct bolt_error other;
+    struct bolt_value record;
+
+    assert_bolt_refused(bolt_run(c, "Q", NULL, NULL, soon(), &error), &error, BOLT_ERR_SERVER,
+                        "bad");
+    look_at_diagnostics(&error);
+    assert_bolt_ok(bolt_reset(c, soon(), &other), &other);
+    look_at_diagnostics(&error);
+    assert_bolt_refused(bolt_commit(c, soon(), &error), &error, BOLT_ERR_USAGE, "no transaction");
+    assert_string_equal(error.description, "");
+    assert_false(bolt_diagnostics_map(&error.diagnostics, &record));
+}
+
+static void a_failure_keeps_what_gql_says_of_it(void **state)
+{
+    (void)state;
+    static const char *const HELLOS[] = {"H: 5.7\n", "H: manifest 5.8\n", "H: manifest 6.0\n"};
+    char script[4096];
+
+    for (size_t i = 0; i < sizeof(HELLOS) / sizeof(HELLOS[0]); i++) {
+        (void)snprintf(script, sizeof(script),
+                       "%sC: HELLO *\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+                       "C: RUN *\nC: PULL *\n" FAILURE_57 "S: IGNORED\n"
+                       "C: RESET\nS: SUCCESS {}\n" BYE,
+                       HELLOS[i]);
+        play(script, NULL, fail_and_go_on);
+    }
+}
+
+static void fail_at_length(struct bolt_connection *c)
+{
+    struct bolt_error error;
+    struct bolt_value record;
+
+    assert_bolt_refused(bolt_run(c, "Q", NULL, NULL, soon(), &error), &error, BOLT_ERR_SERVER,
+                        "bad");
+    assert_int_equal(strlen(error.description), BOLT_DESCRIPTION_MAX - 1);
+    assert_false(bolt_diagnostics_map(&error.diagnostics, &record));
+}
+
+/* A map of one key of one byte: marker, key, head of the text of 3 bytes. */
+static void fail_with_the_largest(struct bolt_connection *c)
+{
+    struct bolt_error error;
+    struct bolt_value record;
+    struct bolt_value value;
+
+    assert_bolt_refused(bolt_run(c, "Q", NULL, NULL, soon(), &error), &error, BOLT_ERR_SERVER,
+                        "bad");
+    assert_true(bolt_diagnostics_map(&error.diagnostics, &record));
+    assert_true(bolt_map_get(&record, "k", &value));
+    assert_int_equal(value.count, BOLT_DIAGNOSTICS_MAX - 6);
+}
+
+static void what_gql_says_has_its_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        int size;
+        scenario_fn *scenario;
+    } CASES[] = {{BOLT_DIAGNOSTICS_MAX - 6, fail_with_the_largest},
+                 {BOLT_DIAGNOSTICS_MAX - 5, fail_at_length}};
+    char script[4096];
+
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(script, sizeof(script),
+                       "H: 5.7\nC: HELLO *\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+                       "C: RUN *\nC: PULL *\nS: FAILURE {\"message\": \"bad\", \"description\": "
+                       "\"%0*d\", \"diagnostic_record\": {\"k\": \"%0*d\"}}\nS: IGNORED\n" BYE,
+                       2 * BOLT_DESCRIPTION_MAX, 0, CASES[i].size, 0);
+        play(script, NULL, CASES[i].scenario);
+    }
+}
+
 static void fail_in_a_stream(struct bolt_connection *c)
 {
     struct bolt_error error;
@@ -464,6 +565,38 @@ static void look_at_notices(struct bolt_connection *c)
     assert_false(bolt_summary_notice(&summary, 1, &notice));
 }
 
+static void look_at_statuses(struct bolt_connection *c)
+{
+    struct bolt_error error;
+    struct bolt_summary summary;
+    struct bolt_notice notice;
+    struct bolt_value value;
+
+    assert_bolt_ok(bolt_execute(c, "Q", NULL, NULL, &summary, soon(), &error), &error);
+    assert_true(bolt_summary_notice(&summary, 0, &notice));
+    assert_text(notice.description, "note: done");
+    assert_text(notice.gql_description, "note: done");
+    assert_int_equal(notice.diagnostics.type, BOLT_NULL);
+    assert_true(bolt_summary_notice(&summary, 1, &notice));
+    assert_text(notice.description, "D");
+    assert_text(notice.gql_description, "warn: G");
+    assert_true(bolt_map_get(&notice.diagnostics, "OPERATION_CODE", &value));
+    assert_text(bolt_value_string(&value), "1");
+}
+
+static void a_status_keeps_what_gql_says_of_it(void **state)
+{
+    (void)state;
+
+    play("H: manifest 6.0\nC: HELLO *\nC: LOGON *\nS: SUCCESS {}\nS: SUCCESS {}\n"
+         "C: RUN *\nC: DISCARD *\nS: SUCCESS {\"fields\": []}\n"
+         "S: SUCCESS {\"statuses\": [{\"gql_status\": \"00000\", \"status_description\": "
+         "\"note: done\"}, {\"gql_status\": \"01N00\", \"status_description\": \"warn: G\", "
+         "\"description\": \"D\", \"neo4j_code\": \"Neo.N\", \"title\": \"T\", "
+         "\"diagnostic_record\": {\"OPERATION_CODE\": \"1\"}}]}\n" BYE,
+         NULL, look_at_statuses);
+}
+
 static void notices_are_read_in_both_forms(void **state)
 {
     (void)state;
@@ -492,6 +625,8 @@ int main(void)
         cmocka_unit_test(a_query_carries_its_options),
         cmocka_unit_test(transactions_begin_and_end),
         cmocka_unit_test(after_a_failure_a_reset_helps),
+        cmocka_unit_test(a_failure_keeps_what_gql_says_of_it),
+        cmocka_unit_test(what_gql_says_has_its_limits),
         cmocka_unit_test(a_failure_may_come_between_records),
         cmocka_unit_test(a_reset_that_fails_ends_the_connection),
         cmocka_unit_test(the_user_can_be_changed),
@@ -499,6 +634,7 @@ int main(void)
         cmocka_unit_test(what_a_version_lacks_is_refused_here),
         cmocka_unit_test(telemetry_is_sent_only_when_both_want_it),
         cmocka_unit_test(notices_are_read_in_both_forms),
+        cmocka_unit_test(a_status_keeps_what_gql_says_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

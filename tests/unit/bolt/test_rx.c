@@ -2,6 +2,7 @@
 #include "bolt/bytes.h"
 
 #include "bolt/rx.h"
+#include "bolt/slack.h"
 
 /* Feed bytes in pieces that end at the given places; what comes out must be those messages. */
 static void check_split(const struct bytes *stream, size_t first, size_t second,
@@ -120,6 +121,75 @@ static void large_messages_are_put_together(void **state)
     check_large(100000, 1);
 }
 
+/* Receive one message of this many bytes, and hand it out. */
+static void pass(struct rx *rx, size_t size)
+{
+    static const unsigned char zeros[65535];
+    unsigned char head[2];
+    unsigned char *to = NULL;
+    const unsigned char *message = NULL;
+    struct bolt_error error;
+    size_t got = 0;
+    size_t room = 0;
+
+    for (size_t left = size; left > 0;) {
+        size_t chunk = left < 16000 ? left : 16000; /* fits into the least room */
+        be16_put(head, (uint16_t)chunk);
+        assert_bolt_ok(rx_room(rx, &to, &room, &error), &error);
+        memcpy(to, head, sizeof(head));
+        memcpy(to + sizeof(head), zeros, chunk);
+        rx_received(rx, sizeof(head) + chunk);
+        left -= chunk;
+        assert_int_equal(rx_next(rx, &message, &got, &error), 0);
+    }
+    assert_bolt_ok(rx_room(rx, &to, &room, &error), &error);
+    memcpy(to, zeros, 2);
+    rx_received(rx, 2);
+    assert_int_equal(rx_next(rx, &message, &got, &error), 1);
+    assert_int_equal(got, size);
+}
+
+static void passes(struct rx *rx, size_t size, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        pass(rx, size);
+    }
+}
+
+static void a_buffer_that_grew_for_one_message_shrinks_when_small_ones_follow(void **state)
+{
+    struct rx rx;
+
+    (void)state;
+    rx_init(&rx, 64u << 20);
+    pass(&rx, 10);
+    assert_int_equal(rx.capacity, RX_CAPACITY);
+    pass(&rx, 3u << 20);
+    assert_true(rx.capacity >= 3u << 20);
+    passes(&rx, 10, SLACK_TIMES);
+    assert_true(rx.capacity >= 3u << 20);
+    pass(&rx, 10);
+    assert_int_equal(rx.capacity, RX_CAPACITY);
+    rx_done(&rx);
+}
+
+/* What is needed now and then is not taken away and asked for again each time. */
+static void a_buffer_is_kept_while_large_messages_keep_coming(void **state)
+{
+    struct rx rx;
+
+    (void)state;
+    rx_init(&rx, 64u << 20);
+    pass(&rx, 3u << 20);
+    const unsigned char *there = rx.data;
+    for (int i = 0; i < 3; i++) {
+        passes(&rx, 10, SLACK_TIMES - 1);
+        pass(&rx, 3u << 20);
+        assert_ptr_equal(rx.data, there);
+    }
+    rx_done(&rx);
+}
+
 static int feed(struct rx *rx, const char *hex, struct bolt_error *error)
 {
     AUTO(bytes_done) struct bytes bytes = bytes_of(hex);
@@ -158,6 +228,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_come_out_however_they_are_split),
         cmocka_unit_test(large_messages_are_put_together),
+        cmocka_unit_test(a_buffer_that_grew_for_one_message_shrinks_when_small_ones_follow),
+        cmocka_unit_test(a_buffer_is_kept_while_large_messages_keep_coming),
         cmocka_unit_test(a_message_beyond_the_limit_is_refused),
     };
 

@@ -237,6 +237,57 @@ static void what_holds_no_more_is_ended_and_stays(void **state)
     assert_int_equal(live_number("MATCH ()-[b:BELONGS_TO]->() RETURN count(b)"), 2);
 }
 
+#define OTHER "\"01900000-0000-7000-8000-00000000000b\"}"
+#define WHY "{\"context\":\"why\",\"id\":" OTHER
+#define HOW "{\"context\":\"how\",\"id\":" OTHER
+#define NO_WORD "{\"context\":\"\",\"id\":" OTHER
+#define BARE "{\"id\":" OTHER
+
+/* The next version of the memory has these references (NULL: none); it shows this many, and there
+ * were ever so many. */
+static void refer(struct fixture *f, const char *references, int64_t showing, int64_t ever)
+{
+    struct chain *chain = &f->a;
+    struct err err = ERR_INIT;
+    AUTO(free_ptr)
+    char *member = references == NULL ? xstrdup("") : xprintf(",\"references\":[%s]", references);
+    struct what what = {.kind = KIND_MEMORY,
+                        .version = chain->count + 1,
+                        .updated_us = AT + (int64_t)chain->count,
+                        .session = "",
+                        .content = "x",
+                        .references = member,
+                        .op = OP_PUT};
+
+    assert_ok(try_append(f, chain, &what, &err), &err);
+    struct vault_batch again = chain_batch(chain, 1, chain->count);
+    assert_ok(vault_neo4j_ops.append(f->vault, &again, deadline_in(LIVE_MS), &err), &err);
+    assert_int_equal(live_number("MATCH (:Memory {id: '" ID "'})-[r:REFERENCES]->(:Memory) "
+                                 "WHERE r.until IS NULL RETURN count(r)"),
+                     showing);
+    assert_int_equal(live_number("MATCH ()-[r:REFERENCES]->() RETURN count(r)"), ever);
+}
+
+static void references_to_one_memory_show_by_their_contexts(void **state)
+{
+    struct fixture *f = *state;
+
+    refer(f, WHY "," HOW "," BARE "," NO_WORD, 4, 4);
+    assert_int_equal(live_number("MATCH ()-[r:REFERENCES]->() RETURN count(DISTINCT r.context)"),
+                     3);
+    assert_int_equal(
+        live_number("MATCH ()-[r:REFERENCES]->() WHERE r.context IS NULL RETURN count(r)"), 1);
+    refer(f, HOW, 1, 4);
+    refer(f, WHY "," WHY "," BARE "," BARE, 2, 4);
+    AUTO(free_ptr)
+    char *shown = live_text("MATCH ()-[r:REFERENCES]->() WHERE r.until IS NULL "
+                            "WITH coalesce(r.context, '-') AS c ORDER BY c "
+                            "RETURN reduce(all = '', x IN collect(c) | all + x)");
+    assert_string_equal(shown, "-why");
+    refer(f, NULL, 0, 4);
+    refer(f, BARE, 1, 4);
+}
+
 /* An embedding's body. */
 static char *embedding(const float *vector, size_t count, size_t dims)
 {
@@ -347,6 +398,20 @@ static void what_is_held_does_not_show_until_it_is_released(void **state)
     shows("");
     put(f, &f->a, 3, AT + 2, "new");
     shows("new");
+}
+
+static void what_a_held_version_referred_to_shows_no_more(void **state)
+{
+    struct fixture *f = *state;
+
+    refer(f, BARE, 1, 1);
+    refer(f, WHY "," HOW, 2, 3);
+    decide(f, &f->a, 1, OP_HOLD, &(struct range){f->a.origin, 2, 2});
+    AUTO(free_ptr)
+    char *bare = live_text("MATCH ()-[r:REFERENCES]->() WHERE r.until IS NULL "
+                           "RETURN coalesce(r.context, 'bare')");
+    assert_string_equal(bare, "bare");
+    assert_int_equal(live_number("MATCH ()-[r:REFERENCES]->() RETURN count(r.until)"), 2);
 }
 
 /* Decisions and what they speak of may come in any order: they are of different origins. */
@@ -522,10 +587,12 @@ int main(void)
         VIEW(the_last_of_a_batch_shows),
         VIEW(what_two_made_of_one_memory_is_told_with_both_versions),
         VIEW(what_holds_no_more_is_ended_and_stays),
+        VIEW(references_to_one_memory_show_by_their_contexts),
         VIEW(an_embedding_is_found_by_the_index),
         VIEW(a_vector_that_the_index_would_pass_over_is_refused),
         VIEW(an_index_of_other_dimensions_is_told),
         VIEW(what_is_held_does_not_show_until_it_is_released),
+        VIEW(what_a_held_version_referred_to_shows_no_more),
         VIEW(what_was_held_before_it_came_does_not_show),
         VIEW(what_shows_is_found_by_words_and_by_its_embedding),
         VIEW(what_is_held_is_never_found),
