@@ -368,9 +368,12 @@ static void emit_columns(struct emit *emit, const struct row *row, const size_t 
 /* The first column that is left out; NULL: none. */
 static const char *large_column(const struct row *row, const bool *large)
 {
-    const bool *first = memchr(large, true, row->count);
-
-    return first == NULL ? NULL : row->values[first - large].column;
+    for (size_t i = 0; i < row->count; i++) {
+        if (large[i]) {
+            return row->values[i].column;
+        }
+    }
+    return NULL;
 }
 
 static int try_metadata(const struct row *row, struct str key, const size_t *order,
