@@ -91,6 +91,26 @@ static json_t *vaults_to_json(struct engine *engine, struct replicator_status *s
     return vaults;
 }
 
+/* What is written into a source; null where nothing is. */
+static json_t *mirror_to_json(struct runner *follower)
+{
+    struct runner_status s;
+
+    if (follower == NULL) {
+        return json_null();
+    }
+    runner_status(follower, &s);
+    const struct source_mirror *m = &s.mirror;
+    const char *error = s.error[0] ? s.error : m->trouble;
+    if (!m->is_mirror && m->marked == 0 && m->trouble[0] == 0) {
+        return json_null();
+    }
+    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:o}", "rows", m->is_mirror, "written",
+                     (json_int_t)m->written, "marked", (json_int_t)m->marked, "refused",
+                     (json_int_t)m->refused, "waiting", (json_int_t)m->waiting, "lag_ms",
+                     (json_int_t)m->lag_ms, "error", error[0] ? json_string(error) : json_null());
+}
+
 static json_t *sources_to_json(struct engine *engine, struct sync_totals *totals)
 {
     json_t *sources = json_array();
@@ -101,13 +121,14 @@ static json_t *sources_to_json(struct engine *engine, struct sync_totals *totals
         char *guard = config_guard_text(&engine->config, &engine->config.sources[i]);
         runner_status(engine->runners[i], &s);
         json_array_append_new(
-            sources, json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o,s:o,s:o}", "name", s.name, "kind",
-                               s.kind, "connected", s.connected, "position", s.position, "lag_ms",
-                               (json_int_t)s.lag_ms, "state", s.state, "capture",
+            sources, json_pack("{s:s,s:s,s:b,s:s,s:I,s:s,s:o,s:o,s:o,s:o,s:o}", "name", s.name,
+                               "kind", s.kind, "connected", s.connected, "position", s.position,
+                               "lag_ms", (json_int_t)s.lag_ms, "state", s.state, "capture",
                                s.capture[0] ? json_string(s.capture) : json_null(), "fence",
                                s.fence[0] ? json_string(s.fence) : json_null(), "error",
                                s.error[0] ? json_string(s.error) : json_null(), "guard",
-                               guard ? json_string(guard) : json_null()));
+                               guard ? json_string(guard) : json_null(), "mirror",
+                               mirror_to_json(engine->followers[i])));
         totals->well = totals->well && s.error[0] == 0;
     }
     return sources;

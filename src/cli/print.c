@@ -183,6 +183,23 @@ void print_end(const struct op *op, uint64_t lines)
     }
 }
 
+static void print_mirror(const json_t *m)
+{
+    (void)printf("\n  written into it: %lld rows, %lld marked as safe", number_of(m, "written"),
+                 number_of(m, "marked"));
+    if (number_of(m, "waiting") > 0) {
+        (void)printf(", %lld waiting (for %lld ms)", number_of(m, "waiting"),
+                     number_of(m, "lag_ms"));
+    }
+    if (number_of(m, "refused") > 0) {
+        (void)printf(", %lld refused", number_of(m, "refused"));
+    }
+    if (text_of(m, "error")[0]) {
+        (void)printf("\n  ");
+        print_safe(stdout, text_of(m, "error"));
+    }
+}
+
 static void print_sources(const json_t *sources)
 {
     size_t i;
@@ -202,6 +219,9 @@ static void print_sources(const json_t *sources)
         }
         if (text_of(s, "guard")[0]) {
             (void)printf("\n  its guard: %s", text_of(s, "guard"));
+        }
+        if (json_is_object(json_object_get(s, "mirror"))) {
+            print_mirror(json_object_get(s, "mirror"));
         }
         if (text_of(s, "error")[0]) {
             (void)printf("\n  ");

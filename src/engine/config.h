@@ -43,6 +43,7 @@ struct config_source {
     char *project;  /* of rows that say none; NULL: daemon.project, else the source's name */
     char *on_alert; /* postgres: "hold", "fence"; NULL: guard.on_alert */
     char *capture;  /* postgres: "stream", "outbox"; NULL: whichever can be */
+    bool mirror;    /* postgres: memories that came by a door are written into it, too */
     struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
     char *path;            /* files, sqlite: absolute */

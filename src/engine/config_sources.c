@@ -80,8 +80,9 @@ static int set_ignored(const struct config_loading *l, const yaml_node_t *node,
     }
     for (const yaml_node_item_t *item = node->data.sequence.items.start;
          item < node->data.sequence.items.top; item++) {
-        if (table->ignored_count == SOURCE_IGNORED_MAX) {
-            (void)err_set(err, ERR_CONFIG, "at most %d columns can be ignored", SOURCE_IGNORED_MAX);
+        if (table->ignored_count == SOURCE_IGNORED_GIVEN_MAX) {
+            (void)err_set(err, ERR_CONFIG, "at most %d columns can be ignored",
+                          SOURCE_IGNORED_GIVEN_MAX);
             return config_at_line(l, node, err);
         }
         if (set_text(l, yaml_document_get_node(l->document, *item), "ignore", NAME_MAX_BYTES,
@@ -240,6 +241,19 @@ static bool slot_ok(const char *slot)
     return len >= 1 && len <= 63 && slot[len] == '\0';
 }
 
+static int set_bool(const struct config_loading *l, const yaml_node_t *node, const char *what,
+                    bool *ret, struct err *err)
+{
+    const char *text = config_scalar(node);
+
+    if (text == NULL || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)) {
+        (void)err_set(err, ERR_CONFIG, "%s must be true or false", what);
+        return refuse(l, node, err);
+    }
+    *ret = strcmp(text, "true") == 0;
+    return 0;
+}
+
 static int load_source_key(const struct config_loading *l, const yaml_node_t *key,
                            const yaml_node_t *value, struct config_source *source, struct err *err)
 {
@@ -273,10 +287,13 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "guard") == 0) {
         return config_load_guard(l, value, source, err);
     }
+    if (strcmp(config_scalar(key), "mirror") == 0) {
+        return set_bool(l, value, "mirror", &source->mirror, err);
+    }
     (void)err_set(err, ERR_CONFIG,
                   "unknown key \"sources[].%.64s\"; a source knows name, kind, project, guard; of "
-                  "PostgreSQL url, slot, tables, on_alert, capture; of files path, include, "
-                  "ignore; of SQLite path, tables",
+                  "PostgreSQL url, slot, tables, on_alert, capture, mirror; of files path, "
+                  "include, ignore; of SQLite path, tables",
                   config_scalar(key));
     return refuse(l, key, err);
 }
@@ -305,18 +322,19 @@ static int check_kind(struct config_source *source, struct err *err)
     if (is_sqlite(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
                        source->include != NULL || source->ignore != NULL ||
-                       source->on_alert != NULL || source->capture != NULL
+                       source->on_alert != NULL || source->capture != NULL || source->mirror
                    ? err_set(err, ERR_CONFIG,
                              "a source of kind sqlite needs a path, and has no url, slot, include, "
-                             "ignore, on_alert or capture")
+                             "ignore, on_alert, capture or mirror")
                    : check_path(source, err);
     }
     if (is_files(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
-                       source->tables != NULL || source->on_alert != NULL || source->capture != NULL
+                       source->tables != NULL || source->on_alert != NULL ||
+                       source->capture != NULL || source->mirror
                    ? err_set(err, ERR_CONFIG,
                              "a source of files needs a path, and has no url, slot, tables, "
-                             "on_alert or capture")
+                             "on_alert, capture or mirror")
                    : check_path(source, err);
     }
     return source->url == NULL || source->path != NULL || source->include != NULL ||
@@ -455,6 +473,18 @@ static int add_database(struct config *config, const char *url, struct err *err)
     return 0;
 }
 
+/* What is written there about a row is no part of it (docs/postgres.md, section 11). */
+static void ignore_marks(struct source_mapping *table)
+{
+    static const char *const marks[] = {"sync_status", "synced_at", "remote_id"};
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]) && mapping_is_memories(table); i++) {
+        if (!mapping_ignores(table, marks[i])) {
+            table->ignored[table->ignored_count++] = xstrdup(marks[i]);
+        }
+    }
+}
+
 int config_sources_environment(struct config *config, struct err *err)
 {
     const char *url = getenv("DATABASE_URL");
@@ -468,6 +498,9 @@ int config_sources_environment(struct config *config, struct err *err)
             free(source->tables);
             source->tables = xcalloc(1, sizeof(*source->tables));
             source->tables[source->table_count++].table = xstrdup(DEFAULT_TABLE);
+        }
+        for (size_t k = 0; k < source->table_count && source->url != NULL; k++) {
+            ignore_marks(&source->tables[k]);
         }
         if (source->project == NULL) {
             source->project =

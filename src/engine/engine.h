@@ -36,6 +36,8 @@ struct engine {
     size_t replicator_count;
     struct runner *runners[CONFIG_SOURCES_MAX];
     size_t runner_count;
+    struct runner
+        *followers[CONFIG_SOURCES_MAX]; /* of the same source; NULL: its driver has none */
     _Atomic bool paused;         /* sync paused by a person, or by an alert with on_alert = pause */
     pthread_mutex_t alert_lock;  /* one recount of the open alerts at a time */
     _Atomic bool writes_stopped; /* on_alert = pause: an alert is open, nothing is written */

@@ -236,6 +236,13 @@ static bool has_unchanged(const struct row *row)
     return false;
 }
 
+static int never_seen(const struct row *row, struct str key, struct err *err)
+{
+    return err_set(err, ERR_INVALID,
+                   "row " STR_FMT " of %s was changed before it was ever seen whole", STR_ARG(key),
+                   row->table);
+}
+
 /* Values that were not sent are those of the row's last state; a row that was never seen has none,
  * and is told. */
 static int fill_unchanged(struct intake *intake, struct row *row, struct memory *last,
@@ -256,17 +263,19 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
     if (result < 0 && err->code != ERR_NOT_FOUND) {
         return result;
     }
-    if (result < 0 || !row_of_memory(last, row->source, row->table, &origin)) {
-        return err_set(err, ERR_INVALID,
-                       "row " STR_FMT " of %s was changed before it was ever seen whole",
-                       STR_ARG(key), row->table);
+    bool is_row = result == 0 && row_of_memory(last, row->source, row->table, &origin);
+    if (!is_row && (result < 0 || intake->hear == NULL)) {
+        return never_seen(row, key, err);
     }
     for (size_t i = 0; i < row->count; i++) {
         struct row_value *value = &row->values[i];
         if (value->unchanged) {
             value->unchanged = false;
             value->digest = row_too_large(&origin, value->column);
-            (void)row_text(last, &origin, row->mapping, value->column, &value->text);
+            bool is_known = row_text(last, &origin, row->mapping, value->column, &value->text);
+            if (!is_row && !is_known) { /* of a memory that was written there, its content is */
+                return never_seen(row, key, err);
+            }
         }
     }
     return 0;
@@ -306,6 +315,30 @@ static void note_too_large(struct intake *intake, const struct row *row, const c
     note_row(intake, row, what);
 }
 
+static bool has_pending(const struct intake *intake, const struct uuid *id)
+{
+    for (size_t i = 0; i < intake->count; i++) {
+        const struct draft *draft = &intake->drafts[i];
+        if (uuid_eq(draft->memory != NULL ? &draft->memory->id : &draft->id, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int hear(struct intake *intake, const struct row *row, struct memory *memory,
+                bool *ret_is_echo, struct err *err)
+{
+    *ret_is_echo = false;
+    if (intake->hear == NULL) {
+        return 0;
+    }
+    if (has_pending(intake, &memory->id) && intake_flush(intake, NULL, err) < 0) {
+        return -(int)err->code;
+    }
+    return intake->hear(intake->hear_arg, row, memory, ret_is_echo, err);
+}
+
 int intake_put(struct intake *intake, const struct row *row, struct err *err)
 {
     AUTO(memory_done) struct memory last;
@@ -328,6 +361,12 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
     result = result == 0 ? row_to_memory(&whole, &memory, &large, err) : result;
     if (result < 0) {
         return refuse_row(intake, row, err);
+    }
+    bool is_echo = false;
+    result = hear(intake, &whole, &memory, &is_echo, err);
+    if (result < 0 || is_echo) {
+        memory_done(&memory);
+        return result;
     }
     if (large != NULL) {
         note_too_large(intake, row, large);

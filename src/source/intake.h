@@ -32,6 +32,14 @@ struct intake_table {
     bool keeps_ids;
 };
 
+/*
+ * A row that is a memory now, before it is journaled: is it nothing but what was written there for
+ * the ledger (*ret_is_echo)? Else the memory may be given what no row has. All that was put of it
+ * before is in the ledger.
+ */
+typedef int intake_hear_fn(void *arg, const struct row *row, struct memory *heard,
+                           bool *ret_is_echo, struct err *err);
+
 struct intake {
     struct ledger *ledger;
     const char *source;               /* borrowed, as all names */
@@ -51,8 +59,10 @@ struct intake {
     size_t bytes;
     struct intake_table *tables; /* heap */
     size_t table_count;
-    bool has_held;  /* some of what was written was held; its user's to take back */
-    bool versioned; /* of what comes next (struct draft) */
+    bool has_held;        /* some of what was written was held; its user's to take back */
+    bool versioned;       /* of what comes next (struct draft) */
+    intake_hear_fn *hear; /* NULL: nothing is written there; set after intake_init, with its arg */
+    void *hear_arg;
     struct intake_counts counts;
 };
 

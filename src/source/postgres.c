@@ -172,7 +172,8 @@ static int postgres_capture(struct source *source, const struct source_events *e
     pg->events = events;
     intake_init(&pg->intake, pg->options->ledger, pg->options->name);
     events->on_capture(events->arg, pg->way == PG_OUTBOX ? "outbox" : "stream");
-    if (require_setup(pg, err) < 0 || pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
+    if (require_setup(pg, err) < 0 || pg_hear_if_needed(pg, err) < 0 ||
+        pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
         (pg->way == PG_OUTBOX ? pg_outbox_start(pg, err) : pg_stream_start(pg, err)) < 0) {
         return -(int)err->code;
     }
@@ -263,6 +264,12 @@ static int postgres_run(struct source *source, struct str sql, struct err *err)
     return rc;
 }
 
+static int postgres_follow(struct source *source, const struct source_events *events,
+                           struct err *err)
+{
+    return pg_follow((struct postgres *)source, events, err);
+}
+
 static int postgres_restore(struct source *source, struct source_restore *restore, struct err *err)
 {
     return pg_restore((struct postgres *)source, restore, err);
@@ -272,6 +279,7 @@ const struct source_ops source_postgres_ops = {
     .kind = "postgres",
     .open = postgres_open,
     .capture = postgres_capture,
+    .follow = postgres_follow,
     .restore = postgres_restore,
     .check = postgres_check,
     .setup = postgres_setup,

@@ -235,7 +235,8 @@ static int apply_truncate(struct postgres *pg, const struct pgoutput_message *me
             continue;
         }
         AUTO(free_ptr) char *summary = gone_summary(pg, relation->table, "was emptied (TRUNCATE)");
-        if (intake_gone(&pg->intake, relation->table->name, "source_truncated", summary, err) < 0) {
+        if (intake_gone(&pg->intake, relation->table->name, "source_truncated", summary, err) < 0 ||
+            pg_mirror_again(pg, err) < 0) {
             return -(int)err->code;
         }
     }

@@ -117,6 +117,7 @@ struct postgres {
     bool is_forged;    /* another one of it says otherwise */
     int64_t forged_ms; /* when such an alert was raised last; 0: never */
     bool had_position; /* it was captured before, by this ledger */
+    bool comparing;    /* `sql` gives the rows of a table just now */
     int64_t watched_ms;
     int64_t told_ms;
     int64_t kept_ms;       /* when a position was last kept */
@@ -318,6 +319,16 @@ void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
 
 /* Up while an alert is open that holds rows of this source; down when none is. */
 int pg_fence(struct postgres *pg, struct err *err) MUST_CHECK;
+
+/* ---- postgres_follow.c, postgres_echo.c: what is written into the database ---- */
+
+int pg_follow(struct postgres *pg, const struct source_events *events, struct err *err) MUST_CHECK;
+/* The intake's: is this row what was written there? If not, it keeps what no row has. */
+intake_hear_fn pg_hear;
+/* Have the intake ask, where something is written there; the tables were found. */
+int pg_hear_if_needed(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Rows may have gone unseen, or all at once: what doors made is to be looked through again. */
+int pg_mirror_again(struct postgres *pg, struct err *err) MUST_CHECK;
 
 /* ---- postgres_setup.c ---- */
 

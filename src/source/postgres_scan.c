@@ -63,9 +63,12 @@ int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err)
     intake_actor(&pg->intake, NULL, NULL);
     int rc = pg_keep_definition(pg, table, &changed, err);
     rc = rc == 0 ? compare_load(&c.compare, &pg->intake, pg->options, table->name, err) : rc;
+    pg->comparing = true;
     rc = rc == 0 ? scan_rows(&c, err) : rc;
+    pg->comparing = false;
     rc = rc == 0 ? compare_end(&c.compare, table->name, err) : rc;
     rc = rc == 0 ? intake_flush(&pg->intake, NULL, err) : rc;
+    rc = rc == 0 ? pg_mirror_again(pg, err) : rc;
     pg_columns_free(c.columns, c.column_count);
     free(c.values);
     compare_done(&c.compare);

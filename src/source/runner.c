@@ -17,6 +17,7 @@ struct runner {
     char capture[16];
     char fence[UUID_TEXT_MAX];
     char error[256];
+    struct source_mirror mirror;
 };
 
 static void set_text(char *to, size_t size, const char *text)
@@ -98,6 +99,15 @@ static void on_capture(void *arg, const char *way)
     (void)pthread_mutex_unlock(&r->mutex);
 }
 
+static void on_mirror(void *arg, const struct source_mirror *mirror)
+{
+    struct runner *r = arg;
+
+    (void)pthread_mutex_lock(&r->mutex);
+    r->mirror = *mirror;
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
 /* ---- the loop ---- */
 
 static int capture_once(struct runner *r, struct err *err)
@@ -107,12 +117,14 @@ static int capture_once(struct runner *r, struct err *err)
                                    .on_note = on_note,
                                    .on_trouble = on_trouble,
                                    .on_fence = on_fence,
-                                   .on_capture = on_capture};
+                                   .on_capture = on_capture,
+                                   .on_mirror = on_mirror};
     struct source *source = NULL;
 
     int rc = r->ops->open(&r->options.source, &source, err);
     if (rc == 0) {
-        rc = r->ops->capture(source, &events, err);
+        rc = r->options.follows ? r->ops->follow(source, &events, err)
+                                : r->ops->capture(source, &events, err);
         r->ops->close(source);
     }
     return rc;
@@ -203,6 +215,7 @@ void runner_status(struct runner *r, struct runner_status *ret)
     *ret = (struct runner_status){.name = r->options.source.name, .kind = r->ops->kind};
     (void)pthread_mutex_lock(&r->mutex);
     ret->connected = r->connected;
+    ret->mirror = r->mirror;
     ret->lag_ms = r->lag_ms;
     set_text(ret->position, sizeof(ret->position), r->position);
     set_text(ret->state, sizeof(ret->state),

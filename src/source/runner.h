@@ -1,6 +1,7 @@
 /*
  * runner - one thread per source that captures for ever: it opens, captures, and after a failure
- * tries again, soon at first, each 30 s at last.
+ * tries again, soon at first, each 30 s at last. Where a driver writes into the source, too,
+ * another runner does that in the same way.
  *
  * Thread: start, stop and status from any; the callbacks come from the source's own thread.
  */
@@ -17,6 +18,7 @@ struct runner;
 struct runner_options {
     const char *kind;
     struct source_options source; /* borrowed as long as it runs; cancel is the runner's own */
+    bool follows;                 /* it runs the driver's follow, not its capture */
     void *arg;
     /* The source can't be captured (text), or can again (NULL). For the log. */
     void (*on_state)(void *arg, const char *source, const char *trouble);
@@ -37,6 +39,7 @@ struct runner_status {
     char capture[16]; /* "stream", "outbox"; "": there is one way only, or it is not known yet */
     char fence[40];   /* the alert for which the source refuses to be destroyed; "": none */
     char error[256];  /* "" when well */
+    struct source_mirror mirror; /* of one that follows */
 };
 void runner_status(struct runner *runner, struct runner_status *ret);
 

@@ -62,6 +62,13 @@ bool mapping_ignores(const struct source_mapping *mapping, const char *column)
     return false;
 }
 
+bool mapping_is_memories(const struct source_mapping *mapping)
+{
+    const char *dot = strrchr(mapping->table, '.');
+
+    return strcmp(dot == NULL ? mapping->table : dot + 1, "memories") == 0;
+}
+
 void mapping_done(struct source_mapping *mapping)
 {
     free(mapping->table);

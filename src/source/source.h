@@ -16,8 +16,9 @@
 #include "source/globs.h"
 
 #define SOURCE_TABLES_MAX 64
-#define SOURCE_NAME_MAX 63    /* [a-z0-9-] */
-#define SOURCE_IGNORED_MAX 32 /* columns of one table that are not kept */
+#define SOURCE_NAME_MAX 63          /* [a-z0-9-] */
+#define SOURCE_IGNORED_GIVEN_MAX 32 /* columns of one table that the configuration leaves out */
+#define SOURCE_IGNORED_MAX (SOURCE_IGNORED_GIVEN_MAX + 3) /* and the marks */
 
 /* Which column of a table is what. All others travel in metadata, and come back on restore. */
 struct source_mapping {
@@ -36,6 +37,12 @@ struct source_options {
     const char *project; /* of rows that say none */
     bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const char *capture; /* PostgreSQL: "stream", "outbox"; NULL: whichever can be */
+    bool mirror;         /* PostgreSQL: memories that came by a door are written into it, too */
+    int64_t mirror_wait_ms; /* but what changes or takes away so long after, lest it is held */
+    /* What of this installation's chain is safe in a remote vault: all up to *ret_seq. False: there
+     * is no such vault. From any thread; NULL: nobody can tell. */
+    bool (*acknowledged)(void *arg, uint64_t *ret_seq);
+    void *acknowledged_arg;
     const struct source_mapping *tables;
     size_t table_count; /* SQLite: 0 means every table with a key */
     const char *path;   /* files: the folder, or the one file; SQLite: the file; absolute */
@@ -45,6 +52,17 @@ struct source_options {
     struct deadline end; /* whatever is waited for ends by then (ERR_TIMEOUT); at_ms 0: never */
     struct wake *cancel; /* may be NULL; looked at, no signal is taken; when cancelled, calls end
                             with ERR_CANCELLED */
+};
+
+/* What is written into a source of what the ledger says. */
+struct source_mirror {
+    bool is_mirror;    /* memories that came by a door are */
+    uint64_t written;  /* rows, since the start */
+    uint64_t marked;   /* rows that were marked as safe in a vault, since the start */
+    uint64_t refused;  /* memories that can't be rows, since the start */
+    uint64_t waiting;  /* changes that were not looked at, and memories that wait out the guard */
+    int64_t lag_ms;    /* age of the oldest of these; 0: none waits */
+    char trouble[256]; /* what can't be written, and why; "": nothing */
 };
 
 /* What capture says on its way, from the source's thread. */
@@ -61,6 +79,8 @@ struct source_events {
     void (*on_fence)(void *arg, const char *alert);
     /* By which of several ways it is captured: "stream" or "outbox". */
     void (*on_capture)(void *arg, const char *way);
+    /* What is written into it (of follow). */
+    void (*on_mirror)(void *arg, const struct source_mirror *mirror);
 };
 
 /* What a person should know who has an outbox. */
@@ -105,6 +125,9 @@ struct source_ops {
     /* Capture changes until cancelled (ERR_CANCELLED) or something fails. Errors of class retry
      * and others alike leave everything to be done again by the next call. */
     int (*capture)(struct source *source, const struct source_events *events, struct err *err);
+    /* Write into the source what the ledger says, until cancelled or something fails; in a thread
+     * of its own beside capture's, with a struct source of its own. NULL: nothing is. */
+    int (*follow)(struct source *source, const struct source_events *events, struct err *err);
     /* Put back what the ledger holds and the source lacks, in one transaction where there are
      * any. */
     int (*restore)(struct source *source, struct source_restore *restore, struct err *err);
@@ -137,6 +160,8 @@ const char *mapping_id(const struct source_mapping *mapping);
 const char *mapping_content(const struct source_mapping *mapping);
 const char *mapping_project(const struct source_mapping *mapping);
 bool mapping_ignores(const struct source_mapping *mapping, const char *column);
+/* Is it called as the specification's table, in whatever schema? */
+bool mapping_is_memories(const struct source_mapping *mapping);
 void mapping_done(struct source_mapping *mapping);
 
 #endif
