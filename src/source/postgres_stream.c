@@ -9,10 +9,11 @@
 #define STEP_MESSAGES 1000
 #define STEP_WAIT_MS 500
 
-/* From one commit of the ledger to the next, while ever more comes; and when it comes in a rush. */
-#define SETTLE_MS 4
-#define SETTLE_RUSH_MS 20
-#define RUSH_CHANGES 8 /* in SETTLE_MS */
+/* From one commit of the ledger to the next: the longer, the more waits. So it comes to 1 ms at 200
+ * changes a second, to 2 ms at 1,000, and to the longest from 1,900 on. */
+#define SETTLE_MS 1
+#define SETTLE_CHANGES 2 /* for each ms more */
+#define SETTLE_LONGEST_MS 20
 
 /* ---- the position ---- */
 
@@ -350,8 +351,9 @@ static int stream_ended(struct postgres *pg, struct err *err)
 static int settle(struct postgres *pg, int64_t *ret_gather_ms, struct err *err)
 {
     int64_t since = deadline_in(0).at_ms - pg->kept_ms;
-    int64_t apart = pg->intake.count < RUSH_CHANGES ? SETTLE_MS : SETTLE_RUSH_MS;
+    int64_t apart = SETTLE_MS + (int64_t)(pg->intake.count / SETTLE_CHANGES);
 
+    apart = apart < SETTLE_LONGEST_MS ? apart : SETTLE_LONGEST_MS;
     *ret_gather_ms = 0;
     if (pg->in_transaction || pg->pending == pg->position) {
         return 0;
@@ -363,7 +365,8 @@ static int settle(struct postgres *pg, int64_t *ret_gather_ms, struct err *err)
     return pg->intake.count > 0 || since >= POSTGRES_STATUS_MS ? keep_position(pg, err) : 0;
 }
 
-/* Is there more? While it gathers nobody is woken for each message: it is looked at afterwards. */
+/* Is there more? While it gathers nobody is woken for each message: what came meanwhile is taken
+ * afterwards, before any of it is made durable. */
 static int look_for_more(struct postgres *pg, bool *ret, struct err *err)
 {
     int64_t gather_ms;
@@ -374,7 +377,11 @@ static int look_for_more(struct postgres *pg, bool *ret, struct err *err)
     if (pg_poll(pg, pg->stream, gather_ms > 0 ? 0 : STEP_WAIT_MS, ret, err) < 0) {
         return -(int)err->code;
     }
-    return *ret || gather_ms == 0 ? 0 : pg_pause(pg, gather_ms, err);
+    if (*ret || gather_ms == 0) {
+        return 0;
+    }
+    return pg_pause(pg, gather_ms, err) < 0 ? -(int)err->code
+                                            : pg_poll(pg, pg->stream, 0, ret, err);
 }
 
 static int wait_for_more(struct postgres *pg, struct err *err)
