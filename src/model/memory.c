@@ -112,7 +112,7 @@ static bool same_json(const json_t *a, const json_t *b)
     return a == b || json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b) == 1;
 }
 
-static bool same_tags(const struct memory *a, const struct memory *b)
+bool memory_same_tags(const struct memory *a, const struct memory *b)
 {
     if (a->tag_count != b->tag_count) {
         return false;
@@ -132,7 +132,7 @@ bool memory_same(const struct memory *a, const struct memory *b)
            !(a->importance < b->importance || a->importance > b->importance) &&
            a->scope == b->scope && a->deleted_us == b->deleted_us &&
            a->content_len == b->content_len && same_text(a->content, b->content) &&
-           same_text(a->project_id, b->project_id) && same_tags(a, b) &&
+           same_text(a->project_id, b->project_id) && memory_same_tags(a, b) &&
            same_json(a->task, b->task) && same_json(a->references, b->references) &&
            metadata_same(a->metadata, b->metadata);
 }

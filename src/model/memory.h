@@ -88,6 +88,7 @@ int memory_of_change(const struct change *change, struct memory *ret, struct err
 /* Same to a reader: everything equal but version, created_us and updated_us. Used so that
  * re-imports change nothing. */
 bool memory_same(const struct memory *a, const struct memory *b);
+bool memory_same_tags(const struct memory *a, const struct memory *b); /* in the same order */
 
 /*
  * Checks that doors share, each with the message a user reads. project ids: 1..200 bytes of UTF-8

@@ -56,22 +56,20 @@ static int check_shape(const json_t *value, struct err *err)
     return 0;
 }
 
-static struct metadata *hold(struct str canonical)
+/* Takes the text over. */
+static struct metadata *hold(char *text, size_t len)
 {
     struct metadata *metadata = xmalloc(sizeof(*metadata));
 
-    *metadata =
-        (struct metadata){.text = xstrndup(canonical.ptr, canonical.len), .len = canonical.len};
+    *metadata = (struct metadata){.text = text, .len = len};
     return metadata;
 }
 
 struct metadata *metadata_take(struct buf *canonical)
 {
-    struct metadata *metadata = xmalloc(sizeof(*metadata));
     size_t len = canonical->len;
 
-    *metadata = (struct metadata){.text = buf_take(canonical), .len = len};
-    return metadata;
+    return hold(buf_take(canonical), len);
 }
 
 int metadata_from_json(const json_t *value, struct metadata **ret, struct err *err)
@@ -99,13 +97,13 @@ int metadata_scan(struct scan *scan, struct metadata **ret, struct err *err)
     if (text.len > MEMORY_METADATA_MAX_BYTES) {
         return metadata_too_large(err);
     }
-    *ret = text.len == sizeof("{}") - 1 ? NULL : hold(text);
+    *ret = text.len == sizeof("{}") - 1 ? NULL : hold(xstrndup(text.ptr, text.len), text.len);
     return 0;
 }
 
 struct metadata *metadata_copy(const struct metadata *metadata)
 {
-    return metadata == NULL ? NULL : hold(metadata_text(metadata));
+    return metadata == NULL ? NULL : hold(xstrndup(metadata->text, metadata->len), metadata->len);
 }
 
 void metadata_free(struct metadata *metadata)

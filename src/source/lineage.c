@@ -31,16 +31,6 @@ static uint64_t number_of(const struct memory *row)
 
 /* ---- a row against a version ---- */
 
-static bool same_tags(const struct memory *a, const struct memory *b)
-{
-    bool same = a->tag_count == b->tag_count;
-
-    for (size_t i = 0; same && i < a->tag_count; i++) {
-        same = strcmp(a->tags[i], b->tags[i]) == 0;
-    }
-    return same;
-}
-
 static bool same_session(const struct memory *a, const struct memory *b)
 {
     return uuid_eq(&a->session_id, &b->session_id);
@@ -67,7 +57,7 @@ static const struct {
 } fields[] = {{"memory_type", same_type},
               {"importance", same_importance},
               {"session_id", same_session},
-              {"tags", same_tags}};
+              {"tags", memory_same_tags}};
 
 /* What is no field of a memory is as the table told it last; nobody else sets it. */
 static bool same_other(const struct memory *row, const char *column, const json_t *value)

@@ -37,14 +37,6 @@ static json_t *tags_of(const struct memory *memory)
     return tags;
 }
 
-static bool same_tags(const struct memory *a, const struct memory *b)
-{
-    AUTO(json_unref) json_t *of_a = tags_of(a);
-    AUTO(json_unref) json_t *of_b = tags_of(b);
-
-    return json_equal(of_a, of_b) != 0;
-}
-
 /* The fields that are not what the table told last; all of them, if it told nothing. */
 static json_t *row_of(const struct lineage *l)
 {
@@ -76,7 +68,7 @@ static json_t *row_of(const struct lineage *l)
     if (was == NULL || strcmp(was->project_id, m->project_id) != 0) {
         set_text(row, FIELD_PROJECT, m->project_id);
     }
-    if (was == NULL || !same_tags(was, m)) {
+    if (was == NULL || !memory_same_tags(was, m)) {
         json_object_set_new(row, field_names[FIELD_TAGS], tags_of(m));
     }
     if (was == NULL) {
