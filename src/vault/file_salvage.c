@@ -127,8 +127,7 @@ static int take_line(struct salvage *salvage, struct file_reader *reader, struct
     if (line.gap) {
         fill_gap(salvage, &line, &change, &there);
     }
-    bool wanted = there && salvage->each != NULL && line.seq > salvage->filter->after_seq &&
-                  file_scan_wants(salvage->filter, &change);
+    bool wanted = there && salvage->each != NULL && line.seq > salvage->filter->after_seq;
     return wanted ? salvage->each(salvage->arg, &change, err) : 0;
 }
 

@@ -154,7 +154,6 @@ struct scan {
     struct file_vault *vault;
     const struct file_origin *origin;
     const struct file_hold *hold;
-    const struct vault_filter *filter;
     vault_scan_fn *each;
     void *arg;
     struct deadline deadline;
@@ -198,12 +197,6 @@ int file_late_read(const struct file_vault *vault, const struct file_origin *ori
     return 0;
 }
 
-bool file_scan_wants(const struct vault_filter *filter, const struct change *change)
-{
-    return filter->project_id == NULL || change->kind == KIND_GUARD ||
-           strcmp(change->project_id, filter->project_id) == 0;
-}
-
 static int check_place(struct scan *scan, const struct file_line *found, uint64_t due,
                        struct err *err)
 {
@@ -241,8 +234,7 @@ static int scan_line(struct scan *scan, const struct file_walk *walk, struct str
         }
         scan->lates++;
     }
-    return rc == 0 && file_scan_wants(scan->filter, &change) ? scan->each(scan->arg, &change, err)
-                                                             : rc;
+    return rc < 0 ? rc : scan->each(scan->arg, &change, err);
 }
 
 int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,
@@ -253,7 +245,6 @@ int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,
     struct scan scan = {.vault = vault,
                         .origin = origin,
                         .hold = hold,
-                        .filter = filter,
                         .each = each,
                         .arg = arg,
                         .deadline = deadline,

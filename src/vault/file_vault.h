@@ -272,7 +272,6 @@ int file_scan_origin(struct file_vault *vault, const struct file_origin *origin,
 int file_late_read(const struct file_vault *vault, const struct file_origin *origin, int folder,
                    const struct file_line *gap, struct buf *record_buf, struct change *ret,
                    bool *ret_there, struct err *err) MUST_CHECK;
-bool file_scan_wants(const struct vault_filter *filter, const struct change *change);
 
 /* ---- file_salvage.c: what is intact of a damaged copy ---- */
 

@@ -650,27 +650,10 @@ int neo4j_hash(struct neo4j_vault *vault, const struct uuid *origin, uint64_t se
 
 /* ---- scan ---- */
 
-struct filtered {
-    const struct vault_filter *filter;
-    vault_scan_fn *each;
-    void *arg;
-};
-
-static int give(void *arg, const struct change *change, struct err *err)
+static int scan_chain(struct neo4j_vault *vault, const struct neo4j_chain *chain, uint64_t after,
+                      vault_scan_fn *each, void *arg, struct deadline deadline, struct err *err)
 {
-    const struct filtered *filtered = arg;
-    const char *project = filtered->filter->project_id;
-    bool wanted =
-        project == NULL || change->kind == KIND_GUARD || strcmp(change->project_id, project) == 0;
-
-    return wanted ? filtered->each(filtered->arg, change, err) : 0;
-}
-
-static int scan_chain(struct neo4j_vault *vault, const struct neo4j_chain *chain,
-                      const struct filtered *filtered, struct deadline deadline, struct err *err)
-{
-    bool all = uuid_is_nil(&filtered->filter->origin);
-    uint64_t seq = all ? 0 : filtered->filter->after_seq;
+    uint64_t seq = after;
     struct vault_head before = {.seq = 0};
     int rc = 0;
 
@@ -680,22 +663,22 @@ static int scan_chain(struct neo4j_vault *vault, const struct neo4j_chain *chain
             return 0; /* nothing behind the end */
         }
     }
-    return rc < 0 ? rc
-                  : neo4j_walk(vault, chain, &seq, &before.hash, UINT64_MAX, give,
-                               (void *)(uintptr_t)filtered, deadline, err);
+    return rc < 0
+               ? rc
+               : neo4j_walk(vault, chain, &seq, &before.hash, UINT64_MAX, each, arg, deadline, err);
 }
 
 int neo4j_scan(struct neo4j_vault *vault, const struct vault_filter *filter, vault_scan_fn *each,
                void *arg, struct deadline deadline, struct err *err)
 {
     AUTO(list_done) struct list list = {0};
-    struct filtered filtered = {filter, each, arg};
+    bool all = uuid_is_nil(&filter->origin);
     int rc = list_origins(vault, &list, deadline, err);
 
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
-        if (uuid_is_nil(&filter->origin) || uuid_eq(&filter->origin, &list.items[i].origin)) {
-            rc = scan_chain(vault, neo4j_chain_know(vault, &list.items[i].origin), &filtered,
-                            deadline, err);
+        if (all || uuid_eq(&filter->origin, &list.items[i].origin)) {
+            rc = scan_chain(vault, neo4j_chain_know(vault, &list.items[i].origin),
+                            all ? 0 : filter->after_seq, each, arg, deadline, err);
         }
     }
     return rc;

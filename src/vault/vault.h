@@ -55,11 +55,11 @@ struct vault_head {
     uint64_t gaps;      /* named gaps in it that are not filled yet */
 };
 
+/* A chain proves itself as a whole only, so projects and times are a recovery's to choose by
+ * (docs/recovery.md), of the history that it took in. */
 struct vault_filter {
     struct uuid origin; /* nil: all */
     uint64_t after_seq; /* with an origin: only seq > this */
-    const char
-        *project_id; /* NULL: all; otherwise changes of this project, and changes of kind guard */
 };
 
 /* One change read back; borrowed for the call. Its hash was checked against prev and record, and

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.graph import access, changes_of, everything_arrived, rows, until
+from support.home import contents
 from support.neo4j import STATEMENTS
 
 
@@ -256,6 +257,34 @@ def test_after_the_home_is_gone_everything_comes_back_from_the_graph(graph_home,
     assert answer["recovered_count"] >= len(before)
     assert graph_home.export() == before
     assert graph_home.lines("show", ids[0], "--history") == history
+    assert graph_home.json("verify")["ok"] and graph_home.json("verify", "neo4j")["ok"]
+
+
+@pytest.mark.parametrize("part", ["project", "session", "memory", "since", "at"])
+def test_a_part_comes_back_from_the_graph(graph_home, graph, part):
+    """The chain is taken in whole, as it proves itself only so; what is shown of it is the recovery's to choose."""
+    one = graph_home.remember_many([f"one {i}" for i in range(10)], project="one")
+    moment = graph_home.json("show", graph_home.json("remember", "marks the moment", "--project", "two")["id"])["updated_at"]
+    session = graph_home.lines("session", "list", "--project", "two")[0]["id"]
+    graph_home.call("remember", "overwritten", "--id", one[0], "--project", "one")
+    graph_home.call("sync")
+    graph_home.call("stop")
+    shutil.rmtree(graph_home.path)
+
+    graph_home.write_config()
+    value = {"project": "one", "session": session, "memory": one[3], "since": moment, "at": moment}[part]
+    graph_home.json("recover", "--from", "neo4j", f"--{part}", value)
+    first = {"project": "overwritten", "since": "overwritten", "at": "one 0"}
+    expected = {
+        "project": {"overwritten"} | {f"one {i}" for i in range(1, 10)},
+        "session": {"marks the moment"},
+        "memory": {"one 3"},
+        "since": {"overwritten", "marks the moment"},
+        "at": {"marks the moment"} | {f"one {i}" for i in range(10)},
+    }
+    assert set(contents(graph_home.export()).values()) == expected[part]
+    graph_home.json("recover", "--from", "neo4j")
+    assert contents(graph_home.export())[one[0]] == first.get(part, "overwritten")
     assert graph_home.json("verify")["ok"] and graph_home.json("verify", "neo4j")["ok"]
 
 
