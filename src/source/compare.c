@@ -1,5 +1,7 @@
 #include "source/compare.h"
 
+#include "source/row_origin.h"
+
 /* ---- what the ledger heard ---- */
 
 /* -1: the ledger has no rows of it. */
@@ -28,6 +30,7 @@ struct loading {
     struct compare *compare;
     const struct source_options *options;
     const char *table; /* NULL: all */
+    struct row_origin origin;
 };
 
 static int note_known(void *arg, const struct memory *memory, const struct last_state *state,
@@ -35,18 +38,17 @@ static int note_known(void *arg, const struct memory *memory, const struct last_
 {
     struct loading *loading = arg;
     struct compare *c = loading->compare;
-    struct row_origin origin;
 
     (void)state;
     if (source_cancelled(loading->options, err) < 0) {
         return -(int)err->code;
     }
-    if (!row_of_memory(memory, c->intake->source, loading->table, &origin) ||
-        origin.values == NULL) {
+    if (!row_of_memory(memory, c->intake->source, loading->table, &loading->origin) ||
+        loading->origin.values == NULL) {
         return 0;
     }
-    int table = table_index(c, origin.table);
-    table = table < 0 ? add_table(c, origin.table, err) : table;
+    int table = table_index(c, loading->origin.table);
+    table = table < 0 ? add_table(c, loading->origin.table, err) : table;
     if (table < 0) {
         return table;
     }
@@ -77,6 +79,7 @@ int compare_load(struct compare *c, struct intake *intake, const struct source_o
         return -(int)err->code;
     }
     int rc = read_last_all(reader, note_known, &loading, err);
+    row_origin_done(&loading.origin);
     read_end(reader);
     if (rc == 0 && c->count > 1) {
         qsort(c->items, c->count, sizeof(*c->items), by_id);

@@ -1,5 +1,7 @@
 #include "source/earlier.h"
 
+#include "source/row_origin.h"
+
 struct seeking {
     const char *source;
     const char *table;
@@ -12,7 +14,7 @@ static int note_version(void *arg, const struct change *change, const struct mem
                         bool held, struct err *err)
 {
     struct seeking *seeking = arg;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct row_value value;
 
     (void)change;
@@ -37,7 +39,7 @@ int earlier_read(struct reader *reader, const struct memory *memory, const char 
                  const struct source_mapping *mapping, const char *column, struct earlier *ret,
                  struct err *err)
 {
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     *ret = (struct earlier){.is_known = false};
     if (!row_of_memory(memory, source, NULL, &origin)) {

@@ -3,6 +3,7 @@
 #include "base/env.h"
 #include "base/utf8.h"
 #include "source/ids.h"
+#include "source/row_origin.h"
 
 void intake_init(struct intake *intake, struct ledger *ledger, const char *source)
 {
@@ -243,14 +244,13 @@ static int never_seen(const struct row *row, struct str key, struct err *err)
                    row->table);
 }
 
-/* Values that were not sent are those of the row's last state; a row that was never seen has none,
- * and is told. */
+/* Values that were not sent are those of the row's last state, of which they are views; a row that
+ * was never seen has none, and is told. */
 static int fill_unchanged(struct intake *intake, struct row *row, struct memory *last,
-                          struct err *err)
+                          struct row_origin *origin, struct err *err)
 {
     struct reader *reader = NULL;
     struct last_state state;
-    struct row_origin origin;
     struct str key;
 
     if (intake_flush(intake, NULL, err) < 0 || row_key(row, &key, err) < 0 ||
@@ -263,7 +263,7 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
     if (result < 0 && err->code != ERR_NOT_FOUND) {
         return result;
     }
-    bool is_row = result == 0 && row_of_memory(last, row->source, row->table, &origin);
+    bool is_row = result == 0 && row_of_memory(last, row->source, row->table, origin);
     if (!is_row && (result < 0 || intake->hear == NULL)) {
         return never_seen(row, key, err);
     }
@@ -271,8 +271,8 @@ static int fill_unchanged(struct intake *intake, struct row *row, struct memory 
         struct row_value *value = &row->values[i];
         if (value->unchanged) {
             value->unchanged = false;
-            value->digest = row_too_large(&origin, value->column);
-            bool is_known = row_text(last, &origin, row->mapping, value->column, &value->text);
+            value->digest = row_too_large(origin, value->column);
+            bool is_known = row_text(last, origin, row->mapping, value->column, &value->text);
             if (!is_row && !is_known) { /* of a memory that was written there, its content is */
                 return never_seen(row, key, err);
             }
@@ -342,6 +342,7 @@ static int hear(struct intake *intake, const struct row *row, struct memory *mem
 int intake_put(struct intake *intake, const struct row *row, struct err *err)
 {
     AUTO(memory_done) struct memory last;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     AUTO(free_ptr) struct row_value *values = NULL;
     struct row whole = *row;
     const char *large = NULL;
@@ -356,7 +357,7 @@ int intake_put(struct intake *intake, const struct row *row, struct err *err)
         values = xcalloc(row->count, sizeof(*values));
         memcpy(values, row->values, row->count * sizeof(*values));
         whole.values = values;
-        result = fill_unchanged(intake, &whole, &last, err);
+        result = fill_unchanged(intake, &whole, &last, &origin, err);
     }
     result = result == 0 ? row_to_memory(&whole, &memory, &large, err) : result;
     if (result < 0) {
@@ -421,6 +422,7 @@ int intake_delete(struct intake *intake, const char *table, struct str key, stru
 struct going {
     struct intake *intake;
     const char *table;
+    struct row_origin origin;
     struct uuid *ids; /* heap */
     size_t count;
     size_t capacity;
@@ -430,13 +432,12 @@ static int note_alive(void *arg, const struct memory *memory, const struct last_
                       struct err *err)
 {
     struct going *going = arg;
-    struct row_origin origin;
 
     (void)state;
     (void)err;
     if (memory->deleted_us != TIME_NONE ||
-        json_object_get(metadata_tree(memory->metadata), "row") == NULL ||
-        !row_of_memory(memory, going->intake->source, going->table, &origin)) {
+        !row_of_memory(memory, going->intake->source, going->table, &going->origin) ||
+        going->origin.values == NULL) {
         return 0;
     }
     if (going->count == going->capacity) {
@@ -531,6 +532,7 @@ int intake_gone(struct intake *intake, const char *table, const char *rule, cons
         char *text = xprintf("%s (%zu row%s)", summary, going.count, going.count == 1 ? "" : "s");
         result = intake_gone_ids(intake, going.ids, going.count, rule, text, err);
     }
+    row_origin_done(&going.origin);
     free(going.ids);
     return result;
 }

@@ -1,6 +1,7 @@
 #include "source/lineage.h"
 
 #include "base/num.h"
+#include "source/row_origin.h"
 
 /* ---- who said it ---- */
 
@@ -167,7 +168,7 @@ static int note_version(void *arg, const struct change *change, const struct mem
     struct reading *reading = arg;
     struct lineage *l = reading->lineage;
     const struct lineage_of *of = reading->of;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     if (held) {
         return 0;

@@ -1,6 +1,8 @@
 /* A column that was dropped: was anything lost with it that is not elsewhere in its row? */
 #include "source/postgres_internal.h"
 
+#include "source/row_origin.h"
+
 struct losing {
     const struct postgres *pg;
     const struct pg_table *table;
@@ -32,14 +34,11 @@ static bool column_equals(const struct losing *l, const struct memory *memory,
 static bool is_elsewhere(const struct losing *l, const struct memory *memory,
                          const struct row_origin *origin, const struct row_value *value)
 {
-    const char *column;
-    const json_t *unused;
-
     if (column_equals(l, memory, origin, mapping_content(l->table->mapping), value)) {
         return true;
     }
-    json_object_foreach ((json_t *)(uintptr_t)origin->values, column, unused) {
-        if (column_equals(l, memory, origin, column, value)) {
+    for (size_t i = 0; i < origin->count; i++) {
+        if (column_equals(l, memory, origin, origin->values[i].column, value)) {
             return true;
         }
     }
@@ -50,7 +49,7 @@ static int look_for_value(void *arg, const struct memory *memory, const struct l
                           struct err *err)
 {
     struct losing *l = arg;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct row_value value;
 
     (void)state;

@@ -6,6 +6,8 @@
  */
 #include "source/postgres_internal.h"
 
+#include "source/row_origin.h"
+
 /* ---- which alert ---- */
 
 struct seeking {
@@ -20,7 +22,7 @@ static int look_at_change(void *arg, const struct change *change, struct err *er
 {
     struct seeking *seeking = arg;
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     memory_init(&memory);
     if (change->kind != KIND_MEMORY) {

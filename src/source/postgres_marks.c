@@ -4,6 +4,7 @@
  */
 #include "base/num.h"
 #include "source/postgres_follow.h"
+#include "source/row_origin.h"
 
 #define PENDING_AFTER_MS 1000 /* a vault that is well has acknowledged by then */
 #define KEEP_MS 5000          /* what was only looked at is kept at most so often */
@@ -33,7 +34,7 @@ static void add_content(json_t *item, const struct memory *memory, const struct 
 static json_t *item_of(const struct lineage *l, const struct lineage_of *of)
 {
     const struct memory *memory = &l->current;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     char id[UUID_TEXT_MAX];
     char at[TIMESTAMP_TEXT_MAX];
     json_t *item = json_object();
@@ -46,12 +47,15 @@ static json_t *item_of(const struct lineage *l, const struct lineage_of *of)
     json_object_set_new(item, "at", json_string(at));
     json_object_set_new(item, "minor", json_boolean(l->is_minor));
     add_content(item, memory, &origin, of->mapping);
-    if (!l->is_ours || json_object_get(origin.values, "sync_version") != NULL) {
+    struct row_value value;
+    if (!l->is_ours || row_value(memory, &origin, of->mapping, "sync_version", &value)) {
         AUTO(free_ptr) char *number = xprintf("%llu", (unsigned long long)l->number);
         json_object_set_new(item, "sync_version", json_string(number));
     }
-    if (l->is_ours) {
-        json_object_set(item, "updated_at", json_object_get(origin.values, "updated_at"));
+    if (l->is_ours && row_value(memory, &origin, of->mapping, "updated_at", &value)) {
+        json_t *updated =
+            value.text.ptr == NULL ? json_null() : json_stringn(value.text.ptr, value.text.len);
+        json_object_set_new(item, "updated_at", updated);
     }
     return item;
 }

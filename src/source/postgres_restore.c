@@ -263,6 +263,7 @@ int pg_restore(struct postgres *pg, struct source_restore *restore, struct err *
     rc = rc == 0 ? restore_all(&r, tables, count, err) : rc;
     read_end(r.reader);
     pg_clear(&r.fixed);
+    row_origin_done(&r.origin);
     buf_done(&r.lines);
     return rc; /* the connection is closed by the caller, and with it a transaction that failed */
 }

@@ -3,6 +3,7 @@
 #define HOLDFAST_SOURCE_POSTGRES_RESTORE_H
 
 #include "source/postgres_internal.h"
+#include "source/row_origin.h"
 
 struct restoring {
     struct postgres *pg;
@@ -13,13 +14,14 @@ struct restoring {
     char **columns; /* of the table; those that are captured first */
     size_t column_count;
     size_t all_count;
-    PGresult *fixed;  /* columns that no update may set */
-    bool held;        /* which of the two tables is filled now */
-    bool directly;    /* neither is: the rows go into the table itself */
-    bool misfits;     /* some row has a column that the first one lacks */
-    bool copying;     /* the server waits for rows, and takes nothing else */
-    bool has_large;   /* some row of theirs has a value of which only the digest is known */
-    struct buf lines; /* rows that are not sent yet */
+    PGresult *fixed;          /* columns that no update may set */
+    bool held;                /* which of the two tables is filled now */
+    bool directly;            /* neither is: the rows go into the table itself */
+    bool misfits;             /* some row has a column that the first one lacks */
+    bool copying;             /* the server waits for rows, and takes nothing else */
+    bool has_large;           /* some row of theirs has a value of which only the digest is known */
+    struct buf lines;         /* rows that are not sent yet */
+    struct row_origin origin; /* of the row that is looked at */
     uint64_t rows;
 };
 

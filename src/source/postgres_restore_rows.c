@@ -154,16 +154,15 @@ static int add_field(struct buf *line, struct str text, struct err *err)
 }
 
 /* One value; *ret_known false: it was never kept. */
-static int add_value(struct restoring *r, const struct memory *memory,
-                     const struct row_origin *origin, const char *column, bool *ret_known,
-                     struct err *err)
+static int add_value(struct restoring *r, const struct memory *memory, const char *column,
+                     bool *ret_known, struct err *err)
 {
     AUTO(earlier_done) struct earlier earlier = {.is_known = false};
     struct str text = {NULL, 0};
 
     *ret_known = true;
-    if (row_too_large(origin, column).ptr == NULL) {
-        (void)row_text(memory, origin, r->table->mapping, column, &text);
+    if (row_too_large(&r->origin, column).ptr == NULL) {
+        (void)row_text(memory, &r->origin, r->table->mapping, column, &text);
         return add_field(&r->lines, text, err);
     }
     r->has_large = true;
@@ -178,15 +177,10 @@ static int add_value(struct restoring *r, const struct memory *memory,
     return add_field(&r->lines, earlier.value.text, err);
 }
 
-static int add_digests(struct restoring *r, const struct row_origin *origin, struct err *err)
+static int add_digests(struct restoring *r, struct err *err)
 {
-    AUTO(free_ptr)
-    char *digests = origin->too_large == NULL
-                        ? NULL
-                        : json_dumps(origin->too_large, JSON_COMPACT | JSON_SORT_KEYS);
-    struct str text = digests == NULL ? (struct str){NULL, 0} : str_of(digests);
-
-    return buf_add_c(&r->lines, "\t", err) < 0 || add_field(&r->lines, text, err) < 0
+    return buf_add_c(&r->lines, "\t", err) < 0 ||
+                   add_field(&r->lines, r->origin.too_large_json, err) < 0
                ? -(int)err->code
                : 0;
 }
@@ -201,15 +195,15 @@ static int send_lines(struct restoring *r, struct err *err)
     return rc;
 }
 
-static int send_row(struct restoring *r, const struct memory *memory,
-                    const struct row_origin *origin, struct err *err)
+/* The row that r->origin has. */
+static int send_row(struct restoring *r, const struct memory *memory, struct err *err)
 {
     size_t before = r->lines.len;
 
     for (size_t i = 0; i < r->column_count; i++) {
         bool is_known = true;
         if ((i > 0 && buf_add_c(&r->lines, "\t", err) < 0) ||
-            add_value(r, memory, origin, r->columns[i], &is_known, err) < 0) {
+            add_value(r, memory, r->columns[i], &is_known, err) < 0) {
             return -(int)err->code;
         }
         if (!is_known) {
@@ -218,31 +212,30 @@ static int send_row(struct restoring *r, const struct memory *memory,
             return 0;
         }
     }
-    if ((!r->directly && add_digests(r, origin, err) < 0) || buf_add_c(&r->lines, "\n", err) < 0) {
+    if ((!r->directly && add_digests(r, err) < 0) || buf_add_c(&r->lines, "\n", err) < 0) {
         return -(int)err->code;
     }
     r->rows++;
     return r->lines.len < SEND_BYTES ? 0 : send_lines(r, err);
 }
 
-/* Is it a row of this table, that was not deleted? */
-static bool is_row(const struct restoring *r, const struct memory *memory, struct row_origin *ret)
+/* Is it a row of this table, that was not deleted? Then r->origin has it. */
+static bool is_row(struct restoring *r, const struct memory *memory)
 {
-    return row_of_memory(memory, r->pg->options->name, r->table->name, ret) &&
-           ret->values != NULL && memory->deleted_us == TIME_NONE;
+    return row_of_memory(memory, r->pg->options->name, r->table->name, &r->origin) &&
+           r->origin.values != NULL && memory->deleted_us == TIME_NONE;
 }
 
 static int send_memory(void *arg, const struct memory *memory, const struct last_state *state,
                        struct err *err)
 {
     struct restoring *r = arg;
-    struct row_origin origin;
 
     (void)state;
     if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
-    return is_row(r, memory, &origin) ? send_row(r, memory, &origin, err) : 0;
+    return is_row(r, memory) ? send_row(r, memory, err) : 0;
 }
 
 /* Show and start a COPY of the columns that were chosen. */
@@ -303,16 +296,15 @@ struct captured {
     bool *is_captured;
 };
 
-static void note_captured(const struct captured *captured, const struct memory *memory,
-                          const struct row_origin *origin)
+static void note_captured(const struct captured *captured, const struct memory *memory)
 {
     const struct restoring *r = captured->restoring;
     struct str text;
 
     for (size_t i = 0; i < r->all_count; i++) {
         captured->is_captured[i] =
-            captured->is_captured[i] || row_too_large(origin, r->columns[i]).ptr != NULL ||
-            row_text(memory, origin, r->table->mapping, r->columns[i], &text);
+            captured->is_captured[i] || row_too_large(&r->origin, r->columns[i]).ptr != NULL ||
+            row_text(memory, &r->origin, r->table->mapping, r->columns[i], &text);
     }
 }
 
@@ -351,14 +343,13 @@ static int note_columns(void *arg, const struct memory *memory, const struct las
 {
     struct captured *captured = arg;
     struct restoring *r = captured->restoring;
-    struct row_origin origin;
 
     (void)state;
     if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
-    if (is_row(r, memory, &origin)) {
-        note_captured(captured, memory, &origin);
+    if (is_row(r, memory)) {
+        note_captured(captured, memory);
     }
     return 0;
 }
@@ -383,19 +374,18 @@ static int send_directly(void *arg, const struct memory *memory, const struct la
                          struct err *err)
 {
     struct restoring *r = arg;
-    struct row_origin origin;
 
     (void)state;
     if (source_cancelled(r->pg->options, err) < 0) {
         return -(int)err->code;
     }
-    if (!is_row(r, memory, &origin)) {
+    if (!is_row(r, memory)) {
         return 0;
     }
     if (r->column_count < r->all_count) {
         AUTO(free_ptr) bool *is_captured = xcalloc(r->all_count + 1, sizeof(*is_captured));
         struct captured captured = {.restoring = r, .is_captured = is_captured};
-        note_captured(&captured, memory, &origin);
+        note_captured(&captured, memory);
         if (r->column_count == 0) {
             put_first(r, is_captured);
             if (copy_begin(r, r->table->quoted, "", err) < 0) {
@@ -406,7 +396,7 @@ static int send_directly(void *arg, const struct memory *memory, const struct la
             return 1;
         }
     }
-    return send_row(r, memory, &origin, err);
+    return send_row(r, memory, err);
 }
 
 static int copy_directly(struct restoring *r, struct err *err)

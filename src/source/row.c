@@ -170,6 +170,17 @@ static void read_known_fields(const struct row *row, struct memory *memory)
 static const char *const class_names[ROW_CLASSES] = {
     [ROW_INTEGER] = "integer", [ROW_REAL] = "real", [ROW_BLOB] = "blob", [ROW_RAW_TEXT] = "text"};
 
+bool row_class_parse(struct str name, enum row_class *ret)
+{
+    for (int class = ROW_INTEGER; class < ROW_CLASSES; class ++) {
+        if (str_eq_c(name, class_names[class])) {
+            *ret = (enum row_class) class;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The text as it is, or {class: text}. */
 static void emit_value(struct emit *emit, enum row_class class, struct str text)
 {
@@ -499,86 +510,6 @@ int definition_to_memory(const char *source, const char *table, const char *proj
         return -(int)err->code;
     }
     return 0;
-}
-
-/* ---- and back ---- */
-
-bool row_of_memory(const struct memory *memory, const char *source, const char *table,
-                   struct row_origin *ret)
-{
-    json_t *metadata = metadata_tree(memory->metadata);
-    const json_t *of = json_object_get(metadata, "source");
-    const char *name = json_string_value(json_object_get(of, "name"));
-
-    *ret = (struct row_origin){.table = json_string_value(json_object_get(of, "table")),
-                               .key = json_string_value(json_object_get(of, "key")),
-                               .values = json_object_get(metadata, "row"),
-                               .too_large = json_object_get(metadata, "too_large")};
-    return name != NULL && ret->table != NULL && strcmp(name, source) == 0 &&
-           (table == NULL || strcmp(ret->table, table) == 0) &&
-           (json_is_object(ret->values) ? ret->key != NULL : ret->values == NULL);
-}
-
-/* What with_class made. */
-static void read_value(const json_t *value, struct row_value *ret)
-{
-    for (int class = ROW_INTEGER; class < ROW_CLASSES && json_is_object(value); class ++) {
-        const json_t *text = json_object_get(value, class_names[class]);
-        if (text != NULL) {
-            ret->class = (enum row_class) class;
-            value = text;
-        }
-    }
-    if (json_is_string(value)) {
-        ret->text = (struct str){json_string_value(value), json_string_length(value)};
-    }
-}
-
-/* Its class and digest; false: it is not too large. */
-static bool read_digest(const struct row_origin *origin, const char *column, struct row_value *ret)
-{
-    *ret = (struct row_value){.column = column};
-    read_value(json_object_get(origin->too_large, column), ret);
-    ret->digest = ret->text;
-    ret->text = (struct str){NULL, 0};
-    return ret->digest.ptr != NULL;
-}
-
-struct str row_too_large(const struct row_origin *origin, const char *column)
-{
-    struct row_value value;
-
-    (void)read_digest(origin, column, &value);
-    return value.digest;
-}
-
-bool row_value(const struct memory *memory, const struct row_origin *origin,
-               const struct source_mapping *mapping, const char *column, struct row_value *ret)
-{
-    const json_t *value = json_object_get(origin->values, column);
-
-    if (read_digest(origin, column, ret)) {
-        return false;
-    }
-    if (value != NULL) {
-        read_value(value, ret);
-        return true;
-    }
-    if (strcmp(column, mapping_content(mapping)) == 0) {
-        ret->text = (struct str){memory->content, memory->content_len};
-        return true;
-    }
-    return false;
-}
-
-bool row_text(const struct memory *memory, const struct row_origin *origin,
-              const struct source_mapping *mapping, const char *column, struct str *ret_text)
-{
-    struct row_value value;
-
-    bool was_captured = row_value(memory, origin, mapping, column, &value);
-    *ret_text = value.text;
-    return was_captured;
 }
 
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,

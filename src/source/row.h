@@ -1,5 +1,5 @@
 /*
- * row - a row of somebody's table as a memory, and back.
+ * row - a row of somebody's table as a memory; back it comes by source/row_origin.h.
  *
  * Values are texts, as the database itself writes them (NULL: no value), so that every type comes
  * back as it was. The content column is the memory's content; a memory needs some, so where a row
@@ -38,6 +38,9 @@ enum row_class {
     ROW_CLASSES
 };
 
+/* Of the name that metadata has for a class that is no text. */
+bool row_class_parse(struct str name, enum row_class *ret);
+
 struct row_value {
     const char *column;
     struct str text; /* ptr NULL: NULL */
@@ -69,25 +72,6 @@ struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct
 int row_to_memory(const struct row *row, struct memory *ret, const char **ret_large,
                   struct err *err) MUST_CHECK;
 
-/* Is it a row of this source (and table, unless NULL)? Views into the memory. */
-struct row_origin {
-    const char *table;
-    const char *key;
-    const json_t *values;    /* the row's object; NULL: a captured definition */
-    const json_t *too_large; /* column: hex; NULL: none is */
-};
-bool row_of_memory(const struct memory *memory, const char *source, const char *table,
-                   struct row_origin *ret);
-
-/* The value of a column, views into the memory. False: it was not captured, or is too large: then
- * only its class and digest are known. */
-bool row_value(const struct memory *memory, const struct row_origin *origin,
-               const struct source_mapping *mapping, const char *column, struct row_value *ret);
-/* Its text alone: NULL for NULL. False as before. */
-bool row_text(const struct memory *memory, const struct row_origin *origin,
-              const struct source_mapping *mapping, const char *column, struct str *ret_text);
-/* The SHA-256 in hex of a column that was too large; ptr NULL: it was not. */
-struct str row_too_large(const struct row_origin *origin, const char *column);
 /* The digest that a value has when it is too large. */
 void row_value_digest(const struct row_value *value, char ret_hex[SHA256_HEX_MAX]);
 

@@ -45,7 +45,7 @@ static int look_for_value(void *arg, const struct memory *memory, const struct l
                           struct err *err)
 {
     struct losing *l = arg;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct row_value value;
     struct row row;
 

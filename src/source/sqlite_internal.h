@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "source/compare.h"
+#include "source/row_origin.h"
 #include "source/source.h"
 
 #define LITE_LOOK_BUSY_MS 200      /* a lock of the application is waited for, then looked again */

@@ -115,7 +115,7 @@ static int note_row(void *arg, const struct memory *memory, const struct last_st
                     struct err *err)
 {
     struct restoring *r = arg;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct err none = ERR_INIT;
     int64_t key;
 
@@ -329,7 +329,7 @@ struct putting {
 static bool is_there_now(const struct restoring *r, const struct target *target,
                          const struct memory *now, const struct row_value *value)
 {
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct row_value there;
 
     return now != NULL && row_of_memory(now, r->options->name, NULL, &origin) &&
@@ -425,7 +425,7 @@ static int restore_row(struct restoring *r, struct target *target, const struct 
 {
     struct source_restore_table *answer = target->answer;
     AUTO(memory_done) struct memory now;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     bool is_same = false;
     bool is_left = false;
 
@@ -459,7 +459,7 @@ static int restore_memory(void *arg, const struct memory *memory, const struct l
 {
     struct restoring *r = arg;
     AUTO(memory_done) struct memory effective;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     memory_init(&effective);
     if (source_cancelled(r->options, err) < 0) {

@@ -2,7 +2,7 @@
 #include "support/unit.h"
 
 #include "base/base64.h"
-#include "source/row.h"
+#include "source/row_origin.h"
 
 #define KEY "00000000-0000-4000-8000-000000000001"
 
@@ -68,7 +68,7 @@ static void every_column_comes_back_as_it_was(void **state)
                                  value("b", NULL), value("c", "{\"x\":1}\n\t\\")};
     struct row row = row_with(values, 5);
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct str text;
 
     (void)state;
@@ -86,6 +86,76 @@ static void every_column_comes_back_as_it_was(void **state)
     assert_false(row_text(&memory, &origin, &mapping, "unknown", &text));
 }
 
+/* Metadata of a door can be any object. */
+static void odd_metadata_is_no_row_or_has_no_such_value(void **state)
+{
+    static const struct {
+        const char *metadata;
+        bool is_row;
+    } cases[] = {
+        {"{\"row\":{\"a\":\"x\"}}", false},
+        {"{\"source\":5}", false},
+        {"{\"source\":{\"key\":\"k\",\"name\":\"app\"}}", false},
+        {"{\"source\":{\"key\":\"k\",\"name\":1,\"table\":\"t\"}}", false},
+        {"{\"row\":[],\"source\":{\"key\":\"k\",\"name\":\"app\",\"table\":\"t\"}}", false},
+        {"{\"row\":{},\"source\":{\"name\":\"app\",\"table\":\"t\"}}", false},
+        {"{\"row\":{},\"source\":{\"key\":\"k\",\"name\":\"app\",\"table\":\"t\"},"
+         "\"too_large\":7}",
+         true},
+        {"{\"row\":{\"a\":[1,{\"b\":\"c\"}],\"b\":{\"x\":\"y\"},\"c\":1.5,\"d\":true},"
+         "\"source\":{\"key\":\"k\",\"more\":{\"name\":\"no\"},\"name\":\"app\",\"table\":\"t\"}}",
+         true},
+    };
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
+    static const char *const columns[] = {"a", "b", "c", "d"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        AUTO(memory_done) struct memory memory;
+        AUTO(json_unref) json_t *metadata = json_loads(cases[i].metadata, 0, NULL);
+        struct err err = ERR_INIT;
+        struct row_value found;
+        memory_init(&memory);
+        assert_non_null(metadata);
+        assert_int_equal(metadata_from_json(metadata, &memory.metadata, &err), 0);
+        assert_int_equal(row_of_memory(&memory, "app", NULL, &origin), cases[i].is_row);
+        for (size_t k = 0; k < 4; k++) {
+            (void)row_value(&memory, &origin, &mapping, columns[k], &found);
+            assert_true(found.text.ptr == NULL && found.digest.ptr == NULL);
+        }
+    }
+}
+
+static void an_origin_is_used_again(void **state)
+{
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
+    struct row_value many[40];
+    char names[40][16];
+    struct str text;
+
+    (void)state;
+    for (size_t count = 40; count > 2; count -= 19) {
+        AUTO(memory_done) struct memory memory;
+        for (size_t i = 0; i < count; i++) {
+            /* of one byte, of two, of three and of four: beyond U+FFFF comes before U+FFFD */
+            static const char *const first[] = {"\"", "\u00e9", "\ufffd", "\U0001F980"};
+            (void)snprintf(names[i], sizeof(names[i]), "%s%zu\\", first[i % 4], i);
+            many[i] = value(names[i], names[count - 1 - i]);
+        }
+        many[0] = value("id", KEY);
+        many[1] = value("content", "words");
+        struct row row = row_with(many, count);
+        read_row(&row, &memory);
+        assert_true(row_of_memory(&memory, "app", "public.memories", &origin));
+        assert_int_equal(origin.count, count - 1);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(row_text(&memory, &origin, &mapping, many[i].column, &text));
+            assert_true(str_eq(text, many[i].text));
+        }
+        assert_false(row_text(&memory, &origin, &mapping, "\"", &text));
+    }
+}
+
 static void the_class_of_a_value_comes_back_with_it(void **state)
 {
     struct row_value values[] = {value("id", KEY), value("content", "AAE="), value("n", "5"),
@@ -94,7 +164,7 @@ static void the_class_of_a_value_comes_back_with_it(void **state)
                                       ROW_TEXT, ROW_REAL,     ROW_BLOB};
     struct row row = row_with(values, 6);
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct row_value back;
 
     (void)state;
@@ -116,7 +186,7 @@ static void a_key_that_is_no_column_is_given(void **state)
     struct row_value values[] = {value("a", "1"), value("b", "2"), value("content", "x")};
     struct row row = row_with(values, 3);
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     (void)state;
     row.key = STR("[\"1\",\"2\"]");
@@ -162,7 +232,7 @@ static void keys_of_two_tables_and_sources_stay_apart(void **state)
 static void assert_too_large(const struct row *row, const char *column, bool is_large)
 {
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct str text;
 
     read_row(row, &memory);
@@ -218,7 +288,7 @@ static void as_many_large_values_are_left_out_as_must_be(void **state)
 {
     AUTO(free_ptr) char *text = xmalloc(9000);
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
 
     (void)state;
     memset(text, '"', 9000); /* two bytes each in JSON */
@@ -252,7 +322,7 @@ static void a_large_value_that_is_no_text_is_told_with_its_class(void **state)
         AUTO(memory_done) struct memory memory;
         struct row_value values[] = {value("id", KEY), value("content", NULL), value("more", "")};
         struct row row = row_with(values, 3);
-        struct row_origin origin;
+        AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
         struct row_value back;
         values[i].text = buf_str(&base64);
         values[i].class = ROW_BLOB;
@@ -317,7 +387,7 @@ static void ignored_columns_are_not_kept(void **state)
     struct row_value values[] = {value("id", KEY), value("content", "x"), value("vector", "[1]")};
     struct row row = row_with(values, 3);
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct str text;
 
     (void)state;
@@ -355,7 +425,7 @@ static void a_digest_tells_rows_apart_but_not_their_times_of_capture(void **stat
 static void a_definition_is_no_row(void **state)
 {
     AUTO(memory_done) struct memory memory;
-    struct row_origin origin;
+    AUTO(row_origin_done) struct row_origin origin = {.table = NULL};
     struct err err = ERR_INIT;
 
     (void)state;
@@ -371,6 +441,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_specifications_columns_become_the_memorys_fields),
         cmocka_unit_test(every_column_comes_back_as_it_was),
+        cmocka_unit_test(odd_metadata_is_no_row_or_has_no_such_value),
+        cmocka_unit_test(an_origin_is_used_again),
         cmocka_unit_test(the_class_of_a_value_comes_back_with_it),
         cmocka_unit_test(a_key_that_is_no_column_is_given),
         cmocka_unit_test(a_row_without_content_is_one_blank),
