@@ -72,7 +72,7 @@ static void name_left(struct files *files, const char *path, const char *why)
 
 /* The last text that the ledger heard of. */
 static int last_text(struct files *files, const struct file_entry *entry, struct memory *ret,
-                     struct file_origin *ret_origin, struct err *err)
+                     struct file_origin *ret_origin, bool *ret_shows, struct err *err)
 {
     struct reader *reader = NULL;
     struct last_state state;
@@ -85,22 +85,24 @@ static int last_text(struct files *files, const struct file_entry *entry, struct
     if (rc == 0 && !files_of_memory(ret, files->options->name, ret_origin)) {
         rc = err_set(err, ERR_NOT_FOUND, "memory of %s", entry->path);
     }
+    *ret_shows = rc == 0 && state.counts;
     return rc;
 }
 
-/* Was it git that took the file from what it was to `after` (NULL: gone)? */
+/* Was it git that took the file from what it was to `after` (NULL: gone)? *ret_shown: and what it
+ * was is not held. */
 static int ask_git(struct applying *a, const struct file_entry *entry, const struct str *after,
-                   bool *ret, struct err *err)
+                   bool *ret, bool *ret_shown, struct err *err)
 {
     AUTO(memory_done) struct memory last;
     struct file_origin origin;
 
-    *ret = false;
+    *ret = *ret_shown = false;
     memory_init(&last);
     if (entry->left != FILES_KEPT || !git_knows(&a->git, entry->path)) {
         return 0;
     }
-    int rc = last_text(a->files, entry, &last, &origin, err);
+    int rc = last_text(a->files, entry, &last, &origin, ret_shown, err);
     if (rc == -ERR_NOT_FOUND) {
         err->code = ERR_NONE;
         return 0;
@@ -162,16 +164,43 @@ static bool is_as_known(const struct file_entry *entry, const struct file_state 
            entry->mode == state->mode && sha256_eq(&entry->hash, &state->hash);
 }
 
+/* Was it git's work, or does it undo that? A stash that is popped is no more when it is looked at,
+ * so what git took is remembered. What was held then is judged when it comes back. */
+static int look_for_git(struct applying *a, struct file_entry *entry, bool *ret, struct err *err)
+{
+    const struct file_state *state = &a->state;
+    struct str text = buf_str(&state->text);
+    bool was_shown;
+
+    *ret = false;
+    if (!entry->known || !entry->alive || sha256_eq(&entry->hash, &state->hash)) {
+        return 0;
+    }
+    if (entry->undo != NULL && sha256_eq(&entry->undo->put, &entry->hash) &&
+        sha256_eq(&entry->undo->took, &state->hash)) {
+        *ret = true;
+        return 0;
+    }
+    if (ask_git(a, entry, &text, ret, &was_shown, err) < 0) {
+        return -(int)err->code;
+    }
+    free(entry->undo);
+    entry->undo = NULL;
+    if (*ret && was_shown) {
+        entry->undo = xmalloc(sizeof(*entry->undo));
+        *entry->undo = (struct file_undo){.took = entry->hash, .put = state->hash};
+    }
+    return 0;
+}
+
 static int put(struct applying *a, struct file_entry *entry, const char *path, struct err *err)
 {
     struct files *files = a->files;
     const struct file_state *state = &a->state;
-    struct str text = buf_str(&state->text);
     struct memory memory;
-    bool is_gits = false;
+    bool is_gits;
 
-    if (entry->known && entry->alive && !sha256_eq(&entry->hash, &state->hash) &&
-        ask_git(a, entry, &text, &is_gits, err) < 0) {
+    if (look_for_git(a, entry, &is_gits, err) < 0) {
         return -(int)err->code;
     }
     if (files_to_memory(files->options, path, state, &memory, err) < 0) {
@@ -287,6 +316,7 @@ static int is_of_same_text(struct applying *a, const struct file_entry *entry, c
 {
     AUTO(memory_done) struct memory last;
     struct file_origin origin;
+    bool is_shown;
     struct sketch before;
     struct sketch after;
 
@@ -294,7 +324,7 @@ static int is_of_same_text(struct applying *a, const struct file_entry *entry, c
     memory_init(&last);
     int rc = files_read(&a->at, to, &a->state, err);
     if (rc == 0 && !sha256_eq(&a->state.hash, &entry->hash)) {
-        rc = last_text(a->files, entry, &last, &origin, err);
+        rc = last_text(a->files, entry, &last, &origin, &is_shown, err);
         if (rc == 0) {
             sketch_change(origin.text, buf_str(&a->state.text), &before, &after);
             *ret = a->state.left == FILES_KEPT && !sketch_keeps_less(&before, &after, 1);
@@ -422,6 +452,7 @@ static int delete_gone(struct applying *a, const struct files_batch *batch, stru
     for (size_t i = 0; i < a->gone_count; i++) {
         struct file_entry *entry = a->gone[i];
         bool is_gits = false;
+        bool was_shown;
         if (entry->found) {
             entry->found = false;
             entry->doubt_ms = 0;
@@ -433,7 +464,7 @@ static int delete_gone(struct applying *a, const struct files_batch *batch, stru
             continue;
         }
         entry->doubt_ms = 0;
-        if (ask_git(a, entry, NULL, &is_gits, err) < 0) {
+        if (ask_git(a, entry, NULL, &is_gits, &was_shown, err) < 0) {
             return -(int)err->code;
         }
         files_tree_set(&files->tree, entry, false, FILES_KEPT);
@@ -480,18 +511,17 @@ static bool is_git_at_work(struct files *files, int64_t now_ms)
 static bool waits_for_git(struct applying *a, const struct files_batch *batch)
 {
     struct files *files = a->files;
+    struct env *env = ledger_env(files->options->ledger);
     size_t known = 0;
 
     for (size_t i = 0; i < batch->count; i++) {
         const struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         known += entry != NULL && entry->alive;
     }
-    if (a->gone_count == 0 && known < FILES_GIT_CHANGED_MIN) {
-        return false;
-    }
     free(files->git); /* a work tree is made, and unmade, at any time */
     files->git = git_folder_of(files->root);
-    a->has_git = files->git != NULL;
+    a->has_git = files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN ||
+                                        (known > 0 && git_was_busy(files->git, env->now_us(env))));
     return a->has_git && is_git_at_work(files, a->now_ms);
 }
 

@@ -83,6 +83,12 @@ bool git_is_busy(const char *git, int64_t now_us)
            (index_us > changed_us(git, "logs/HEAD") && index_us > now_us - FILES_GIT_AFTER_US);
 }
 
+bool git_was_busy(const char *git, int64_t now_us)
+{
+    return changed_us(git, "index.lock") != 0 ||
+           changed_us(git, "index") > now_us - FILES_GIT_LATELY_US;
+}
+
 /* ---- where HEAD was ---- */
 
 struct moves {

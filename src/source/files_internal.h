@@ -27,7 +27,9 @@
 #define FILES_YOUNG_MS 60000   /* a file that is put over another within this was made for that */
 #define FILES_RESCAN_MS 30000  /* from scan to scan, where the kernel gives too few watches */
 #define FILES_GIT_WAIT_MS 2000 /* so long a loss waits for git to finish what it does */
-#define FILES_BESIDE ".holdfast-"            /* in the name of what restore writes beside a file */
+#define FILES_BESIDE ".holdfast-" /* in the name of what restore writes beside a file */
+#define FILES_GIT_LATELY_US                                                                        \
+    ((int64_t)2000000) /* what it did so long ago may come in batches smaller than that */
 #define FILES_GIT_AFTER_US ((int64_t)500000) /* so long after its index git may still move HEAD */
 #define FILES_GIT_CHANGED_MIN 5 /* so many known files changed at once may be a checkout */
 
@@ -36,6 +38,12 @@ enum files_left { FILES_KEPT, FILES_BINARY, FILES_LARGE, FILES_UNREADABLE };
 const char *files_left_name(enum files_left left);
 
 /* What the ledger last heard of a file, or that it has a file which is left. */
+/* What git did to a file, when both texts were shown: going back takes nothing, either. */
+struct file_undo {
+    struct sha256 took;
+    struct sha256 put;
+};
+
 struct file_entry {
     char *path; /* heap */
     struct uuid id;
@@ -46,10 +54,11 @@ struct file_entry {
     enum files_left left;
     bool known; /* the ledger has a memory of it */
     bool alive;
-    bool moved;       /* its path changed, and the ledger does not know yet */
-    bool found;       /* it was gone in this batch, and turned up elsewhere */
-    int64_t born_ms;  /* when it came to be, if that was seen; 0: it was there before */
-    int64_t doubt_ms; /* when it was first found gone or emptied; 0: it is there */
+    bool moved;             /* its path changed, and the ledger does not know yet */
+    bool found;             /* it was gone in this batch, and turned up elsewhere */
+    struct file_undo *undo; /* heap; NULL: git did nothing to it lately */
+    int64_t born_ms;        /* when it came to be, if that was seen; 0: it was there before */
+    int64_t doubt_ms;       /* when it was first found gone or emptied; 0: it is there */
     struct file_entry *next_by_path;
     struct file_entry *next_by_id;
 };
@@ -236,6 +245,8 @@ char *git_folder_of(const char *root);
 /* Does git work there? It changes the files, then its index, which it locks for that, and says last
  * where HEAD is. */
 bool git_is_busy(const char *git, int64_t now_us);
+/* Did it work there lately? Then a few files may be of what it did, too. */
+bool git_was_busy(const char *git, int64_t now_us);
 /* What git can tell of its history; nothing when there is no git, or it fails: then the guard
  * judges as ever. */
 int git_read_changes(struct files *files, struct git_changes *ret, struct err *err) MUST_CHECK;

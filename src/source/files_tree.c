@@ -26,6 +26,7 @@ void files_tree_done(struct files_tree *tree)
 {
     for (size_t i = 0; i < tree->count; i++) {
         free(tree->items[i]->path);
+        free(tree->items[i]->undo);
         free(tree->items[i]);
     }
     free(tree->items);

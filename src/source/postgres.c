@@ -20,6 +20,7 @@ static void postgres_close(struct source *source)
         return;
     }
     disconnect(pg);
+    pg_fence_deafen(pg);
     pg_relations_done(pg);
     pg_state_done(pg);
     pg_tables_done(pg);
@@ -173,7 +174,7 @@ static int postgres_capture(struct source *source, const struct source_events *e
     intake_init(&pg->intake, pg->options->ledger, pg->options->name);
     events->on_capture(events->arg, pg->way == PG_OUTBOX ? "outbox" : "stream");
     if (require_setup(pg, err) < 0 || pg_hear_if_needed(pg, err) < 0 ||
-        pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
+        pg_fence_listen(pg, err) < 0 || pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
         (pg->way == PG_OUTBOX ? pg_outbox_start(pg, err) : pg_stream_start(pg, err)) < 0) {
         return -(int)err->code;
     }

@@ -218,3 +218,56 @@ int pg_fence(struct postgres *pg, struct err *err)
     pg->events->on_fence(pg->events->arg, alert[0] == '\0' ? NULL : alert);
     return 0;
 }
+
+/* ---- as soon as the ledger has it ---- */
+
+#define HEAR_APART_MS 50 /* our own commits tell, too: alerts are looked at so often at most */
+
+int pg_fence_listen(struct postgres *pg, struct err *err)
+{
+    if (!pg->options->fence || pg->hears_ledger) {
+        return 0;
+    }
+    if (wake_init(&pg->commits, err) < 0) {
+        return -(int)err->code;
+    }
+    ledger_subscribe(pg->options->ledger, &pg->commits);
+    pg->hears_ledger = true;
+    return 0;
+}
+
+void pg_fence_deafen(struct postgres *pg)
+{
+    if (pg->hears_ledger) {
+        ledger_unsubscribe(pg->options->ledger, &pg->commits);
+        wake_done(&pg->commits);
+        pg->hears_ledger = false;
+    }
+}
+
+static int64_t apart_ms(const struct postgres *pg)
+{
+    return pg->heard_ms + HEAR_APART_MS - deadline_in(0).at_ms;
+}
+
+int pg_fence_fd(const struct postgres *pg, int64_t *ms)
+{
+    if (!pg->hears_ledger || pg->in_transaction) {
+        return -1;
+    }
+    int64_t apart = apart_ms(pg);
+    if (apart > 0) {
+        *ms = *ms < apart ? *ms : apart;
+        return -1;
+    }
+    return pg->commits.fd;
+}
+
+bool pg_fence_heard(struct postgres *pg)
+{
+    if (!pg->hears_ledger || apart_ms(pg) > 0 || !wake_wait(&pg->commits, deadline_in(0))) {
+        return false;
+    }
+    pg->heard_ms = deadline_in(0).at_ms;
+    return true;
+}

@@ -130,6 +130,9 @@ struct postgres {
     int64_t compared_ms;       /* when a comparison began last; 0: none did */
     char fence[UUID_TEXT_MAX]; /* the alert for which it is up; "": it is down */
     bool fence_known;          /* `fence` is what the database has */
+    bool hears_ledger;         /* `commits` is subscribed: decisions move the fence */
+    struct wake commits;       /* of the ledger */
+    int64_t heard_ms;          /* when one of them was followed last */
     struct pg_passed *passed;  /* heap */
     size_t passed_count;
     char trouble[256];
@@ -142,7 +145,7 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
  * ERR_CANCELLED. */
 int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,
             struct err *err) MUST_CHECK;
-/* Can it be read, within so long? ERR_CANCELLED. */
+/* Can it be read, within so long, or until the fence may have to move? ERR_CANCELLED. */
 int pg_poll(struct postgres *pg, PGconn *conn, int64_t ms, bool *ret, struct err *err) MUST_CHECK;
 /* Wait, whatever comes. ERR_CANCELLED. */
 int pg_pause(struct postgres *pg, int64_t ms, struct err *err) MUST_CHECK;
@@ -319,6 +322,14 @@ void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
 
 /* Up while an alert is open that holds rows of this source; down when none is. */
 int pg_fence(struct postgres *pg, struct err *err) MUST_CHECK;
+/* From here on the ledger's commits tell when it may have to move; where there is a fence at all.
+ */
+int pg_fence_listen(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_fence_deafen(struct postgres *pg);
+/* What becomes readable then (-1: nothing just now); *ms is cut to when to ask again. */
+int pg_fence_fd(const struct postgres *pg, int64_t *ms);
+/* May it have to move since the last time? */
+bool pg_fence_heard(struct postgres *pg);
 
 /* ---- postgres_follow.c, postgres_echo.c: what is written into the database ---- */
 

@@ -60,14 +60,15 @@ void pg_clear(PGresult **result)
 /* The wake may be another thread's too, who takes its signals: then it is looked at so often. */
 #define CANCEL_LOOK_MS 500
 
-/* Until `socket` is ready (-1: for nothing), or the deadline. */
-static int wait_until(struct postgres *pg, int socket, short events, struct deadline deadline,
-                      bool *ret_ready, struct err *err)
+/* Until `socket` is ready (-1: for nothing), `news` can be read (-1: the same), or the deadline. */
+static int wait_until(struct postgres *pg, int socket, short events, int news,
+                      struct deadline deadline, bool *ret_ready, struct err *err)
 {
     struct deadline end = pg->options->end;
     struct wake *cancel = pg->options->cancel;
-    struct pollfd fds[2] = {{.fd = socket, .events = events},
-                            {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = socket, .events = events},
+                            {.fd = cancel == NULL ? -1 : cancel->fd, .events = POLLIN},
+                            {.fd = news, .events = POLLIN}};
 
     if (end.at_ms != 0 && end.at_ms < deadline.at_ms) {
         deadline = end;
@@ -77,9 +78,9 @@ static int wait_until(struct postgres *pg, int socket, short events, struct dead
             return -(int)err->code;
         }
         int64_t left = deadline_left_ms(deadline);
-        int ready = poll(fds, 2, left > CANCEL_LOOK_MS ? CANCEL_LOOK_MS : (int)left);
+        int ready = poll(fds, 3, left > CANCEL_LOOK_MS ? CANCEL_LOOK_MS : (int)left);
         *ret_ready = ready > 0 && fds[0].revents != 0;
-        if (*ret_ready || deadline_left_ms(deadline) == 0) {
+        if (*ret_ready || (ready > 0 && fds[2].revents != 0) || deadline_left_ms(deadline) == 0) {
             return 0;
         }
     }
@@ -91,7 +92,7 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
     short events = (short)(POLLIN | (to_write ? POLLOUT : 0));
     bool ready;
 
-    if (wait_until(pg, PQsocket(conn), events, deadline, &ready, err) < 0) {
+    if (wait_until(pg, PQsocket(conn), events, -1, deadline, &ready, err) < 0) {
         return -(int)err->code;
     }
     return ready ? 0 : err_set(err, ERR_TIMEOUT, "PostgreSQL did not answer in time");
@@ -99,14 +100,16 @@ int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline de
 
 int pg_poll(struct postgres *pg, PGconn *conn, int64_t ms, bool *ret, struct err *err)
 {
-    return wait_until(pg, PQsocket(conn), POLLIN, deadline_in(ms), ret, err);
+    int news = pg_fence_fd(pg, &ms);
+
+    return wait_until(pg, PQsocket(conn), POLLIN, news, deadline_in(ms), ret, err);
 }
 
 int pg_pause(struct postgres *pg, int64_t ms, struct err *err)
 {
     bool ready;
 
-    return wait_until(pg, -1, 0, deadline_in(ms), &ready, err);
+    return wait_until(pg, -1, 0, -1, deadline_in(ms), &ready, err);
 }
 
 static int connect_wait(struct postgres *pg, PGconn *conn, struct err *err)

@@ -4,6 +4,7 @@
  */
 #include "source/postgres_internal.h"
 
+#include "base/fault.h"
 #include "base/utf8.h"
 
 #define UNGUARDED_COMPARE_MS (60 * 1000)
@@ -348,12 +349,12 @@ int pg_watch(struct postgres *pg, struct err *err)
     if (pg->in_transaction) {
         return 0;
     }
-    if (now - pg->watched_ms >= POSTGRES_WATCH_MS) {
+    if (now - pg->watched_ms >= (int64_t)FAULT_LIMIT("HOLDFAST_WATCH_MS", POSTGRES_WATCH_MS)) {
         pg->watched_ms = now;
         if (look_from_outside(pg, err) < 0) {
             return -(int)err->code;
         }
-    } else if (pg->intake.has_held && pg_fence(pg, err) < 0) { /* as soon as there is an alert */
+    } else if ((pg->intake.has_held || pg_fence_heard(pg)) && pg_fence(pg, err) < 0) {
         return -(int)err->code;
     }
     pg->intake.has_held = false;

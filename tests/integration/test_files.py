@@ -407,6 +407,53 @@ def test_what_git_takes_and_keeps_without_moving_head_is_work(repository, how):
     assert repository.home.alerts() == []
 
 
+OVERWRITE = "for f in n*.md; do tr a-zA-Z n-za-mN-ZA-M < $f > $f.x && mv $f.x $f; done"
+
+
+@pytest.fixture
+def edited(homes, tmp_path):
+    """A work tree in which each of 40 committed notes was edited, long before it is captured."""
+    path = tmp_path / "project"
+    folder = Folder(homes(config=config_of(path)), path)
+    for i in range(40):
+        folder.write(f"n{i}.md", note(i))
+    folder.shell("git init -q -b main . && git add -A && git commit -qm first && for f in n*.md; do tac $f | tr a-z A-Z > $f.x && mv $f.x $f; done")
+    folder.wait_connected()
+    folder.wait_texts()
+    return folder
+
+
+def test_edits_that_git_stashed_are_nobodys_overwriting_when_they_come_back(edited):
+    for _ in range(2):
+        edited.shell("git stash -q")
+        edited.wait_texts()
+        edited.shell("git stash pop -q")
+        edited.wait_texts()
+    edited.shell("echo one more line >> n1.md")
+    edited.wait_texts()
+    assert edited.home.alerts() == []
+
+
+def test_other_texts_over_what_git_put_there_are_held(edited):
+    edited.shell("git stash -q")
+    edited.wait_texts()
+    before = edited.texts()
+    edited.shell(OVERWRITE)
+    assert edited.wait_alerts()[0]["rule"] == "bulk_update"
+    assert edited.texts() == before
+
+
+def test_what_is_held_stays_so_when_git_stashes_it_and_brings_it_back(edited):
+    edited.shell(OVERWRITE)
+    edited.wait_alerts()
+    ruined = edited.on_disk()
+    edited.shell("git stash -q && sleep 0.5 && git stash pop -q")
+    assert edited.on_disk() == ruined
+    edited.write("last.md", "the end\n")
+    eventually(lambda: "last.md" in edited.texts())
+    assert not set(edited.texts().values()) & set(ruined.values())
+
+
 GIT_LOSSES = {
     "stash_that_is_dropped": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; sleep 0.5; git stash -qu && git stash drop -q",
     "rm_of_what_is_not": "for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.3; git rm -rqf notes",

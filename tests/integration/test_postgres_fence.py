@@ -81,6 +81,22 @@ def test_a_restore_passes_it_and_a_persons_word_lowers_it(wrecked, word):
     assert database.query("SELECT count(*) FROM memories") == "42"
 
 
+@pytest.mark.parametrize("way", ["stream", "outbox"])
+def test_it_moves_as_soon_as_the_ledger_says_so(homes, database, way):
+    """The look from outside, which else would move it, is ten minutes away."""
+    database.psql(MEMORIES + insert(40))
+    captured = Captured(homes(config=config_of(database, f"    capture: {way}\n") + GUARD), database)
+    captured.home.env["HOLDFAST_WATCH_MS"] = "600000"
+    captured.init()
+    captured.wait_rows(40)
+    for n in range(1, 16):
+        captured.home.call("forget", id_of(n), check=False)
+    assert fenced(captured) == captured.wait_alerts()[0]["id"]
+    resolved(captured.home, captured.home.alerts()[0]["id"])
+    eventually(lambda: captured.source()["fence"] is None)
+    database.psql(f"DELETE FROM memories WHERE id = '{id_of(30)}';")
+
+
 def test_it_stands_while_the_daemon_does_not_run_and_after_it_is_back(wrecked):
     alert = wrecked.home.alerts()[0]["id"]
     wrecked.home.kill()
