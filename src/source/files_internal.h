@@ -37,13 +37,13 @@
 enum files_left { FILES_KEPT, FILES_BINARY, FILES_LARGE, FILES_UNREADABLE };
 const char *files_left_name(enum files_left left);
 
-/* What the ledger last heard of a file, or that it has a file which is left. */
 /* What git did to a file, when both texts were shown: going back takes nothing, either. */
 struct file_undo {
     struct sha256 took;
     struct sha256 put;
 };
 
+/* What the ledger last heard of a file, or that it has a file which is left. */
 struct file_entry {
     char *path; /* heap */
     struct uuid id;
