@@ -140,6 +140,8 @@ static void an_origin_is_used_again(void **state)
             /* of one byte, of two, of three and of four: beyond U+FFFF comes before U+FFFD */
             static const char *const first[] = {"\"", "\u00e9", "\ufffd", "\U0001F980"};
             (void)snprintf(names[i], sizeof(names[i]), "%s%zu\\", first[i % 4], i);
+        }
+        for (size_t i = 0; i < count; i++) {
             many[i] = value(names[i], names[count - 1 - i]);
         }
         many[0] = value("id", KEY);
