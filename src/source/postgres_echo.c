@@ -15,7 +15,8 @@ static const struct pg_table *table_of(const struct postgres *pg, const char *na
     return NULL;
 }
 
-/* Does the database still have the row as it was heard? With what is newer it has gone on. */
+/* Does the database still have the row as it was heard? With what is newer it has gone on; but the
+ * stream has a commit a moment before others see it, and till then the row is as it was before. */
 static int is_still(struct postgres *pg, const struct pg_table *table, const struct memory *heard,
                     bool *ret, struct err *err)
 {
@@ -31,7 +32,17 @@ static int is_still(struct postgres *pg, const struct pg_table *table, const str
                                 : xprintf("SELECT FROM %s t WHERE t.%s = $1 AND t.%s::text = $2",
                                           table->quoted, id, content);
     char text[UUID_TEXT_MAX];
+    bool is_seen = false;
 
+    if (pg_snapshot_wait(pg, &is_seen, err) < 0) {
+        return -(int)err->code;
+    }
+    if (!is_seen) {
+        return err_set(err, ERR_UNAVAILABLE,
+                       "a change of %s is committed, but a standby must answer before it can be "
+                       "seen; it is waited for",
+                       table->name);
+    }
     uuid_format(&heard->id, text);
     const char *values[] = {text, version != NULL ? version : heard->content};
     if (pg_query(pg, pg->sql, sql, values, 2, &result, err) < 0) {

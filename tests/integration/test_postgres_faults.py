@@ -155,6 +155,27 @@ def test_a_comparison_waits_until_it_sees_what_the_stream_told(replicated):
     assert replicated.home.alerts() == []
 
 
+def test_an_older_version_put_back_by_a_commit_that_nobody_sees_yet_is_a_change(homes, database):
+    """Whether it is the echo of what the mirror wrote before, the row tells; but not the row as it was before that commit."""
+    database.psql(f"ALTER DATABASE {database.name} SET synchronous_commit = off;")
+    database.psql(MEMORIES + insert(3))
+    windows = "".join(f"  {rule}_window: 10s\n" for rule in ("delete", "share", "update", "loss"))
+    captured = Captured(homes(config=config_of(database, "    project: test\n    mirror: true\n") + "guard:\n" + windows), database)
+    captured.init()
+    captured.wait_rows(3)
+    home = captured.home
+    id = home.json("remember", "first", "--project", "test")["id"]
+    for said, version in (("second", 2), ("third", 3)):
+        home.call("remember", said, "--id", id, "--project", "test")
+        eventually(lambda version=version: database.query(f"SELECT sync_version FROM memories WHERE id = '{id}'") == str(version))
+    eventually(kept(captured))
+    with unanswered(captured, f"UPDATE memories SET content = 'second', sync_version = 2 WHERE id = '{id}';"):
+        eventually(sent(captured))
+        eventually(lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND query LIKE '%current_snapshot%'") != "0")
+    eventually(lambda: home.export()[id]["content"] == "second")
+    assert [version["content"] for version in home.lines("show", id, "--history")] == ["first", "second", "third", "second"]
+
+
 # ---- the defences are taken away ----
 
 REMOVALS = {
