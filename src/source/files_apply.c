@@ -518,10 +518,13 @@ static bool waits_for_git(struct applying *a, const struct files_batch *batch)
         const struct file_entry *entry = files_tree_find(&files->tree, batch->paths[i]);
         known += entry != NULL && entry->alive;
     }
+    if (a->gone_count == 0 && known == 0) {
+        return false;
+    }
     free(files->git); /* a work tree is made, and unmade, at any time */
     files->git = git_folder_of(files->root);
     a->has_git = files->git != NULL && (a->gone_count > 0 || known >= FILES_GIT_CHANGED_MIN ||
-                                        (known > 0 && git_was_busy(files->git, env->now_us(env))));
+                                        git_was_busy(files->git, env->now_us(env)));
     return a->has_git && is_git_at_work(files, a->now_ms);
 }
 

@@ -27,11 +27,10 @@
 #define FILES_YOUNG_MS 60000   /* a file that is put over another within this was made for that */
 #define FILES_RESCAN_MS 30000  /* from scan to scan, where the kernel gives too few watches */
 #define FILES_GIT_WAIT_MS 2000 /* so long a loss waits for git to finish what it does */
-#define FILES_BESIDE ".holdfast-" /* in the name of what restore writes beside a file */
-#define FILES_GIT_LATELY_US                                                                        \
-    ((int64_t)2000000) /* what it did so long ago may come in batches smaller than that */
+#define FILES_BESIDE ".holdfast-"            /* in the name of what restore writes beside a file */
 #define FILES_GIT_AFTER_US ((int64_t)500000) /* so long after its index git may still move HEAD */
 #define FILES_GIT_CHANGED_MIN 5 /* so many known files changed at once may be a checkout */
+#define FILES_GIT_LATELY_US ((int64_t)2000000) /* and fewer, so long after its index */
 
 /* Why a file is not kept as it is. */
 enum files_left { FILES_KEPT, FILES_BINARY, FILES_LARGE, FILES_UNREADABLE };
