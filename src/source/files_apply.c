@@ -60,6 +60,7 @@ struct applying {
     bool has_git;             /* git was asked */
     struct file_entry **gone; /* heap, sorted by hash */
     size_t gone_count;
+    bool is_restless; /* a file that was there when the batch was begun is not any more */
 };
 
 static void name_left(struct files *files, const char *path, const char *why)
@@ -129,7 +130,7 @@ static bool is_doubtful(const struct applying *a, struct file_entry *entry)
 
 static void look_again(struct applying *a, const char *path)
 {
-    settle_note(&a->files->settle, path, a->now_ms, FILES_DOUBT_MS);
+    settle_again(&a->files->settle, path, a->now_ms, FILES_DOUBT_MS);
 }
 
 /* A file that went away in this batch, with this very text. One without text is like any other. */
@@ -284,6 +285,7 @@ static int apply_present(struct applying *a, const char *path, struct err *err)
     int rc = files_read(&a->at, path, &a->state, err);
     if (rc == -ERR_BUSY || rc == -ERR_NOT_FOUND) { /* looked at once more, when it is quiet */
         err->code = ERR_NONE;
+        a->is_restless |= rc == -ERR_NOT_FOUND;
         settle_note(&files->settle, path, files_now_ms(files), SETTLE_QUIET_MS);
         return 0;
     }
@@ -441,6 +443,13 @@ static bool went_over_another(const struct applying *a, const struct files_batch
     return false;
 }
 
+/* What was found gone may be back by now, or go on to a third place: asking git takes a while. */
+static bool may_come_back(struct applying *a, const struct file_entry *entry)
+{
+    return files_is_there(&a->at, entry->path) ||
+           (a->is_restless && a->now_ms - entry->doubt_ms < SETTLE_RESTLESS_MS);
+}
+
 /* Those that git did not take; when nothing is left at all, that is an alert of its own. Without a
  * batch all of it is certain. */
 static int delete_gone(struct applying *a, const struct files_batch *batch, struct err *err)
@@ -459,7 +468,7 @@ static int delete_gone(struct applying *a, const struct files_batch *batch, stru
             continue;
         }
         bool is_over = went_over_another(a, batch, entry);
-        if (batch != NULL && !is_over && is_doubtful(a, entry)) {
+        if (batch != NULL && !is_over && (is_doubtful(a, entry) || may_come_back(a, entry))) {
             look_again(a, entry->path);
             continue;
         }
@@ -564,6 +573,7 @@ static int apply_all(struct applying *a, struct files_batch *batch, struct err *
         return 0;
     }
     int rc = a->has_git ? git_read_changes(files, &a->git, err) : 0;
+    a->now_ms = files_now_ms(files); /* git took its time: others may have gone on meanwhile */
     for (size_t i = 0; i < batch->count && rc == 0; i++) {
         bool is_due = is_there[i] && !waits_for_move(batch, batch->paths[i]);
         rc = is_due ? apply_present(a, batch->paths[i], err) : 0;

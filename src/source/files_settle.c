@@ -78,6 +78,11 @@ static struct settle_item *find_or_add(struct files_settle *settle, const char *
     return item;
 }
 
+static void wait_until(struct files_settle *settle, int64_t last_ms)
+{
+    settle->last_ms = last_ms > settle->last_ms ? last_ms : settle->last_ms;
+}
+
 void settle_note(struct files_settle *settle, const char *path, int64_t now_ms, int64_t delay_ms)
 {
     struct settle_item *item = find_or_add(settle, path, now_ms);
@@ -85,8 +90,14 @@ void settle_note(struct files_settle *settle, const char *path, int64_t now_ms, 
     item->due_ms = now_ms + delay_ms;
     item->is_urgent = delay_ms == 0;
     if (delay_ms != 0) {
-        settle->last_ms = now_ms;
+        wait_until(settle, now_ms);
     }
+}
+
+void settle_again(struct files_settle *settle, const char *path, int64_t now_ms, int64_t delay_ms)
+{
+    settle_note(settle, path, now_ms, delay_ms);
+    wait_until(settle, now_ms + delay_ms - SETTLE_QUIET_MS);
 }
 
 /* ---- moves ---- */
@@ -106,7 +117,7 @@ void settle_move(struct files_settle *settle, const char *from, const char *to, 
         settle_note(settle, from, now_ms, SETTLE_QUIET_MS);
         settle_note(settle, to, now_ms, SETTLE_QUIET_MS);
     }
-    settle->last_ms = now_ms;
+    wait_until(settle, now_ms);
     for (size_t i = 0; i < settle->move_count; i++) {
         struct files_move *move = &settle->moves[i];
         if (move->is_folder == is_folder && strcmp(move->to, from) == 0) {

@@ -41,13 +41,16 @@ struct files_settle {
     struct files_move *moves;
     size_t move_count;
     size_t move_capacity;
-    int64_t last_ms; /* when something was told last */
+    int64_t last_ms; /* when something was told last; later, while a second look waits */
 };
 
 void settle_done(struct files_settle *settle);
 
 /* It may have changed. delay: SETTLE_QUIET_MS, SETTLE_CREATED_MS, or 0: it need not wait. */
 void settle_note(struct files_settle *settle, const char *path, int64_t now_ms, int64_t delay_ms);
+/* It is to be looked at once more, after delay_ms >= SETTLE_QUIET_MS; what is told meanwhile comes
+ * with it, as far as that may wait: where a file went belongs to where it was. */
+void settle_again(struct files_settle *settle, const char *path, int64_t now_ms, int64_t delay_ms);
 /* It was moved; what it moved over is changed, too. Moves in a row become one. */
 void settle_move(struct files_settle *settle, const char *from, const char *to, bool is_folder,
                  int64_t now_ms);

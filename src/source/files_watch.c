@@ -17,6 +17,7 @@
     (IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |            \
      IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 #define EVENT_BYTES ((size_t)64 * 1024) /* taken at once */
+#define TAKES_MAX 64                    /* in a row, while others go on */
 
 /* ---- folders ---- */
 
@@ -265,6 +266,9 @@ static int moved_to(struct files *files, uint32_t cookie, const char *path, bool
     struct files_going *going = &files->watch.going;
     bool is_known = going->path != NULL && going->cookie == cookie;
 
+    if (!is_known) {
+        files_watch_settled(files); /* the two halves of a move follow each other */
+    }
     if (is_known && is_folder) {
         move_folders(&files->watch, going->path, path);
         note_below(files, going->path);
@@ -346,11 +350,13 @@ static int take_event(struct files *files, const struct inotify_event *event, st
     return event->len > 0 ? apply_event(files, event, *place, err) : 0;
 }
 
-int files_watch_take(struct files *files, struct err *err)
+/* *ret_more: there may be more to take. */
+static int take_some(struct files *files, bool *ret_more, struct err *err)
 {
     _Alignas(struct inotify_event) char bytes[EVENT_BYTES];
     ssize_t got = read(files->watch.fd, bytes, sizeof(bytes));
 
+    *ret_more = got > 0 || (got < 0 && errno == EINTR);
     if (got < 0) {
         return errno == EAGAIN || errno == EINTR
                    ? 0
@@ -365,4 +371,16 @@ int files_watch_take(struct files *files, struct err *err)
         at += sizeof(*event) + event->len;
     }
     return 0;
+}
+
+/* All of it, though not for ever: where a file went is told after it went away. */
+int files_watch_take(struct files *files, struct err *err)
+{
+    bool is_more = true;
+    int rc = 0;
+
+    for (unsigned i = 0; i < TAKES_MAX && is_more && rc == 0; i++) {
+        rc = take_some(files, &is_more, err);
+    }
+    return rc;
 }

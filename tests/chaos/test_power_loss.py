@@ -167,7 +167,8 @@ class Look:
         try:
             if not self.recovered:
                 home.call("recover")
-            check(home, self.book)
+            # A vault that knows more than a ledger which lost its log has nothing to wait for.
+            check(home, self.book, drain=not self.disk.lying)
             rules = {a["rule"] for a in home.lines("alerts", "--all")}
             assert rules <= BURST_RULES, f"false alarms: {rules - BURST_RULES}"
         finally:
@@ -199,7 +200,7 @@ def visit(recording, wanted: list[int], folder: pathlib.Path, lying=()) -> list[
             except AssertionError as wrong:
                 again = f"HOLDFAST_SEED={SEED} HOLDFAST_POWER_LOG={path} HOLDFAST_POWER_POINT={number} HOLDFAST_POWER_DAMAGE={damage}"
                 found.append(f"{again}: {wrong}")
-                if lying:
+                if lying and "acknowledged" in found[-1]:
                     return found
             shutil.rmtree(place)
         look.feed(*record)
@@ -219,4 +220,4 @@ def test_a_disk_that_lies_about_the_ledgers_log_would_be_noticed(plain, recordin
     """The test of the test: without the ledger's fdatasync, acknowledged memories are lost, and the checker says so."""
     log = recording[0].read_bytes()
     found = visit(recording, moments(log, 40, 99), fast_path, lying="ledger.db-wal")
-    assert found and "acknowledged" in found[0]
+    assert found and "acknowledged" in found[-1]

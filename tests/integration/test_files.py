@@ -454,6 +454,44 @@ def test_what_is_held_stays_so_when_git_stashes_it_and_brings_it_back(edited):
     assert not set(edited.texts().values()) & set(ruined.values())
 
 
+# What the daemon asks git passes through here; at the call that `calls` counts down to, the folder goes elsewhere.
+GIT_THAT_IS_OVERTAKEN = """#!/bin/bash
+cd {root}
+left=$(cat {calls} 2>/dev/null || echo 0)
+echo $((left - 1)) > {calls}
+[ "$left" != 1 ] || mv {to_and_fro}
+exec {git} "$@"
+"""
+OVERTAKEN = {  # what is done, and what then while git is asked
+    "back": ("mv notes ../aside", "../aside notes"),
+    "on": ("mv notes ../aside && mv ../aside second", "second third"),  # the kernel doesn't say that these are the same
+}
+
+
+@pytest.mark.parametrize("nth", (1, 2))  # each look at what is gone asks once
+@pytest.mark.parametrize("how", OVERTAKEN)
+def test_a_folder_that_is_moved_while_git_is_asked_is_not_gone(homes, tmp_path, how, nth):
+    path, calls, program = tmp_path / "project", tmp_path / "calls", tmp_path / "bin/git"
+    command, to_and_fro = OVERTAKEN[how]
+    program.parent.mkdir()
+    program.write_text(GIT_THAT_IS_OVERTAKEN.format(calls=calls, root=path, to_and_fro=to_and_fro, git=shutil.which("git")))
+    program.chmod(0o755)
+    home = homes(config=config_of(path))
+    home.env["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    folder = Folder(home, path)
+    for i in range(40):
+        folder.write(f"notes/{'ab'[i % 2]}/n{i}.md", note(i))
+    folder.shell("git init -q -b main . && git add -A && git commit -qm first")
+    folder.wait_connected()
+    folder.wait_texts()
+    calls.write_text(str(nth))
+    folder.shell(command)
+    eventually((path / to_and_fro.split()[1]).exists)
+    folder.wait_texts()
+    folder.settle()
+    assert folder.home.alerts() == []
+
+
 GIT_LOSSES = {
     "stash_that_is_dropped": "mkdir new && for i in $(seq 30); do echo new note $i > new/n$i.md; done; sleep 0.5; git stash -qu && git stash drop -q",
     "rm_of_what_is_not": "for f in notes/n*.md; do tac $f | tr a-z b-za > $f.x && mv $f.x $f; done; sleep 0.3; git rm -rqf notes",

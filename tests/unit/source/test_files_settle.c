@@ -69,6 +69,19 @@ static void a_path_is_taken_once_and_when_it_is_quiet(void **state)
     assert_taken(5000, "");
 }
 
+static void what_is_told_meanwhile_comes_with_a_second_look(void **state)
+{
+    (void)state;
+    settle_again(&settle, "was", 1000, 40);
+    note("is", 1005);
+    assert_taken(1005 + SETTLE_QUIET_MS, "");
+    assert_taken(1040, "is was");
+    settle_again(&settle, "was", 2000, 5 * SETTLE_LONGEST_MS);
+    note("is", 2005); /* it doesn't wait for ever */
+    assert_taken(2005 + SETTLE_LONGEST_MS, "is");
+    assert_taken(2000 + 5 * SETTLE_LONGEST_MS, "was");
+}
+
 static void what_happens_together_is_taken_together_and_sorted(void **state)
 {
     (void)state;
@@ -180,6 +193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_waits_at_first, begin, end),
         cmocka_unit_test_setup_teardown(a_path_is_taken_once_and_when_it_is_quiet, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_told_meanwhile_comes_with_a_second_look, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(what_happens_together_is_taken_together_and_sorted, begin,
                                         end),
         cmocka_unit_test_setup_teardown(others_that_go_on_changing_hold_a_path_up_for_a_moment_only,
