@@ -96,8 +96,9 @@ int intake_hold(struct intake *intake, const char *rule, const char *summary, st
     MUST_CHECK;
 
 /*
- * All rows of a table are gone at once (TRUNCATE, DROP). What the guard does not hold by itself is
- * held here, by an alert of its own with this summary: a table that vanishes is never just work.
+ * All rows of a table (NULL: of the source) are gone at once (TRUNCATE, DROP). What the guard does
+ * not hold by itself is held here, by an alert of its own with this summary: a table that vanishes
+ * is never just work.
  */
 int intake_gone(struct intake *intake, const char *table, const char *rule, const char *summary,
                 struct err *err) MUST_CHECK;

@@ -8,7 +8,8 @@ static void disconnect(struct postgres *pg)
 {
     PQfinish(pg->sql);
     PQfinish(pg->stream);
-    pg->sql = pg->stream = NULL;
+    PQfinish(pg->beside);
+    pg->sql = pg->stream = pg->beside = NULL;
     pg->is_streaming = false;
 }
 
@@ -27,6 +28,7 @@ static void postgres_close(struct source *source)
     intake_done(&pg->intake);
     pgoutput_free(pg->decoder);
     pg_outbox_done(pg);
+    free(pg->database);
     free(pg->passed);
     free(pg->told);
     free(pg->moving);
@@ -54,6 +56,19 @@ static int choose_way(struct postgres *pg, struct err *err)
     return 0;
 }
 
+/* A database that does not exist is no error yet: it can be told what became of it, and restored.
+ */
+static int enter(struct postgres *pg, struct err *err)
+{
+    int rc = pg_open(pg, false, &pg->sql, err);
+
+    if (rc == -ERR_UNAVAILABLE && pg->database != NULL && pg_database_is_missing(pg)) {
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return rc == 0 ? choose_way(pg, err) : rc;
+}
+
 static int postgres_open(const struct source_options *options, struct source **ret, struct err *err)
 {
     struct postgres *pg = xcalloc(1, sizeof(*pg));
@@ -61,8 +76,7 @@ static int postgres_open(const struct source_options *options, struct source **r
     pg->base.ops = &source_postgres_ops;
     pg->options = options;
     pg->decoder = pgoutput_new();
-    if (pg_tables_init(pg, err) < 0 || pg_open(pg, false, &pg->sql, err) < 0 ||
-        choose_way(pg, err) < 0) {
+    if (pg_tables_init(pg, err) < 0 || enter(pg, err) < 0) {
         postgres_close(&pg->base);
         return -(int)err->code;
     }
@@ -172,6 +186,9 @@ static int postgres_capture(struct source *source, const struct source_events *e
 
     pg->events = events;
     intake_init(&pg->intake, pg->options->ledger, pg->options->name);
+    if (pg->sql == NULL) {
+        return pg_database_lost(pg, err);
+    }
     events->on_capture(events->arg, pg->way == PG_OUTBOX ? "outbox" : "stream");
     if (require_setup(pg, err) < 0 || pg_hear_if_needed(pg, err) < 0 ||
         pg_fence_listen(pg, err) < 0 || pg_open(pg, pg->way == PG_STREAM, &pg->stream, err) < 0 ||
@@ -215,7 +232,8 @@ static int postgres_check(struct source *source, struct source_health *ret, stru
     AUTO(free_ptr) char *missing = NULL;
     int64_t begin_us = env_system()->now_us(env_system());
 
-    if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+    if (pg_database_required(pg, err) < 0 || pg_tables_find(pg, err) < 0 ||
+        pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
     }
     ret->latency_us = env_system()->now_us(env_system()) - begin_us;
@@ -236,6 +254,9 @@ static int postgres_setup(struct source *source, bool remove, struct buf *ret_sq
     struct postgres *pg = (struct postgres *)source;
     AUTO(free_ptr) char *missing = NULL;
 
+    if (pg_database_required(pg, err) < 0) {
+        return -(int)err->code;
+    }
     if (remove) {
         return pg_setup_sql(pg, true, ret_sql, err);
     }
@@ -268,7 +289,9 @@ static int postgres_run(struct source *source, struct str sql, struct err *err)
 static int postgres_follow(struct source *source, const struct source_events *events,
                            struct err *err)
 {
-    return pg_follow((struct postgres *)source, events, err);
+    struct postgres *pg = (struct postgres *)source;
+
+    return pg_database_required(pg, err) < 0 ? -(int)err->code : pg_follow(pg, events, err);
 }
 
 static int postgres_restore(struct source *source, struct source_restore *restore, struct err *err)

@@ -91,7 +91,9 @@ struct pg_outbox;                     /* postgres_outbox.c */
 struct postgres {
     struct source base;
     const struct source_options *options; /* borrowed */
-    PGconn *sql;
+    PGconn *sql;                          /* NULL: there is no such database */
+    PGconn *beside;                       /* then: another of the same server */
+    char *database;                       /* heap; what the url says */
     PGconn *stream;
     bool is_streaming; /* the server sends changes on it, and is told how far we are */
     int version;
@@ -138,9 +140,25 @@ struct postgres {
     char trouble[256];
 };
 
+/* ---- postgres_database.c ---- */
+
+/* Does the server say that it has no such database? Then pg->beside is another of its. */
+bool pg_database_is_missing(struct postgres *pg);
+/* ERR_UNAVAILABLE: it is missing. */
+int pg_database_required(const struct postgres *pg, struct err *err) MUST_CHECK;
+/* Capture of one that is missing: if it was dropped, all that it held is held, once. Always an
+ * error, which says what became of it. */
+int pg_database_lost(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Make it again, and enter it; not in a dry run. */
+int pg_database_make(struct postgres *pg, struct source_restore *restore, struct err *err)
+    MUST_CHECK;
+
 /* ---- postgres_link.c ---- */
 
 int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err) MUST_CHECK;
+/* The same server, another database. */
+int pg_open_other(struct postgres *pg, const char *database, PGconn **ret, struct err *err)
+    MUST_CHECK;
 /* Wait until the socket may be read (or written), or until the deadline: ERR_TIMEOUT,
  * ERR_CANCELLED. */
 int pg_wait(struct postgres *pg, PGconn *conn, bool to_write, struct deadline deadline,

@@ -160,16 +160,14 @@ static const char session_options[] =
     "-c idle_in_transaction_session_timeout=0 "
     "-c row_security=off"; /* rows that a policy hides would look deleted: an error tells it */
 
-int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err)
+/* more: one parameter besides; NULL: none. */
+static int open_with(struct postgres *pg, const char *more, const char *value, PGconn **ret,
+                     struct err *err)
 {
-    const char *const keys[] = {"dbname",
-                                "application_name",
-                                "client_encoding",
-                                "options",
-                                replication ? "replication" : NULL,
+    const char *const keys[] = {"dbname", "application_name", "client_encoding", "options", more,
                                 NULL};
     const char *const values[] = {pg->options->url, "holdfast", "UTF8",
-                                  session_options,  "database", NULL};
+                                  session_options,  value,      NULL};
 
     if (check_url(pg->options->url, err) < 0) {
         return -(int)err->code;
@@ -177,6 +175,9 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
     PGconn *conn = PQconnectStartParams(keys, values, 1);
     if (conn == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "libpq has no memory for a connection");
+    }
+    if (pg->database == NULL && PQdb(conn) != NULL) {
+        pg->database = xstrdup(PQdb(conn));
     }
     if (connect_wait(pg, conn, err) < 0) {
         PQfinish(conn);
@@ -193,6 +194,17 @@ int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err
     }
     *ret = conn;
     return 0;
+}
+
+int pg_open(struct postgres *pg, bool replication, PGconn **ret, struct err *err)
+{
+    return open_with(pg, replication ? "replication" : NULL, "database", ret, err);
+}
+
+/* libpq takes the last word for a parameter: the url's database is the first. */
+int pg_open_other(struct postgres *pg, const char *database, PGconn **ret, struct err *err)
+{
+    return open_with(pg, "dbname", database, ret, err);
 }
 
 /* ---- asking ---- */

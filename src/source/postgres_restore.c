@@ -253,7 +253,8 @@ int pg_restore(struct postgres *pg, struct source_restore *restore, struct err *
         return err_set(err, ERR_USAGE, "--at is for sources of files");
     }
     buf_init(&r.lines, (size_t)4 * CHANGE_RECORD_MAX);
-    if (pg_tables_find(pg, err) < 0 ||
+    if ((pg->sql == NULL && pg_database_make(pg, restore, err) < 0) ||
+        pg_tables_find(pg, err) < 0 ||
         choose_tables(pg, restore->only_table, tables, &count, err) < 0 ||
         order_tables(pg, tables, count, err) < 0 ||
         read_begin(pg->options->ledger, &r.reader, err) < 0) {

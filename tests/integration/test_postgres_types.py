@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import subprocess
 
+import pytest
+from postgres_server import programs
 from support.home import eventually
 from support.source import KINDS, KINDS_TABLES, MEMORIES, Captured, config_of, id_of, insert
 
@@ -45,6 +48,64 @@ def test_values_keys_defaults_and_dependents_come_back(captured, how):
     assert both(database) == rows and database.query(SHAPE) == shape
     # The next number is above those that came back.
     assert int(database.query("INSERT INTO notes (body) VALUES ('next') RETURNING note_id")) > 3
+
+
+# All that a table may need besides itself, with texts in it that would end a careless quote or a list of statements.
+KIT = r"""
+CREATE SCHEMA kit;
+CREATE EXTENSION citext SCHEMA kit;
+CREATE EXTENSION pg_trgm SCHEMA kit;
+CREATE TYPE kit.level AS ENUM ('low', 'it''s $make$ \', E'two;\n-- behind the rows\nlines');
+CREATE TYPE kit.part AS (name text, level kit.level);
+CREATE DOMAIN kit.score AS numeric(5,2) DEFAULT 1 NOT NULL CONSTRAINT positive CHECK (VALUE >= 0);
+CREATE TYPE kit.span AS RANGE (subtype = float8, subtype_diff = float8mi);
+CREATE FUNCTION kit.next_code() RETURNS text LANGUAGE sql AS $f$ SELECT 'code '';
+-- behind the rows
+CREATE TABLE IF NOT EXISTS $$ \ ' $f$;
+CREATE FUNCTION kit.is_fine(code text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT code <> ''bad''';
+CREATE FUNCTION kit.stamp() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN NEW.touched := NEW.touched + 1; RETURN NEW; END';
+CREATE ROLE kit_owner;
+ALTER FUNCTION kit.stamp() OWNER TO kit_owner;
+CREATE TABLE kit.notes (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(), content kit.citext, score kit.score, level kit.level DEFAULT 'low', parts kit.part[], span kit.span,
+  code text DEFAULT kit.next_code() CHECK (kit.is_fine(code)), touched int DEFAULT 0
+);
+CREATE INDEX notes_code ON kit.notes USING gin (code kit.gin_trgm_ops);
+COMMENT ON TABLE kit.notes IS E'what agents wrote;\n-- behind the rows';
+COMMENT ON COLUMN kit.notes.code IS 'its ''code''';
+CREATE FUNCTION kit.may(code text) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT code IS NOT NULL';
+CREATE POLICY fine ON kit.notes AS RESTRICTIVE FOR UPDATE TO kit_owner, CURRENT_USER USING (kit.may(code)) WITH CHECK (code <> E'\n');
+CREATE POLICY all_of_it ON kit.notes USING (true);
+ALTER TABLE kit.notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE TRIGGER stamp BEFORE UPDATE ON kit.notes FOR EACH ROW EXECUTE FUNCTION kit.stamp();
+INSERT INTO kit.notes (content, level, parts, span) SELECT 'Note ' || i, 'it''s $make$ \', ARRAY[ROW('x', 'low')]::kit.part[], kit.span(i, i + 1) FROM generate_series(1, 40) i;
+"""
+
+
+@pytest.mark.parametrize("how", ("DROP SCHEMA kit CASCADE", "DROP TABLE kit.notes"))
+def test_what_a_table_needs_comes_back_with_it(homes, database, how):
+    try:
+        database.psql(KIT)
+        captured = Captured(homes(config=config_of(database, "    tables: [kit.notes]\n")), database)
+        captured.init()
+        captured.wait_rows(40)
+        before = dump(database, "kit"), database.rows("kit.notes")
+        database.psql(how)
+        captured.wait_alerts()
+        assert captured.home.json("restore", "app")["restored"] == 40
+        assert (dump(database, "kit"), database.rows("kit.notes")) == before
+        database.psql("UPDATE kit.notes SET score = 2")
+        assert database.query("SELECT DISTINCT touched FROM kit.notes") == "1"
+    finally:
+        database.psql("DROP SCHEMA IF EXISTS kit CASCADE; DROP OWNED BY kit_owner; DROP ROLE kit_owner")
+
+
+def dump(database, schema: str) -> list[str]:
+    """How everything in a schema is made, as pg_dump says it, in an order of its own; without what Holdfast puts there."""
+    command = [programs() / "pg_dump", "-s", "-n", schema, "-d", database.url]
+    done = subprocess.run(command, env=os.environ | {"PGPASSWORD": database.server.password}, check=True, capture_output=True, text=True)
+    parts = done.stdout.split("\n--\n-- PostgreSQL database dump complete")[0].split("\n--\n-- Name: ")
+    return sorted(part for part in parts[1:] if "holdfast" not in part)
 
 
 def test_an_update_that_leaves_a_large_value_alone_keeps_it(captured):
