@@ -192,9 +192,25 @@ static int compare_ops(const void *a, const void *b)
     return (x->place > y->place) - (x->place < y->place);
 }
 
+/* The words of an op's memory. */
+struct texts {
+    struct str content;
+    struct str tags;
+};
+
+static struct texts texts_of(const struct batch *batch, const struct op *op)
+{
+    const char *start = batch->text.data + op->text;
+
+    return (struct texts){.content = {start, op->content_len},
+                          .tags = {start + op->content_len, op->tags_len}};
+}
+
 struct taking_out {
     struct index_file *file;
     int64_t place;
+    const struct texts *next;         /* what comes instead; NULL: nothing */
+    bool stays;                       /* it says the same: its words were left */
     char id[CHANGE_ID_MAX_BYTES + 1]; /* whose it was */
 };
 
@@ -210,18 +226,22 @@ static int take_out(void *arg, const struct change *change, struct err *err)
     if (result == 0) {
         result = feed_tags(&memory, &tags, err);
     }
-    return result < 0
-               ? result
-               : index_file_drop(to->file, to->place, content_of(&memory), buf_str(&tags), err);
+    if (result < 0) {
+        return result;
+    }
+    struct str content = content_of(&memory);
+    to->stays = to->next != NULL && str_eq(content, to->next->content) &&
+                str_eq(buf_str(&tags), to->next->tags);
+    return to->stays ? 0 : index_file_drop(to->file, to->place, content, buf_str(&tags), err);
 }
 
-/* Drop what is at the place, with the text of the change that put it there. *ret_own: it was the
- * memory `id`. */
+/* Drop what is at the place, with the text of the change that put it there; unless `next` (NULL:
+ * nothing) says the same, *ret_stays. *ret_own: it was the memory `id`. */
 static int drop(struct batch *batch, int64_t place, uint64_t key, const struct uuid *id,
-                bool *ret_own, struct err *err)
+                const struct texts *next, bool *ret_own, bool *ret_stays, struct err *err)
 {
     const struct uuid *origin = cursors_origin(batch->cursors, key);
-    struct taking_out to = {.file = batch->file, .place = place};
+    struct taking_out to = {.file = batch->file, .place = place, .next = next};
     char text[UUID_TEXT_MAX];
 
     if (origin == NULL) {
@@ -235,6 +255,7 @@ static int drop(struct batch *batch, int64_t place, uint64_t key, const struct u
     }
     uuid_format(id, text);
     *ret_own = result == 0 && strcmp(text, to.id) == 0;
+    *ret_stays = to.stays;
     return result;
 }
 
@@ -328,10 +349,12 @@ static int drop_past(struct past *past, const struct op *op, struct err *err)
     for (size_t i = 0; i < past->block_count && result == 0; i++) {
         int64_t first = past->blocks[i] * INDEX_CHUNKS_PER_BLOCK;
         bool own;
+        bool stays;
         result =
             index_file_chunks(file, first, first + INDEX_CHUNKS_PER_BLOCK - 1, find_key, past, err);
         if (result > 0) {
-            result = drop(past->batch, past->found_place, past->found_key, &op->id, &own, err);
+            result = drop(past->batch, past->found_place, past->found_key, &op->id, NULL, &own,
+                          &stays, err);
         }
         if (result == 0) {
             result = index_file_flush(file, err);
@@ -350,28 +373,30 @@ static int drop_elsewhere(struct batch *batch, const struct op *op, struct err *
     return result == 0 && past.moved ? drop_past(&past, op, err) : result;
 }
 
-static int put_op(struct batch *batch, const struct op *op, struct err *err)
-{
-    struct str content = {batch->text.data + op->text, op->content_len};
-    struct str tags = {content.ptr + op->content_len, op->tags_len};
-
-    return index_file_put(batch->file, op->place, &op->doc, content, tags, err);
-}
-
 static int apply(struct batch *batch, const struct op *op, struct err *err)
 {
+    struct texts next = {.content = {NULL, 0}};
     struct doc there = {.key = 0};
+    bool puts = op->doc.key != 0;
     bool own = false;
+    bool stays = false;
 
+    if (puts) {
+        next = texts_of(batch, op);
+    }
     int result = index_file_doc(batch->file, op->place, &there, err);
     bool done = there.key != 0 && there.key == op->doc.key;
     if (result == 0 && !done && there.key != 0) {
-        result = drop(batch, op->place, there.key, &op->id, &own, err);
+        result = drop(batch, op->place, there.key, &op->id, puts ? &next : NULL, &own, &stays, err);
     }
     if (result == 0 && op->version != 1 && !done && !own) {
         result = drop_elsewhere(batch, op, err);
     }
-    return result == 0 && !done && op->doc.key != 0 ? put_op(batch, op, err) : result;
+    if (result < 0 || done || !puts) {
+        return result;
+    }
+    return stays ? index_file_set(batch->file, op->place, &op->doc, err)
+                 : index_file_put(batch->file, op->place, &op->doc, next.content, next.tags, err);
 }
 
 static int apply_all(struct batch *batch, struct err *err)

@@ -242,6 +242,21 @@ int index_file_put(struct index_file *file, int64_t place, const struct doc *doc
     return result;
 }
 
+int index_file_set(struct index_file *file, int64_t place, const struct doc *doc, struct err *err)
+{
+    struct doc *there;
+
+    int result = doc_at(file, place, &there, err);
+    if (result == 0) {
+        uint32_t words = there->words;
+        count_doc(file, there, -1);
+        *there = *doc;
+        there->words = words;
+        count_doc(file, there, 1);
+    }
+    return result;
+}
+
 int index_file_drop(struct index_file *file, int64_t place, struct str content, struct str tags,
                     struct err *err)
 {

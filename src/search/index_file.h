@@ -103,6 +103,9 @@ int index_file_put(struct index_file *file, int64_t place, const struct doc *doc
                    struct str content, struct str tags, struct err *err) MUST_CHECK;
 int index_file_drop(struct index_file *file, int64_t place, struct str content, struct str tags,
                     struct err *err) MUST_CHECK;
+/* Another change says what is at the place, in the same words. */
+int index_file_set(struct index_file *file, int64_t place, const struct doc *doc, struct err *err)
+    MUST_CHECK;
 int index_file_doc(struct index_file *file, int64_t place, struct doc *ret, struct err *err)
     MUST_CHECK; /* key 0: none */
 

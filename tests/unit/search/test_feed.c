@@ -87,12 +87,14 @@ static void happen(struct world *world, struct dice *dice, struct written *histo
 
     if (roll(dice, 10) < 6 || *count == 0) {
         AUTO(free_ptr)
-        char *text = xprintf("text number %u says w%u and w%u", roll(dice, 1000), roll(dice, 50),
-                             roll(dice, 50));
+        char *text = roll(dice, 3) == 0 ? xprintf("what %u says each time", id)
+                                        : xprintf("text number %u says w%u and w%u",
+                                                  roll(dice, 1000), roll(dice, 50), roll(dice, 50));
         done = keep(world, text,
                     (struct about){.id = id,
                                    .session = roll(dice, 4),
                                    .project = projects[roll(dice, 2)],
+                                   .importance = 0.1 + roll(dice, 9) / 10.0,
                                    .tag = roll(dice, 3) == 0 ? "some tag" : NULL});
     } else if (roll(dice, 2) == 0) {
         done = delete_of(world->home, id_of(id));
@@ -122,6 +124,49 @@ static void following_and_rebuilding_come_to_the_same(void **state)
         }
         assert_as_rebuilt(*state);
     }
+}
+
+/* The words as they lie in the file, and the docs. */
+static void read_file(struct world *world, struct sha256 *ret_words, struct sha256 *ret_docs)
+{
+    static const char *const queries[] = {
+        "SELECT group_concat(id || ' ' || hex(block), char(10)) FROM words_data",
+        "SELECT group_concat(chunk || ' ' || hex(body), char(10)) FROM docs"};
+    struct sha256 *digests[] = {ret_words, ret_docs};
+    AUTO(free_ptr) char *path = xprintf("%s/live/index.db", world->home->path);
+    struct err err = ERR_INIT;
+    sqlite3 *db = NULL;
+
+    assert_ok(index_wait(world->index, deadline_in(PATIENCE_MS), &err), &err);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3_stmt *statement = NULL;
+        assert_int_equal(sqlite3_prepare_v2(db, queries[i], -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        assert_true(sqlite3_column_bytes(statement, 0) > 0);
+        *digests[i] = sha256_of(sqlite3_column_text(statement, 0),
+                                (size_t)sqlite3_column_bytes(statement, 0));
+        assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    }
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void words_that_stay_are_left_where_they_are(void **state)
+{
+    struct world *world = *state;
+    struct sha256 words[3];
+    struct sha256 docs[3];
+
+    keep(world, "the harbour by night", (struct about){.id = 1, .tag = "sea", .importance = 0.3});
+    read_file(world, &words[0], &docs[0]);
+    keep(world, "the harbour by night", (struct about){.id = 1, .tag = "sea", .importance = 0.4});
+    read_file(world, &words[1], &docs[1]);
+    keep(world, "the harbour by night", (struct about){.id = 1, .tag = "dry", .importance = 0.4});
+    read_file(world, &words[2], &docs[2]);
+    assert_true(sha256_eq(&words[0], &words[1]));
+    assert_false(sha256_eq(&docs[0], &docs[1]));
+    assert_false(sha256_eq(&words[1], &words[2]));
+    assert_as_rebuilt(world);
 }
 
 static void an_emptied_ledger_leaves_an_empty_index(void **state)
@@ -234,6 +279,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(following_and_rebuilding_come_to_the_same),
+        TEST(words_that_stay_are_left_where_they_are),
         TEST(an_emptied_ledger_leaves_an_empty_index),
         TEST(a_decision_over_many_changes_is_followed),
         TEST(what_releases_nothing_is_not_read_again),

@@ -22,6 +22,7 @@ struct about {
     const char *tag;
     enum memory_scope scope;
     int64_t created_us;
+    double importance; /* 0: what it is by itself */
 };
 
 static inline void world_open(struct world *world)
@@ -79,6 +80,9 @@ static inline void set_about(struct memory *memory, const struct about *about)
         memory->tags = xcalloc(1, sizeof(*memory->tags));
         memory->tags[0] = xstrdup(about->tag);
         memory->tag_count = 1;
+    }
+    if (about->importance != 0) {
+        memory->importance = about->importance;
     }
     if (about->created_us != 0) {
         memory->created_us = memory->updated_us = about->created_us;
