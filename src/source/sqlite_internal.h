@@ -240,6 +240,7 @@ struct sqlite {
     size_t table_count;
     struct sha256 schema;
     bool has_schema;
+    int64_t schema_version;      /* of this look, as SQLite counts it */
     struct sqlite_identity last; /* as of the last look */
     bool has_last;
     bool is_log;   /* the file keeps a write-ahead log: reading locks nobody out */
@@ -268,6 +269,9 @@ int sqlite_took(int rc, struct err *err);
 
 /* Look what became of the file, and take it in. What is bad with it is the state, no error. */
 int sqlite_look(struct sqlite *sq, struct err *err) MUST_CHECK;
+/* Let whoever waits for the file write, and read on. ERR_BUSY: the schema is another by then, and
+ * what was prepared is of the one that was. */
+int sqlite_let_go(struct sqlite *sq, struct err *err) MUST_CHECK;
 /* When to look again though nothing is told to have happened; DEADLINE_NEVER. */
 int64_t sqlite_look_due_ms(const struct sqlite *sq);
 /* The tables of the configuration, and those that the ledger has rows of. */

@@ -340,6 +340,19 @@ static struct suspicion suspect(const struct sqlite *sq, const struct sqlite_ide
 
 /* ---- looking ---- */
 
+int sqlite_let_go(struct sqlite *sq, struct err *err)
+{
+    int64_t version = 0;
+
+    if (sqlite_run(sq->db, "COMMIT; BEGIN", err) < 0 ||
+        sqlite_ask(sq->db, "PRAGMA schema_version", &version, err) < 0) {
+        return -(int)err->code;
+    }
+    return version == sq->schema_version
+               ? 0
+               : err_set(err, ERR_BUSY, "its tables were altered while they were read");
+}
+
 static int scan_tables(struct sqlite *sq, enum sqlite_suspect what, bool *ret_is_damaged,
                        struct err *err)
 {
@@ -516,7 +529,6 @@ static bool is_any_known(const struct sqlite *sq)
 static int open_file(struct sqlite *sq, struct sqlite_identity *now, struct err *err)
 {
     struct sqlite_identity after;
-    int64_t version;
 
     if (now->size == 0 && now->log_size <= 0 && is_any_known(sq)) {
         return err_set(err, ERR_CORRUPT, "it was cut to 0 bytes");
@@ -524,7 +536,7 @@ static int open_file(struct sqlite *sq, struct sqlite_identity *now, struct err 
     if (sqlite_connect(sq->watch.real, SQLITE_OPEN_READONLY, LITE_LOOK_BUSY_MS, sq->options->cancel,
                        &sq->db, err) < 0 ||
         sqlite_run(sq->db, "PRAGMA query_only = ON; BEGIN", err) < 0 ||
-        sqlite_ask(sq->db, "PRAGMA schema_version", &version, err) < 0 ||
+        sqlite_ask(sq->db, "PRAGMA schema_version", &sq->schema_version, err) < 0 ||
         sqlite_identify(sq->watch.real, &after, err) < 0) {
         return -(int)err->code;
     }

@@ -149,8 +149,7 @@ static int pause_reading(struct sqlite *sq, int64_t *version, struct err *err)
 {
     int64_t now = 0;
 
-    if (sqlite_run(sq->db, "COMMIT; BEGIN", err) < 0 ||
-        sqlite_ask(sq->db, "PRAGMA data_version", &now, err) < 0) {
+    if (sqlite_let_go(sq, err) < 0 || sqlite_ask(sq->db, "PRAGMA data_version", &now, err) < 0) {
         return -(int)err->code;
     }
     sq->is_torn = sq->is_torn || now != *version;
