@@ -93,6 +93,7 @@ void sqlite_tables_done(struct sqlite *sq)
         struct sqlite_table *table = &sq->tables[i];
         free(table->name);
         free(table->why_not);
+        free(table->had);
         sqlite_shape_done(&table->shape);
         sqlite_marks_clear(table);
     }
@@ -199,7 +200,7 @@ static int read_tables(struct sqlite *sq, struct err *err)
         is_any = is_any || sq->tables[i].is_there;
     }
     /* What an emptied file is made of is not what it is to be restored to. */
-    if (is_any && keep_rest(sq, err) < 0) {
+    if ((is_any && keep_rest(sq, err) < 0) || sqlite_guarded_check(sq, err) < 0) {
         return -(int)err->code;
     }
     sq->schema = schema;
@@ -376,21 +377,9 @@ static int scan_tables(struct sqlite *sq, enum sqlite_suspect what, bool *ret_is
     return 0;
 }
 
-static uint64_t rows_of(const struct sqlite *sq)
-{
-    uint64_t rows = 0;
-
-    for (size_t i = 0; i < sq->table_count; i++) {
-        rows += sq->tables[i].count;
-    }
-    return rows;
-}
-
 static int keep_position(struct sqlite *sq, struct err *err)
 {
-    AUTO(free_ptr)
-    char *position = xprintf("%llu rows, inode %llu, change %u", (unsigned long long)rows_of(sq),
-                             (unsigned long long)sq->last.inode, sq->last.counter);
+    AUTO(free_ptr) char *position = sqlite_position(sq);
     bool is_news = sq->intake.count > 0 || !sq->position_is_kept;
     int64_t lag_us = sq->changed_us == 0 ? 0 : env_system()->now_us(env_system()) - sq->changed_us;
 
@@ -403,14 +392,16 @@ static int keep_position(struct sqlite *sq, struct err *err)
     return 0;
 }
 
-static void tell_refused(struct sqlite *sq)
+static void tell_trouble(struct sqlite *sq)
 {
     AUTO(free_ptr)
     char *text =
         xprintf("%llu changes of rows could not be kept whole; the last: %s",
                 (unsigned long long)sq->intake.counts.refused, sq->intake.counts.last_refused);
 
-    sqlite_trouble(sq, sq->intake.counts.refused > 0 ? text : NULL);
+    sqlite_trouble(sq, sq->intake.counts.refused > 0 ? text
+                       : sq->outbox.unread != NULL   ? sq->outbox.unread
+                                                     : sq->outbox.trouble);
 }
 
 static int hold_suspects(struct sqlite *sq, const struct suspicion *suspicion, struct err *err)
@@ -430,6 +421,9 @@ static int look_through(struct sqlite *sq, const struct suspicion *suspicion, st
 
     intake_actor(&sq->intake, suspicion->who, NULL);
     int rc = read_tables(sq, err);
+    rc = rc != 0                           ? rc
+         : suspicion->what == LITE_NOTHING ? sqlite_outbox_take(sq, err)
+                                           : sqlite_outbox_leave(sq, err);
     rc = rc == 0 ? scan_tables(sq, suspicion->what, &is_damaged, err) : rc;
     if (rc == 0 && suspicion->what != LITE_NOTHING) {
         rc = hold_suspects(sq, suspicion, err);
@@ -492,8 +486,9 @@ static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct er
     sq->last_log = sq->log;
     sq->has_last = true;
     sq->saw_file = false;
-    tell_refused(sq);
-    return keep_position(sq, err);
+    rc = keep_position(sq, err);
+    tell_trouble(sq); /* the first position says that all is well */
+    return rc;
 }
 
 /* The name leads elsewhere, or the log is gone: what was committed before, and not seen yet, is in
