@@ -10,9 +10,10 @@ const struct help_extra help_extras[] = {
     {"init postgres", "init postgres [SOURCE] [--remove] [--dry-run] [--yes]",
      "Prepare a database for capture: shows the SQL, and runs it when a person agrees. --remove "
      "takes everything of ours out again."},
-    {"init sqlite", "init sqlite PATH [--name NAME] [--dry-run] [--yes]",
+    {"init sqlite", "init sqlite PATH [--name NAME] [--triggers | --remove] [--dry-run] [--yes]",
      "Capture a SQLite file that something else writes: shows its tables, and adds it to the "
-     "configuration when a person agrees."},
+     "configuration when a person agrees. --triggers makes triggers in the file that note each "
+     "change, and shows the SQL first; --remove takes them out again."},
     {"serve", "serve", "Run the daemon in the foreground (it is started by itself when needed)."},
     {"stop", "stop", "Stop the daemon."},
     {"mcp", "mcp", "Speak the Model Context Protocol on standard input and output, for an agent."},

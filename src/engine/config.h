@@ -44,6 +44,7 @@ struct config_source {
     char *on_alert; /* postgres: "hold", "fence"; NULL: guard.on_alert */
     char *capture;  /* postgres: "stream", "outbox"; NULL: whichever can be */
     bool mirror;    /* postgres: memories that came by a door are written into it, too */
+    bool triggers;  /* sqlite: triggers in the file note each change */
     struct source_mapping *tables; /* heap; postgres: at least one */
     size_t table_count;
     char *path;            /* files, sqlite: absolute */
@@ -108,10 +109,11 @@ int config_add_vault(const char *home, const char *spec, bool *ret_added, struct
 /*
  * The same for a source that is at a path (kinds files, sqlite), by the name given or one of its
  * own (*ret_name, heap). A path that is configured already changes nothing (*ret_added false;
- * *ret_name as it is there). dry_run: nothing is written.
+ * *ret_name as it is there). triggers: the new one has some. dry_run: nothing is written.
  */
 int config_add_path(const char *home, const char *kind, const char *path, const char *name,
-                    bool dry_run, char **ret_name, bool *ret_added, struct err *err) MUST_CHECK;
+                    bool triggers, bool dry_run, char **ret_name, bool *ret_added, struct err *err)
+    MUST_CHECK;
 
 /* Default home: HOLDFAST_HOME, else $XDG_DATA_HOME/holdfast, else ~/.local/share/holdfast. Heap.
  * ERR_CONFIG when none can be told. */

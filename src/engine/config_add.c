@@ -206,7 +206,7 @@ static char *name_of_path(const struct config *config, const char *kind, const c
 }
 
 int config_add_path(const char *home, const char *kind, const char *path, const char *name,
-                    bool dry_run, char **ret_name, bool *ret_added, struct err *err)
+                    bool triggers, bool dry_run, char **ret_name, bool *ret_added, struct err *err)
 {
     AUTO(free_ptr) char *file = path_join(home, "holdfast.yaml");
     AUTO(buf_done) struct buf old = BUF_INIT(CONFIG_FILE_MAX_BYTES);
@@ -226,7 +226,8 @@ int config_add_path(const char *home, const char *kind, const char *path, const 
     }
     AUTO(free_ptr) char *chosen = name != NULL ? xstrdup(name) : name_of_path(&before, kind, path);
     if (buf_printf(&item, err, "  - name: %s\n    kind: %s\n    path: ", chosen, kind) != 0 ||
-        add_quoted(&item, path, err) != 0 || buf_add_c(&item, "\n", err) != 0 ||
+        add_quoted(&item, path, err) != 0 ||
+        buf_add_c(&item, triggers ? "\n    triggers: true\n" : "\n", err) != 0 ||
         insert(buf_str(&old), STR("sources:"), buf_str(&item), &text, err) != 0 ||
         config_parse(file, buf_str(&text), &after, err) != 0) {
         return err_context(err, "adding a source to %s", file);

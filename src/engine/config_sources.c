@@ -290,10 +290,13 @@ static int load_source_key(const struct config_loading *l, const yaml_node_t *ke
     if (strcmp(config_scalar(key), "mirror") == 0) {
         return set_bool(l, value, "mirror", &source->mirror, err);
     }
+    if (strcmp(config_scalar(key), "triggers") == 0) {
+        return set_bool(l, value, "triggers", &source->triggers, err);
+    }
     (void)err_set(err, ERR_CONFIG,
                   "unknown key \"sources[].%.64s\"; a source knows name, kind, project, guard; of "
                   "PostgreSQL url, slot, tables, on_alert, capture, mirror; of files path, "
-                  "include, ignore; of SQLite path, tables",
+                  "include, ignore; of SQLite path, tables, triggers",
                   config_scalar(key));
     return refuse(l, key, err);
 }
@@ -331,16 +334,17 @@ static int check_kind(struct config_source *source, struct err *err)
     if (is_files(source)) {
         return source->path == NULL || source->url != NULL || source->slot != NULL ||
                        source->tables != NULL || source->on_alert != NULL ||
-                       source->capture != NULL || source->mirror
+                       source->capture != NULL || source->mirror || source->triggers
                    ? err_set(err, ERR_CONFIG,
                              "a source of files needs a path, and has no url, slot, tables, "
-                             "on_alert, capture or mirror")
+                             "triggers, on_alert, capture or mirror")
                    : check_path(source, err);
     }
     return source->url == NULL || source->path != NULL || source->include != NULL ||
-                   source->ignore != NULL
+                   source->ignore != NULL || source->triggers
                ? err_set(err, ERR_CONFIG,
-                         "a source of kind %s needs a url, and has no path, include or ignore",
+                         "a source of kind %s needs a url, and has no path, include, ignore or "
+                         "triggers",
                          source->kind)
                : check_url(source->url, err);
 }

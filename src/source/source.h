@@ -37,6 +37,7 @@ struct source_options {
     const char *project; /* of rows that say none */
     bool fence;          /* while an alert holds rows of it, the source refuses to be destroyed */
     const char *capture; /* PostgreSQL: "stream", "outbox"; NULL: whichever can be */
+    bool triggers;       /* SQLite: its owner lets triggers in the file note each change */
     bool mirror;         /* PostgreSQL: memories that came by a door are written into it, too */
     int64_t mirror_wait_ms; /* but what changes or takes away so long after, lest it is held */
     /* What of this installation's chain is safe in a remote vault: all up to *ret_seq. False: there

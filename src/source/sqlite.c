@@ -10,6 +10,7 @@ static void sqlite_close(struct source *source)
     }
     sqlite_disconnect(&sq->db);
     sqlite_tables_done(sq);
+    sqlite_outbox_done(sq);
     sqlite_watch_close(&sq->watch);
     intake_done(&sq->intake);
     free(sq);
@@ -93,7 +94,7 @@ static int sqlite_capture(struct source *source, const struct source_events *eve
 
     sq->events = events;
     intake_init(&sq->intake, sq->options->ledger, sq->options->name);
-    if (sqlite_tables_init(sq, err) < 0) {
+    if (sqlite_tables_init(sq, err) < 0 || sqlite_outbox_begin(sq, err) < 0) {
         return -(int)err->code;
     }
     int rc = sqlite_watch_open(&sq->watch, sq->options->path, err);
@@ -113,16 +114,11 @@ struct listing {
 static int list_table(void *arg, const char *name, struct err *err)
 {
     struct listing *l = arg;
-    const struct source_mapping *mapping = NULL;
+    const struct source_mapping *mapping = sqlite_mapping_of(l->options, name);
     AUTO(free_ptr) char *why_not = NULL;
     struct sqlite_shape shape;
     int64_t rows = 0;
 
-    for (size_t i = 0; i < l->options->table_count; i++) {
-        if (sqlite3_stricmp(l->options->tables[i].table, name) == 0) {
-            mapping = &l->options->tables[i];
-        }
-    }
     if (l->options->table_count > 0 && mapping == NULL) {
         return buf_printf(l->text, err, "-- left: %s (not in tables:)\n", name);
     }
@@ -183,13 +179,31 @@ static int sqlite_check(struct source *source, struct source_health *ret, struct
     return 0;
 }
 
+/* The triggers' statements, or those that take them out again. */
+static int set_triggers(const struct source_options *options, bool remove, struct buf *ret_sql,
+                        struct err *err)
+{
+    sqlite3 *db = NULL;
+
+    if (sqlite_connect(options->path, SQLITE_OPEN_READONLY, LITE_RESTORE_BUSY_MS, options->cancel,
+                       &db, err) < 0) {
+        return err_context(err, "%s", options->path);
+    }
+    int rc = sqlite_run(db, "PRAGMA query_only = ON; BEGIN", err);
+    rc = rc != 0  ? rc
+         : remove ? sqlite_triggers_remove(db, ret_sql, err)
+                  : sqlite_triggers_add(options, db, ret_sql, err);
+    sqlite_disconnect(&db);
+    return rc == 0 ? 0 : err_context(err, "%s", options->path);
+}
+
 static int sqlite_setup(struct source *source, bool remove, struct buf *ret_sql, struct err *err)
 {
     const struct source_options *options = ((struct sqlite *)source)->options;
     size_t captured = 0;
 
-    if (remove) {
-        return buf_printf(ret_sql, err, "-- nothing of ours is in %s\n", options->path);
+    if (remove || options->triggers) {
+        return set_triggers(options, remove, ret_sql, err);
     }
     if (list_tables(options, ret_sql, &captured, err) < 0) {
         return -(int)err->code;
@@ -200,12 +214,24 @@ static int sqlite_setup(struct source *source, bool remove, struct buf *ret_sql,
                                   options->path);
 }
 
-static int run_nothing(struct source *source, struct str sql, struct err *err)
+/* In one transaction; the file is never checkpointed. */
+static int run_in_file(struct source *source, struct str sql, struct err *err)
 {
-    (void)source;
-    (void)sql;
-    (void)err;
-    return 0;
+    const struct source_options *options = ((struct sqlite *)source)->options;
+    AUTO(free_ptr) char *text = xprintf("BEGIN IMMEDIATE;\n" STR_FMT "COMMIT", STR_ARG(sql));
+    sqlite3 *db = NULL;
+
+    int rc = sqlite_connect(options->path, SQLITE_OPEN_READWRITE, LITE_RESTORE_BUSY_MS,
+                            options->cancel, &db, err);
+    rc = rc == 0 ? sqlite_run(db, text, err) : rc;
+    sqlite_disconnect(&db); /* takes back what was not committed */
+    if (rc == -ERR_BUSY) {
+        return err_context(err,
+                           "nothing was changed in %s, as its application kept it locked for "
+                           "%d s; run this again",
+                           options->path, LITE_RESTORE_BUSY_MS / 1000);
+    }
+    return rc == 0 ? 0 : err_context(err, "%s", options->path);
 }
 
 static int restore_source(struct source *source, struct source_restore *restore, struct err *err)
@@ -220,6 +246,6 @@ const struct source_ops source_sqlite_ops = {
     .restore = restore_source,
     .check = sqlite_check,
     .setup = sqlite_setup,
-    .run = run_nothing,
+    .run = run_in_file,
     .close = sqlite_close,
 };

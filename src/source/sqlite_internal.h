@@ -103,6 +103,58 @@ int sqlite_schema_digest(sqlite3 *db, struct sha256 *ret, struct err *err) MUST_
 int sqlite_rest_read(sqlite3 *db, const char *path, const struct sqlite_shape *const *captured,
                      size_t count, char **ret, struct err *err) MUST_CHECK;
 
+/* What the configuration says of a table; NULL: nothing. */
+const struct source_mapping *sqlite_mapping_of(const struct source_options *options,
+                                               const char *table);
+
+/* ---- sqlite_triggers.c: what its owner lets us make in the file ---- */
+
+/*
+ * One table, a ring of the last changes of rows, into which three triggers of each captured table
+ * write: its number, a tag of the table's shape, what was done, and the row's values in the order
+ * of the shape's columns, behind them the rowid if there is one.
+ */
+#define LITE_OUTBOX "holdfast_outbox"
+#define LITE_OUTBOX_RING 4096                     /* entries: some MiB of somebody else's file */
+#define LITE_OUTBOX_NUMBER_MAX ((int64_t)1 << 53) /* of an entry: no honest one comes so far */
+#define LITE_OUTBOX_COLUMNS_MAX 100 /* values of one row; a wider table has no triggers */
+/* Of a row that is larger (characters and bytes) than any memory only the key is noted. */
+#define LITE_OUTBOX_ROW_MAX (MEMORY_CONTENT_MAX + MEMORY_METADATA_MAX_BYTES)
+#define LITE_OP_PUT "put"       /* what the row is now */
+#define LITE_OP_KEY "key"       /* it changed, and is too large */
+#define LITE_OP_DELETE "delete" /* the key that it had */
+#define LITE_TRIGGERS 3         /* of a table: insert, update, delete */
+/* Of a row of sqlite_schema (prefix: "" or "s."): is it of ours? */
+#define LITE_OURS(prefix)                                                                          \
+    "((" prefix "type = 'table' AND " prefix "name = '" LITE_OUTBOX "' AND " prefix                \
+    "sql LIKE 'CREATE TABLE " LITE_OUTBOX " (n INTEGER PRIMARY KEY, shape, op, v0%') OR (" prefix  \
+    "type = 'trigger' AND " prefix "name LIKE 'holdfast\\_%' ESCAPE '\\' AND " prefix              \
+    "sql LIKE '%" LITE_OUTBOX "%'))"
+
+/* The beginning of a digest; ret: LITE_TAG_LEN + 1. */
+#define LITE_TAG_LEN 16
+void sqlite_tag(const void *data, size_t len, char *ret);
+void sqlite_shape_tag(const struct sqlite_shape *shape, char *ret);
+/* Has it few enough columns? */
+bool sqlite_shape_fits(const struct sqlite_shape *shape);
+/* One of its triggers, as it stands in the schema. */
+int sqlite_trigger_sql(const struct sqlite_shape *shape, size_t which, struct buf *ret,
+                       struct err *err) MUST_CHECK;
+/* The statement that made what has this name; NULL: there is none. Heap. */
+int sqlite_sql_of(sqlite3 *db, const char *type, const char *name, char **ret, struct err *err)
+    MUST_CHECK;
+/* How many values an entry has room for; 0: the table is not there, or is not ours. */
+int sqlite_outbox_columns(sqlite3 *db, size_t *ret, struct err *err) MUST_CHECK;
+/* Are the table's triggers exactly what they would be made to be now? */
+int sqlite_triggers_fit(sqlite3 *db, const struct sqlite_shape *shape, size_t columns, bool *ret,
+                        struct err *err) MUST_CHECK;
+/* The statements that make all of it, "" where all is there. ERR_CONFLICT: somebody else's table
+ * has that name. ERR_NOT_FOUND: there is no table for them. ERR_CORRUPT: the outbox is damaged. */
+int sqlite_triggers_add(const struct source_options *options, sqlite3 *db, struct buf *ret,
+                        struct err *err) MUST_CHECK;
+/* Those that take all of it out. A damaged outbox can't be: a comment says that it is left. */
+int sqlite_triggers_remove(sqlite3 *db, struct buf *ret, struct err *err) MUST_CHECK;
+
 /* ---- sqlite_row.c: one row ---- */
 
 /* "a", "b", and behind them the rowid, if there is one; heap. */
@@ -138,6 +190,14 @@ struct sqlite_mark {
     bool is_seen;
 };
 
+/* What an entry of the outbox told the ledger of a row, since the last walk. */
+struct sqlite_told {
+    struct uuid id;
+    uint8_t print[16];
+    bool is_gone;
+    size_t order;
+};
+
 struct sqlite_table {
     char *name;
     const struct source_mapping *configured; /* NULL: captured since it has a key */
@@ -153,8 +213,15 @@ struct sqlite_table {
     size_t sorted;
     size_t capacity;
     int64_t last_rowid;
-    int64_t due_ms; /* not walked before */
-    bool is_due;    /* something may have changed since the last walk */
+    int64_t due_ms;              /* not walked before */
+    bool is_due;                 /* something may have changed since the last walk */
+    bool has_triggers;           /* that fit */
+    char tag[LITE_TAG_LEN + 1];  /* of the shape; of its entries in the outbox */
+    char made[LITE_TAG_LEN + 1]; /* of the statement that made it */
+    char *had;                   /* the same when it had triggers last, as the ledger knows; heap */
+    struct sqlite_told *told;    /* heap; the next walk makes marks of it */
+    size_t told_count;
+    size_t told_capacity;
 };
 
 struct sqlite;
@@ -167,6 +234,15 @@ enum sqlite_suspect { LITE_NOTHING, LITE_DELETIONS, LITE_EVERYTHING };
 int sqlite_scan(struct sqlite *sq, struct sqlite_table *table, enum sqlite_suspect suspect,
                 struct err *err) MUST_CHECK;
 void sqlite_marks_clear(struct sqlite_table *table);
+/* The ledger heard so of a row; print NULL: that it is gone. */
+void sqlite_tell(struct sqlite_table *table, const struct uuid *id, const uint8_t *print);
+/* A mark's fingerprint of the present row, whose columns are the shape's (behind them the rowid),
+ * and of their names. */
+int sqlite_row_print(const struct sqlite_shape *shape, const struct sha256 *names,
+                     sqlite3_stmt *statement, struct buf *scratch, uint8_t *ret, struct err *err)
+    MUST_CHECK;
+struct sha256 sqlite_names_of(const struct sqlite_shape *shape);
+
 /* ---- sqlite_column.c ---- */
 
 /* An alert for each column that went, if something that was in it is not in its row any more: else
@@ -222,6 +298,45 @@ struct sqlite_log {
 /* In a transaction. Without a log: zeros. */
 struct sqlite_log sqlite_log_read(sqlite3 *db);
 
+/* ---- sqlite_outbox.c: what the triggers wrote ---- */
+
+/*
+ * Entries become changes before the walk sees what they led to. They are somebody else's words:
+ * what one of them says of a row is what the walk compares the row with, so that the file itself
+ * has the last word.
+ */
+struct sqlite_outbox {
+    size_t columns; /* 0: there is none */
+    bool has_number;
+    int64_t number; /* of the last entry that was taken; 0: there was none */
+    char digest[LITE_TAG_LEN + 1];
+    char *trouble;   /* which triggers are missing; heap; NULL: none */
+    char *unread;    /* why entries can't be taken; heap; NULL: they can */
+    int64_t told_ms; /* the last gap */
+};
+
+/* Up to where it was taken, as the ledger knows it. */
+int sqlite_outbox_begin(struct sqlite *sq, struct err *err) MUST_CHECK;
+void sqlite_outbox_done(struct sqlite *sq);
+/* Take in what was written since, in the transaction that reads. That an outbox is damaged, or was
+ * tampered with, is told, and no error. */
+int sqlite_outbox_take(struct sqlite *sq, struct err *err) MUST_CHECK;
+/* The file is another: what its outbox says so far is not of what was captured. */
+int sqlite_outbox_leave(struct sqlite *sq, struct err *err) MUST_CHECK;
+/* Up to where the file is captured; heap. */
+char *sqlite_position(const struct sqlite *sq);
+/* What the ledger keeps under a name, as it does positions; NULL: nothing. Heap. */
+int sqlite_kept_read(struct ledger *ledger, const char *name, char **ret, struct err *err)
+    MUST_CHECK;
+
+/* ---- sqlite_guarded.c: which tables have triggers ---- */
+
+/* The schema is new: which tables have triggers that fit? An alert when some had, and have not. */
+int sqlite_guarded_check(struct sqlite *sq, struct err *err) MUST_CHECK;
+/* Had the table triggers that fit, when it was looked at last? */
+int sqlite_guarded_had(const struct source_options *options, const char *table, bool *ret,
+                       struct err *err) MUST_CHECK;
+
 /* ---- sqlite.c, sqlite_look.c ---- */
 
 enum sqlite_state { LITE_SOUND, LITE_GONE, LITE_DAMAGED };
@@ -240,6 +355,7 @@ struct sqlite {
     size_t table_count;
     struct sha256 schema;
     bool has_schema;
+    int64_t schema_version;      /* of this look, as SQLite counts it */
     struct sqlite_identity last; /* as of the last look */
     bool has_last;
     bool is_log;   /* the file keeps a write-ahead log: reading locks nobody out */
@@ -258,6 +374,7 @@ struct sqlite {
     int64_t locked_ms;  /* since when somebody locks us out; 0: nobody does */
     int64_t changed_us; /* the first event that is not captured yet; 0: none */
     bool position_is_kept;
+    struct sqlite_outbox outbox;
     char trouble[256];
 };
 
@@ -268,6 +385,9 @@ int sqlite_took(int rc, struct err *err);
 
 /* Look what became of the file, and take it in. What is bad with it is the state, no error. */
 int sqlite_look(struct sqlite *sq, struct err *err) MUST_CHECK;
+/* Let whoever waits for the file write, and read on. ERR_BUSY: the schema is another by then, and
+ * what was prepared is of the one that was. */
+int sqlite_let_go(struct sqlite *sq, struct err *err) MUST_CHECK;
 /* When to look again though nothing is told to have happened; DEADLINE_NEVER. */
 int64_t sqlite_look_due_ms(const struct sqlite *sq);
 /* The tables of the configuration, and those that the ledger has rows of. */

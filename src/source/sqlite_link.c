@@ -68,7 +68,8 @@ static int configure(sqlite3 *db, int busy_ms, struct wake *cancel)
 {
     const int on[] = {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, SQLITE_DBCONFIG_DEFENSIVE};
     const int off[] = {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
-                       SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION};
+                       SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+                       SQLITE_DBCONFIG_DQS_DML}; /* a column that is gone is no text */
     int rc = sqlite3_busy_timeout(db, busy_ms);
 
     for (size_t i = 0; rc == SQLITE_OK && i < sizeof(on) / sizeof(on[0]); i++) {

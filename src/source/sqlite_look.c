@@ -93,6 +93,7 @@ void sqlite_tables_done(struct sqlite *sq)
         struct sqlite_table *table = &sq->tables[i];
         free(table->name);
         free(table->why_not);
+        free(table->had);
         sqlite_shape_done(&table->shape);
         sqlite_marks_clear(table);
     }
@@ -199,7 +200,7 @@ static int read_tables(struct sqlite *sq, struct err *err)
         is_any = is_any || sq->tables[i].is_there;
     }
     /* What an emptied file is made of is not what it is to be restored to. */
-    if (is_any && keep_rest(sq, err) < 0) {
+    if ((is_any && keep_rest(sq, err) < 0) || sqlite_guarded_check(sq, err) < 0) {
         return -(int)err->code;
     }
     sq->schema = schema;
@@ -340,6 +341,19 @@ static struct suspicion suspect(const struct sqlite *sq, const struct sqlite_ide
 
 /* ---- looking ---- */
 
+int sqlite_let_go(struct sqlite *sq, struct err *err)
+{
+    int64_t version = 0;
+
+    if (sqlite_run(sq->db, "COMMIT; BEGIN", err) < 0 ||
+        sqlite_ask(sq->db, "PRAGMA schema_version", &version, err) < 0) {
+        return -(int)err->code;
+    }
+    return version == sq->schema_version
+               ? 0
+               : err_set(err, ERR_BUSY, "its tables were altered while they were read");
+}
+
 static int scan_tables(struct sqlite *sq, enum sqlite_suspect what, bool *ret_is_damaged,
                        struct err *err)
 {
@@ -363,21 +377,9 @@ static int scan_tables(struct sqlite *sq, enum sqlite_suspect what, bool *ret_is
     return 0;
 }
 
-static uint64_t rows_of(const struct sqlite *sq)
-{
-    uint64_t rows = 0;
-
-    for (size_t i = 0; i < sq->table_count; i++) {
-        rows += sq->tables[i].count;
-    }
-    return rows;
-}
-
 static int keep_position(struct sqlite *sq, struct err *err)
 {
-    AUTO(free_ptr)
-    char *position = xprintf("%llu rows, inode %llu, change %u", (unsigned long long)rows_of(sq),
-                             (unsigned long long)sq->last.inode, sq->last.counter);
+    AUTO(free_ptr) char *position = sqlite_position(sq);
     bool is_news = sq->intake.count > 0 || !sq->position_is_kept;
     int64_t lag_us = sq->changed_us == 0 ? 0 : env_system()->now_us(env_system()) - sq->changed_us;
 
@@ -390,14 +392,16 @@ static int keep_position(struct sqlite *sq, struct err *err)
     return 0;
 }
 
-static void tell_refused(struct sqlite *sq)
+static void tell_trouble(struct sqlite *sq)
 {
     AUTO(free_ptr)
     char *text =
         xprintf("%llu changes of rows could not be kept whole; the last: %s",
                 (unsigned long long)sq->intake.counts.refused, sq->intake.counts.last_refused);
 
-    sqlite_trouble(sq, sq->intake.counts.refused > 0 ? text : NULL);
+    sqlite_trouble(sq, sq->intake.counts.refused > 0 ? text
+                       : sq->outbox.unread != NULL   ? sq->outbox.unread
+                                                     : sq->outbox.trouble);
 }
 
 static int hold_suspects(struct sqlite *sq, const struct suspicion *suspicion, struct err *err)
@@ -417,6 +421,9 @@ static int look_through(struct sqlite *sq, const struct suspicion *suspicion, st
 
     intake_actor(&sq->intake, suspicion->who, NULL);
     int rc = read_tables(sq, err);
+    rc = rc != 0                           ? rc
+         : suspicion->what == LITE_NOTHING ? sqlite_outbox_take(sq, err)
+                                           : sqlite_outbox_leave(sq, err);
     rc = rc == 0 ? scan_tables(sq, suspicion->what, &is_damaged, err) : rc;
     if (rc == 0 && suspicion->what != LITE_NOTHING) {
         rc = hold_suspects(sq, suspicion, err);
@@ -479,8 +486,9 @@ static int sound(struct sqlite *sq, const struct sqlite_identity *now, struct er
     sq->last_log = sq->log;
     sq->has_last = true;
     sq->saw_file = false;
-    tell_refused(sq);
-    return keep_position(sq, err);
+    rc = keep_position(sq, err);
+    tell_trouble(sq); /* the first position says that all is well */
+    return rc;
 }
 
 /* The name leads elsewhere, or the log is gone: what was committed before, and not seen yet, is in
@@ -516,7 +524,6 @@ static bool is_any_known(const struct sqlite *sq)
 static int open_file(struct sqlite *sq, struct sqlite_identity *now, struct err *err)
 {
     struct sqlite_identity after;
-    int64_t version;
 
     if (now->size == 0 && now->log_size <= 0 && is_any_known(sq)) {
         return err_set(err, ERR_CORRUPT, "it was cut to 0 bytes");
@@ -524,7 +531,7 @@ static int open_file(struct sqlite *sq, struct sqlite_identity *now, struct err 
     if (sqlite_connect(sq->watch.real, SQLITE_OPEN_READONLY, LITE_LOOK_BUSY_MS, sq->options->cancel,
                        &sq->db, err) < 0 ||
         sqlite_run(sq->db, "PRAGMA query_only = ON; BEGIN", err) < 0 ||
-        sqlite_ask(sq->db, "PRAGMA schema_version", &version, err) < 0 ||
+        sqlite_ask(sq->db, "PRAGMA schema_version", &sq->schema_version, err) < 0 ||
         sqlite_identify(sq->watch.real, &after, err) < 0) {
         return -(int)err->code;
     }

@@ -501,6 +501,28 @@ static int raise_sequence(struct restoring *r, const struct target *target, stru
     return rc;
 }
 
+/* A table that was made again gets our triggers again, if it had some. */
+static int make_triggers(struct restoring *r, struct err *err)
+{
+    AUTO(buf_done) struct buf sql = BUF_INIT(LITE_SQL_MAX);
+    bool is_any = false;
+
+    for (size_t i = 0; i < r->count && r->options->triggers; i++) {
+        const struct target *target = &r->targets[i];
+        bool had = false;
+        if (target->answer->created &&
+            sqlite_guarded_had(r->options, target->name, &had, err) < 0) {
+            return -(int)err->code;
+        }
+        is_any = is_any || had;
+    }
+    if (!is_any) {
+        return 0;
+    }
+    int rc = sqlite_triggers_add(r->options, r->db, &sql, err);
+    return rc == 0 ? run_each(r, sql.data, PART_OBJECTS, true, err) : rc;
+}
+
 /* Search tables that hold no rows of their own are made from those that came back. */
 static int rebuild_search(struct restoring *r, struct err *err)
 {
@@ -557,7 +579,7 @@ static int restore_tables(struct restoring *r, struct err *err)
             return -(int)err->code;
         }
     }
-    return rebuild_search(r, err);
+    return make_triggers(r, err) < 0 ? -(int)err->code : rebuild_search(r, err);
 }
 
 /* What a restore made must be sound. Rows that refer to what is not there are told: the file may

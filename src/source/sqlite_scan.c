@@ -23,6 +23,9 @@ void sqlite_marks_clear(struct sqlite_table *table)
     free(table->marks);
     table->marks = NULL;
     table->count = table->sorted = table->capacity = 0;
+    free(table->told);
+    table->told = NULL;
+    table->told_count = table->told_capacity = 0;
     table->last_rowid = INT64_MIN;
 }
 
@@ -66,6 +69,65 @@ static void add_mark(struct sqlite_table *table, const struct uuid *id, const ui
     memcpy(mark->print, print, sizeof(mark->print));
 }
 
+static int by_told(const void *a, const void *b)
+{
+    const struct sqlite_told *one = a;
+    const struct sqlite_told *two = b;
+    int order = uuid_cmp(&one->id, &two->id);
+
+    return order != 0 ? order : one->order < two->order ? -1 : one->order > two->order;
+}
+
+static int by_told_id(const void *a, const void *b)
+{
+    return uuid_cmp(a, &((const struct sqlite_told *)b)->id);
+}
+
+void sqlite_tell(struct sqlite_table *table, const struct uuid *id, const uint8_t *print)
+{
+    if (table->told_count == table->told_capacity) {
+        table->told_capacity = table->told_capacity == 0 ? 64 : table->told_capacity * 2;
+        table->told = xrealloc(table->told, table->told_capacity * sizeof(*table->told));
+    }
+    struct sqlite_told *told = &table->told[table->told_count];
+    *told = (struct sqlite_told){.id = *id, .order = table->told_count, .is_gone = print == NULL};
+    if (print != NULL) {
+        memcpy(told->print, print, sizeof(told->print));
+    }
+    table->told_count++;
+}
+
+/* The marks are what the ledger heard, also of what entries of the outbox told it: a row that is
+ * not as they said, or not there, is found by the walk. */
+static void take_told(struct sqlite_table *table)
+{
+    size_t count = 0;
+    size_t kept = 0;
+
+    qsort(table->told, table->told_count, sizeof(*table->told), by_told);
+    for (size_t i = 0; i < table->told_count; i++) { /* the last of each row */
+        bool is_last =
+            i + 1 == table->told_count || !uuid_eq(&table->told[i].id, &table->told[i + 1].id);
+        if (is_last) {
+            table->told[count++] = table->told[i];
+        }
+    }
+    for (size_t i = 0; i < table->count && count > 0; i++) {
+        const struct sqlite_mark *mark = &table->marks[i];
+        if (bsearch(&mark->id, table->told, count, sizeof(*table->told), by_told_id) == NULL) {
+            table->marks[kept++] = *mark;
+        }
+    }
+    table->count = kept;
+    table->sorted = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!table->told[i].is_gone) {
+            add_mark(table, &table->told[i].id, table->told[i].print);
+        }
+    }
+    table->told_count = 0;
+}
+
 /* ---- one walk ---- */
 
 struct walk {
@@ -79,23 +141,30 @@ struct walk {
     struct sha256 names; /* of the columns: a row is another when they are */
 };
 
-static int print_row(struct walk *w, sqlite3_stmt *statement, uint8_t *ret, struct err *err)
+int sqlite_row_print(const struct sqlite_shape *shape, const struct sha256 *names,
+                     sqlite3_stmt *statement, struct buf *scratch, uint8_t *ret, struct err *err)
 {
-    const struct sqlite_shape *shape = &w->table->shape;
     int columns = (int)shape->column_count + (shape->key_count == 0 ? 1 : 0);
 
-    buf_reset(&w->print);
-    if (buf_add(&w->print, &w->names, sizeof(w->names), err) < 0) {
+    buf_reset(scratch);
+    if (buf_add(scratch, names, sizeof(*names), err) < 0) {
         return -(int)err->code;
     }
     for (int i = 0; i < columns; i++) {
-        if (sqlite_value_print(statement, i, &w->print, err) < 0) {
+        if (sqlite_value_print(statement, i, scratch, err) < 0) {
             return -(int)err->code;
         }
     }
-    struct sha256 sum = sha256_of(w->print.data, w->print.len);
+    struct sha256 sum = sha256_of(scratch->data, scratch->len);
     memcpy(ret, sum.bytes, sizeof(((struct sqlite_mark *)NULL)->print));
     return 0;
+}
+
+struct sha256 sqlite_names_of(const struct sqlite_shape *shape)
+{
+    AUTO(free_ptr) char *list = sqlite_column_list(shape);
+
+    return sha256_of(list, strlen(list));
 }
 
 /* A row that no mark knows: new, or changed. */
@@ -120,6 +189,9 @@ static int take_row(struct walk *w, sqlite3_stmt *statement, const uint8_t *prin
     intake_suspect(&sq->intake, false);
     if (rc == 0) {
         add_mark(w->table, &id, print);
+        if (w->table->told_count > 0) { /* the ledger heard this after what an entry told it */
+            sqlite_tell(w->table, &id, print);
+        }
     }
     return sqlite_took(rc, err);
 }
@@ -133,7 +205,7 @@ static int walk_row(struct walk *w, sqlite3_stmt *statement, struct err *err)
         int64_t rowid = sqlite3_column_int64(statement, (int)table->shape.column_count);
         table->last_rowid = rowid > table->last_rowid ? rowid : table->last_rowid;
     }
-    if (print_row(w, statement, print, err) < 0) {
+    if (sqlite_row_print(&table->shape, &w->names, statement, &w->print, print, err) < 0) {
         return -(int)err->code;
     }
     struct sqlite_mark *mark = find_mark(table, print);
@@ -144,18 +216,21 @@ static int walk_row(struct walk *w, sqlite3_stmt *statement, struct err *err)
     return take_row(w, statement, print, err);
 }
 
-/* Somebody who writes waits for us: let him. Whether he wrote is told by the data version. */
-static int pause_reading(struct sqlite *sq, int64_t *version, struct err *err)
+/* Somebody who writes waits for us: let him. Whether he wrote is told by the data version; then
+ * what his triggers noted comes before the rows that we read next. */
+static int pause_reading(struct walk *w, int64_t *version, struct err *err)
 {
+    struct sqlite *sq = w->sq;
     int64_t now = 0;
 
-    if (sqlite_run(sq->db, "COMMIT; BEGIN", err) < 0 ||
-        sqlite_ask(sq->db, "PRAGMA data_version", &now, err) < 0) {
+    if (sqlite_let_go(sq, err) < 0 || sqlite_ask(sq->db, "PRAGMA data_version", &now, err) < 0) {
         return -(int)err->code;
     }
-    sq->is_torn = sq->is_torn || now != *version;
+    bool has_changed = now != *version;
+    sq->is_torn = sq->is_torn || has_changed;
     *version = now;
-    return 0;
+    return has_changed && sq->is_begun && w->suspect == LITE_NOTHING ? sqlite_outbox_take(sq, err)
+                                                                     : 0;
 }
 
 /* The rows behind a rowid, until the end, or until a slice is over: then *ret_more. */
@@ -211,7 +286,7 @@ static int walk_rows(struct walk *w, int64_t after, bool all, bool whole, struct
             all = false;
         }
         (void)sqlite3_reset(statement); /* repeats the error of the last step */
-        if (rc < 0 || (more && pause_reading(sq, &version, err) < 0)) {
+        if (rc < 0 || (more && pause_reading(w, &version, err) < 0)) {
             return -(int)err->code;
         }
     }
@@ -284,7 +359,10 @@ static void begin_walk(struct walk *w)
     if (!table->is_compared) {
         sqlite_marks_clear(table);
         compare_again(&w->sq->compare, table->name);
+    } else if (table->told_count > 0) {
+        take_told(table);
     }
+    table->last_rowid = INT64_MIN; /* an entry of the outbox may have named one that is not there */
     sort_marks(table);
     for (size_t i = 0; i < table->count; i++) {
         table->marks[i].is_seen = false;
@@ -338,13 +416,12 @@ int sqlite_scan(struct sqlite *sq, struct sqlite_table *table, enum sqlite_suspe
                 struct err *err)
 {
     struct walk w = {.sq = sq, .table = table, .suspect = suspect};
-    AUTO(free_ptr) char *list = sqlite_column_list(&table->shape);
     int64_t begin_us = cpu_us();
     bool is_walk =
         suspect != LITE_NOTHING || !table->is_compared || deadline_in(0).at_ms >= table->due_ms;
     int rc;
 
-    w.names = sha256_of(list, strlen(list));
+    w.names = sqlite_names_of(&table->shape);
     sqlite_reading_init(&w.reading, &table->shape);
     buf_init(&w.print, (size_t)256 * 1024 * 1024);
     if (is_walk) {

@@ -9,7 +9,8 @@
     "FROM pragma_table_list l WHERE l.schema = 'main' AND l.type IN ('table', 'virtual', 'view') " \
     "AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT EXISTS (SELECT 1 FROM sqlite_schema v "  \
     "WHERE v.sql LIKE 'CREATE VIRTUAL TABLE%' AND lower(substr(l.name, 1, length(v.name) + 1)) = " \
-    "lower(v.name || '_'))"
+    "lower(v.name || '_')) AND NOT EXISTS (SELECT 1 FROM sqlite_schema o WHERE o.name = l.name "   \
+    "AND " LITE_OURS("o.") ")"
 
 int sqlite_each_table(sqlite3 *db, sqlite_table_fn *each, void *arg, struct err *err)
 {
@@ -51,6 +52,17 @@ int sqlite_schema_digest(sqlite3 *db, struct sha256 *ret, struct err *err)
 }
 
 /* ---- one table ---- */
+
+const struct source_mapping *sqlite_mapping_of(const struct source_options *options,
+                                               const char *table)
+{
+    for (size_t i = 0; i < options->table_count; i++) {
+        if (sqlite3_stricmp(options->tables[i].table, table) == 0) {
+            return &options->tables[i];
+        }
+    }
+    return NULL;
+}
 
 void sqlite_shape_done(struct sqlite_shape *shape)
 {
@@ -353,7 +365,7 @@ static int read_definition(sqlite3 *db, const char *name, char **ret, struct err
         buf_add_c(&sql, LITE_BEHIND, err) < 0 ||
         add_statements(db,
                        "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND type "
-                       "= 'trigger' AND sql IS NOT NULL ORDER BY name",
+                       "= 'trigger' AND sql IS NOT NULL AND NOT " LITE_OURS("") " ORDER BY name",
                        name, &sql, err) < 0) {
         return -(int)err->code;
     }
@@ -409,8 +421,9 @@ static bool is_captured(const struct sqlite_shape *const *captured, size_t count
 static const char rest_sql[] =
     "SELECT s.sql, s.tbl_name FROM sqlite_schema s LEFT JOIN pragma_table_list l ON l.schema = "
     "'main' AND l.name = s.tbl_name WHERE s.sql IS NOT NULL AND coalesce(l.type, '') <> 'shadow' "
-    "AND s.tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY CASE s.type WHEN 'table' THEN s.sql "
-    "LIKE 'CREATE VIRTUAL%' WHEN 'index' THEN 2 WHEN 'view' THEN 3 ELSE 4 END, s.rowid";
+    "AND s.tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT " LITE_OURS(
+        "s.") " ORDER BY CASE s.type WHEN 'table' THEN s.sql "
+              "LIKE 'CREATE VIRTUAL%' WHEN 'index' THEN 2 WHEN 'view' THEN 3 ELSE 4 END, s.rowid";
 
 int sqlite_rest_read(sqlite3 *db, const char *path, const struct sqlite_shape *const *captured,
                      size_t count, char **ret, struct err *err)

@@ -333,6 +333,23 @@ def test_rows_that_are_replaced_again_and_again_before_a_walk_are_not_missed(cap
     assert len(captured.rows()) == 3040 and captured.home.lines("alerts", "--all") == []
 
 
+def test_a_column_that_is_renamed_while_the_table_is_read_loses_nothing(homes, tmp_path):
+    """With a rollback journal a walk lets the file go from time to time: what it reads on may be called otherwise by then."""
+    tool = Tool(tmp_path / "tool" / "memory.db", "delete")
+    tool.cli(MEMORIES + insert(4000))
+    captured = Captured(homes(config=config_of(tool.path)), tool)
+    application = tool.connect()
+    for round in range(20):
+        captured.source()  # the first starts the daemon, which walks
+        before, after = ("tags", "labels") if round % 2 == 0 else ("labels", "tags")
+        application.execute(f"ALTER TABLE memories RENAME COLUMN {before} TO {after}")
+    captured.wait_rows(4000)
+    eventually(lambda: [captured.rows()[id_of(number)]["tags"] for number in (7, 4000)] == [["a", "b 7"], ["a", "b 4000"]])
+    history = [version["metadata"]["row"] for number in (7, 2000, 4000) for version in captured.home.lines("show", id_of(number), "--history")]
+    assert not [row for row in history if row.get("labels") == "labels" or row.get("tags") == "tags"]  # SQLite's way with names that are none
+    assert captured.home.lines("alerts", "--all") == []
+
+
 def test_what_was_written_right_before_the_file_is_saved_by_rename_is_no_loss(homes, tmp_path):
     """The copy's counter begins anew, as an older copy's would: only what was seen before tells them apart."""
     tool = Tool(tmp_path / "tool" / "memory.db", "delete")

@@ -118,6 +118,10 @@ static void what_is_wrong_is_named_by_line_and_key(void **state)
         {"sources:\n  - {kind: sqlite, path: /x, mirror: true}\n", "capture or mirror"},
         {"sources:\n  - {kind: postgres, url: postgresql://h/d, mirror: yes}\n",
          "mirror must be true or false"},
+        {"sources:\n  - {kind: sqlite, path: /x, triggers: maybe}\n", "true or false"},
+        {"sources:\n  - {kind: postgres, url: postgresql://h/d, triggers: true}\n",
+         "ignore or triggers"},
+        {"sources:\n  - {kind: files, path: /x, triggers: true}\n", "tables, triggers"},
         {"sources:\n  - {kind: postgres, url: postgresql://h/d, capture: magic}\n",
          "allowed are stream, outbox"},
         {"sources:\n  - kind: postgres\n    url: mysql://h/d\n", "postgresql://USER@HOST"},
@@ -268,13 +272,15 @@ static void a_file_of_sqlite_is_found_from_home_and_may_name_no_table(void **sta
 
     (void)state;
     assert_ok(parse("sources:\n  - {name: a, kind: sqlite, path: ~/.tool/memory.db}\n"
-                    "  - {name: b, kind: sqlite, path: /b.db, tables: [notes]}\n",
+                    "  - {name: b, kind: sqlite, path: /b.db, tables: [notes], triggers: true}\n",
                     &config, &err),
               &err);
     assert_string_equal(config.sources[0].path, path);
     assert_int_equal(config.sources[0].table_count, 0);
     assert_string_equal(config.sources[1].path, "/b.db");
     assert_string_equal(config.sources[1].tables[0].table, "notes");
+    assert_false(config.sources[0].triggers);
+    assert_true(config.sources[1].triggers);
 }
 
 static void database_url_alone_is_a_source_of_memories(void **state)
