@@ -21,6 +21,7 @@ static void postgres_close(struct source *source)
         return;
     }
     disconnect(pg);
+    pg_rows_done(pg);
     pg_fence_deafen(pg);
     pg_relations_done(pg);
     pg_state_done(pg);

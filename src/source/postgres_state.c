@@ -7,6 +7,7 @@
 #include "source/postgres_internal.h"
 
 #define DUE "due"
+#define DOUBT "doubt" /* due, as nothing told why there should be a difference */
 
 /* ---- the catalog ---- */
 
@@ -141,14 +142,15 @@ static void read_table(struct pg_table *table)
 {
     const char *at = table->kept;
     char oid[16];
-    char due[sizeof(DUE)];
+    char due[sizeof(DOUBT)];
 
     pg_take_word(&at, oid, sizeof(oid));
     pg_take_word(&at, table->marks.defence, sizeof(table->marks.defence));
     pg_take_word(&at, table->marks.tree, sizeof(table->marks.tree));
     pg_take_word(&at, due, sizeof(due));
     table->last_oid = (uint32_t)strtoul(oid, NULL, 10);
-    table->compare = table->compare || strcmp(due, DUE) == 0;
+    table->doubted = table->doubted || strcmp(due, DOUBT) == 0;
+    table->compare = table->compare || table->doubted || strcmp(due, DUE) == 0;
     if (strcmp(table->marks.defence, "-") == 0) {
         table->marks = (struct pg_marks){.defence = ""};
     }
@@ -212,7 +214,9 @@ int pg_state_keep(struct postgres *pg, struct err *err)
         char *text = xprintf("%u %s %s %s", table->last_oid,
                              table->marks.defence[0] == '\0' ? "-" : table->marks.defence,
                              table->marks.tree[0] == '\0' ? "-" : table->marks.tree,
-                             table->compare ? DUE : "-");
+                             !table->compare  ? "-"
+                             : table->doubted ? DOUBT
+                                              : DUE);
         rc = keep(pg, name, text, &pg->tables[i].kept, err);
     }
     return rc == 0 ? keep(pg, of_source, pg->marks.defence, &pg->kept, err) : rc;
