@@ -405,6 +405,11 @@ int pg_follow(struct postgres *pg, const struct source_events *events, struct er
 intake_hear_fn pg_hear;
 /* Have the intake ask, where something is written there; the tables were found. */
 int pg_hear_if_needed(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Why a memory can't be a row of this table (heap); NULL: it can. */
+int pg_mirror_refusal(struct postgres *pg, const struct pg_table *table, char **ret_why,
+                      struct err *err) MUST_CHECK;
+/* ERR_CONFIG: `mirror: true` is asked for, and there is no table for it. The tables were found. */
+int pg_mirror_check(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Rows may have gone unseen, or all at once: what doors made is to be looked through again. */
 int pg_mirror_again(struct postgres *pg, struct err *err) MUST_CHECK;
 
