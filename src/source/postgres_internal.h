@@ -31,6 +31,7 @@
 struct pg_marks {
     char defence[PG_MARK_MAX]; /* publication, triggers */
     char tree[PG_MARK_MAX];    /* the partitions, and the files that they lie in */
+    char file[16];             /* a table's own: who rewrites it gives it another */
 };
 
 /*

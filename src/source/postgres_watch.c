@@ -198,7 +198,10 @@ static int look_at_tables(struct postgres *pg, struct err *err)
         bool is_gone = table->oid == 0 && !table->gone && table->known;
         bool has_other_parts = table->oid != 0 && table->marks.tree[0] != '\0' &&
                                strcmp(table->marks.tree, table->seen.tree) != 0;
-        if (is_another || is_new || is_gone || has_other_parts) {
+        /* ALTER TABLE, which nothing tells without event triggers; VACUUM FULL, too */
+        bool is_rewritten = table->oid != 0 && table->marks.file[0] != '\0' &&
+                            strcmp(table->marks.file, table->seen.file) != 0;
+        if (is_another || is_new || is_gone || has_other_parts || is_rewritten) {
             table->known = true;
             table->compare = true;
             table->compare_at = now;

@@ -177,3 +177,26 @@ def test_rows_of_an_inheriting_table_are_no_difference_again_and_again(capture):
         captured.database.psql(insert(1, number))
         eventually(lambda number=number: id_of(number) in captured.rows())
     assert compared(captured) == 0 and captured.home.alerts() == []
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["seen by a look", "seen at the next start"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_table_that_is_rewritten_where_no_event_trigger_tells_is_compared(homes, database, way, running):
+    """ALTER TABLE may give each row another content, and none of them is in any log of changes."""
+    role = f"owner_of_{database.name}"
+    database.psql(
+        f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{database.server.password}';"
+        f"GRANT CREATE ON DATABASE {database.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role}; SET ROLE {role};" + MEMORIES + insert(40)
+    )
+    captured = Captured(homes(config=config_of(database, f"    capture: {way}\n").replace("://postgres@", f"://{role}@")), database)
+    captured.init()
+    before = captured.wait_rows(40)
+    rows = database.rows("memories")
+    if not running:
+        captured.home.call("stop")
+    database.psql(f"SET ROLE {role}; ALTER TABLE memories ALTER content TYPE text USING '';")
+    captured.home.json("status")
+    alert = captured.wait_alerts()[0]
+    assert alert["memories_affected"] == 40 and {id: m["content"] for id, m in captured.rows().items()} == {id: m["content"] for id, m in before.items()}
+    assert captured.home.json("restore", "app")["restored"] == 40
+    assert database.rows("memories") == rows
