@@ -234,8 +234,7 @@ static int postgres_check(struct source *source, struct source_health *ret, stru
     int64_t begin_us = env_system()->now_us(env_system());
 
     if (pg_database_required(pg, err) < 0 || pg_tables_find(pg, err) < 0 ||
-        pg_mirror_check(pg, err) < 0 ||
-        pg_setup_missing(pg, &missing, err) < 0) {
+        pg_mirror_check(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
     }
     ret->latency_us = env_system()->now_us(env_system()) - begin_us;

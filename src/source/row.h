@@ -9,7 +9,7 @@
  * with all columns but ignored ones, and the content only where it differs from the memory's. Where
  * a database keeps values of several classes in one column, what is no text is {class: text}.
  * A value that is too large for a memory (content of more than 50,000 characters, others of more
- * than 16 KiB together) is left out, and told apart by its SHA-256: "too_large": {column: hex}
+ * than 16 KiB together), or a text that is not UTF-8 and has no class that says so, is left out, and told apart by its SHA-256: "too_large": {column: hex}
  * beside them, where it is no text {column: {class: hex}}, of its bytes. Such content is one blank,
  * too: what it was is gone from the row. A key is never left out.
  * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
