@@ -283,7 +283,7 @@ int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK
 void pg_rows_told(struct postgres *pg, struct pg_table *table, int64_t change);
 void pg_rows_told_none(struct postgres *pg, struct pg_table *table);
 /* So many were read in the transaction that `sql` is in. */
-int pg_rows_begin(struct postgres *pg, struct pg_table *table, uint64_t rows, struct err *err)
+int pg_rows_begin(struct postgres *pg, struct pg_table *table, uint64_t count, struct err *err)
     MUST_CHECK;
 /* What is kept of it with the position: a text behind it, "" or " rows OID:NUMBER ..."; heap. */
 char *pg_rows_text(const struct postgres *pg);

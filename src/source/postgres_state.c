@@ -23,7 +23,8 @@ static const char table_marks_sql[] =
     "pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE "
     "p.pubname = $2 AND r.prrelid = $1::oid))), "
     "md5((SELECT coalesce(string_agg(concat_ws(':', c.oid, c.relfilenode), ',' ORDER BY c.oid), "
-    "'') FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.relid WHERE tree.level > 0)), (SELECT "
+    "'') FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.relid WHERE tree.level > 0)), "
+    "(SELECT "
     "relfilenode FROM pg_catalog.pg_class WHERE oid = $1::oid)";
 
 static const char other_marks_sql[] =
