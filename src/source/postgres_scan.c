@@ -56,13 +56,16 @@ static int scan_rows(struct comparing *c, struct err *err)
 }
 
 /* Of a table that was doubted: what was found, of which nothing told. The guard may have held what
- * is missing already; of new rows nothing is lost. */
-static int tell_found(struct comparing *c, struct err *err)
+ * is missing already; of new rows nothing is lost. Rows are others, too, after an ALTER TABLE that
+ * comes at the same time, or came while the daemon was away: so that counts where neither can be.
+ */
+static int tell_found(struct comparing *c, bool is_altered, struct err *err)
 {
     const struct compare *found = &c->compare;
     struct postgres *pg = c->pg;
+    bool is_unseen = found->changed > 0 && !is_altered && c->table->rows.known;
 
-    if (!c->table->doubted || found->missing + found->changed == 0) {
+    if (!c->table->doubted || (found->missing == 0 && !is_unseen)) {
         return 0;
     }
     c->table->rows.vain = 0;
@@ -80,7 +83,7 @@ static int tell_found(struct comparing *c, struct err *err)
 int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err)
 {
     struct comparing c = {.pg = pg, .table = table};
-    bool changed;
+    bool changed = false;
 
     intake_actor(&pg->intake, NULL, NULL);
     int rc = pg_keep_definition(pg, table, &changed, err);
@@ -92,7 +95,7 @@ int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err)
     rc = rc == 0 ? compare_end(&c.compare, table->name, err) : rc;
     intake_suspect(&pg->intake, false);
     rc = rc == 0 ? intake_flush(&pg->intake, NULL, err) : rc;
-    rc = rc == 0 ? tell_found(&c, err) : rc;
+    rc = rc == 0 ? tell_found(&c, changed, err) : rc;
     rc = rc == 0 ? pg_rows_begin(pg, table, c.rows, err) : rc;
     rc = rc == 0 ? pg_mirror_again(pg, err) : rc;
     pg_columns_free(c.columns, c.column_count);
