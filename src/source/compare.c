@@ -139,6 +139,7 @@ int compare_row(struct compare *c, const struct row *row, struct err *err)
     if (rc < 0 || (item != NULL && item->is_alive && sha256_eq(&item->digest, &digest))) {
         return rc;
     }
+    c->changed += item != NULL && item->is_alive;
     return intake_put(c->intake, row, err);
 }
 
@@ -157,8 +158,11 @@ int compare_end(struct compare *c, const char *table, struct err *err)
 
     for (size_t i = 0; i < c->count; i++) {
         const struct compare_known *item = &c->items[i];
-        if ((int)item->table == index && item->is_alive && !item->is_seen &&
-            intake_delete_id(c->intake, &item->id, err) < 0) {
+        if ((int)item->table != index || !item->is_alive || item->is_seen) {
+            continue;
+        }
+        c->missing++;
+        if (intake_delete_id(c->intake, &item->id, err) < 0) {
             return -(int)err->code;
         }
     }

@@ -30,6 +30,8 @@ struct compare {
     size_t count;
     size_t capacity;
     struct buf scratch;
+    uint64_t changed; /* rows that are others than was heard */
+    uint64_t missing;
 };
 
 /* Load what the ledger heard of a table (NULL: of all). ERR_CANCELLED as the options say.

@@ -309,8 +309,9 @@ static int refuse_row(struct intake *intake, const struct row *row, struct err *
 static void note_too_large(struct intake *intake, const struct row *row, const char *column)
 {
     AUTO(free_ptr)
-    char *what =
-        xprintf("\"%.63s\" is too large for a memory; what the row said before is kept", column);
+    char *what = xprintf(
+        "\"%.63s\" is too large for a memory, or not UTF-8; what the row said before is kept",
+        column);
 
     note_row(intake, row, what);
 }

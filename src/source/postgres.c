@@ -21,6 +21,7 @@ static void postgres_close(struct source *source)
         return;
     }
     disconnect(pg);
+    pg_rows_done(pg);
     pg_fence_deafen(pg);
     pg_relations_done(pg);
     pg_state_done(pg);
@@ -233,7 +234,7 @@ static int postgres_check(struct source *source, struct source_health *ret, stru
     int64_t begin_us = env_system()->now_us(env_system());
 
     if (pg_database_required(pg, err) < 0 || pg_tables_find(pg, err) < 0 ||
-        pg_setup_missing(pg, &missing, err) < 0) {
+        pg_mirror_check(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
     }
     ret->latency_us = env_system()->now_us(env_system()) - begin_us;
@@ -260,7 +261,8 @@ static int postgres_setup(struct source *source, bool remove, struct buf *ret_sq
     if (remove) {
         return pg_setup_sql(pg, true, ret_sql, err);
     }
-    if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
+    if (pg_tables_find(pg, err) < 0 || pg_mirror_check(pg, err) < 0 ||
+        pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
     }
     if (buf_printf(ret_sql, err, "-- Captured %s.\n",

@@ -192,6 +192,10 @@ static int apply_row(struct postgres *pg, const struct pgoutput_message *message
     if (relation->table == NULL) {
         return 0;
     }
+    pg_rows_told(pg, relation->table,
+                 message->kind == PGOUTPUT_INSERT   ? 1
+                 : message->kind == PGOUTPUT_DELETE ? -1
+                                                    : 0);
     return message->kind == PGOUTPUT_DELETE ? apply_delete(pg, relation, message, err)
                                             : apply_put(pg, relation, message, err);
 }
@@ -234,6 +238,7 @@ static int apply_truncate(struct postgres *pg, const struct pgoutput_message *me
         if (relation == NULL || relation->table == NULL) {
             continue;
         }
+        pg_rows_told_none(pg, relation->table);
         AUTO(free_ptr) char *summary = gone_summary(pg, relation->table, "was emptied (TRUNCATE)");
         if (intake_gone(&pg->intake, relation->table->name, "source_truncated", summary, err) < 0 ||
             pg_mirror_again(pg, err) < 0) {

@@ -20,8 +20,11 @@ static const struct pg_table *table_of(const struct postgres *pg, const char *na
 static int is_still(struct postgres *pg, const struct pg_table *table, const struct memory *heard,
                     bool *ret, struct err *err)
 {
-    const char *version = json_string_value(
-        json_object_get(json_object_get(metadata_tree(heard->metadata), "row"), "sync_version"));
+    const json_t *metadata = metadata_tree(heard->metadata);
+    const char *version =
+        json_string_value(json_object_get(json_object_get(metadata, "row"), "sync_version"));
+    const char *key =
+        json_string_value(json_object_get(json_object_get(metadata, "source"), "key"));
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *id = pg_name(mapping_id(table->mapping));
     AUTO(free_ptr) char *content = pg_name(mapping_content(table->mapping));
@@ -31,7 +34,6 @@ static int is_still(struct postgres *pg, const struct pg_table *table, const str
                                           table->quoted, id)
                                 : xprintf("SELECT FROM %s t WHERE t.%s = $1 AND t.%s::text = $2",
                                           table->quoted, id, content);
-    char text[UUID_TEXT_MAX];
     bool is_seen = false;
 
     if (pg_snapshot_wait(pg, &is_seen, err) < 0) {
@@ -43,8 +45,7 @@ static int is_still(struct postgres *pg, const struct pg_table *table, const str
                        "seen; it is waited for",
                        table->name);
     }
-    uuid_format(&heard->id, text);
-    const char *values[] = {text, version != NULL ? version : heard->content};
+    const char *values[] = {key, version != NULL ? version : heard->content};
     if (pg_query(pg, pg->sql, sql, values, 2, &result, err) < 0) {
         return -(int)err->code;
     }

@@ -221,6 +221,8 @@ static void tell_what_is_not(struct follow *f)
             what = xprintf("sync_status, synced_at and remote_id of %s are not filled any more: "
                            "%.120s",
                            target->table->name, f->unmarkable[i]);
+        } else if (f->pg->options->mirror && target->refusal != NULL) {
+            what = xprintf("nothing is mirrored into %s: %s", target->table->name, target->refusal);
         } else if (target->is_mirror && !target->may_write) {
             what = xprintf("nothing is mirrored into %s: the role has no right to INSERT, UPDATE "
                            "and DELETE there",

@@ -53,6 +53,7 @@ struct pg_target {
     bool may_write;   /* INSERT, UPDATE, DELETE */
     bool is_mirror;   /* its ids are its memories', and memories of doors are written into it */
     bool is_given_up; /* the marks: the database takes none */
+    char *refusal;    /* why nothing can be mirrored into it; heap, NULL: it can */
 };
 
 /* Look the table up; all of *ret is made anew. */

@@ -31,6 +31,24 @@
 struct pg_marks {
     char defence[PG_MARK_MAX]; /* publication, triggers */
     char tree[PG_MARK_MAX];    /* the partitions, and the files that they lie in */
+    char file[16];             /* a table's own: who rewrites it gives it another */
+};
+
+/*
+ * How many rows a table should have, by all that was told of it; and the count that this is
+ * compared with (postgres_count.c).
+ */
+struct pg_rows {
+    bool known;
+    int64_t told;    /* where known */
+    char *snapshot;  /* heap: of a count that was not compared yet; NULL: there is none */
+    bool is_base;    /* it is a comparison's: where counting begins */
+    bool is_counted; /* the server has answered */
+    int64_t counted;
+    int64_t ahead;  /* by how much what was told since and it does not see changed the number */
+    pg_lsn at;      /* what it sees is told when the stream is past this */
+    int64_t due_ms; /* when to count again */
+    unsigned vain;  /* differences in a row for which the comparison found no reason */
 };
 
 /* Transactions that are remembered until others surely see them. More than these can't commit while
@@ -60,7 +78,10 @@ struct pg_table {
                        the ledger, lest a crash between its cause and itself hides a gap */
     pg_lsn compare_at;
     unsigned compare_tries; /* as somebody wrote meanwhile */
-    char *kept;             /* what the ledger has of all this; NULL: nothing yet */
+    bool doubted;           /* nothing told why there should be a difference; kept with it */
+    int64_t compare_due_ms; /* by time alone; 0: not set yet */
+    struct pg_rows rows;
+    char *kept; /* what the ledger has of all this; NULL: nothing yet */
 };
 
 /* What a relation of the stream is; by its OID. */
@@ -95,7 +116,10 @@ struct postgres {
     PGconn *beside;                       /* then: another of the same server */
     char *database;                       /* heap; what the url says */
     PGconn *stream;
-    bool is_streaming; /* the server sends changes on it, and is told how far we are */
+    PGconn *counter;           /* NULL: nothing is counted just now, or ever was */
+    struct pg_table *counting; /* what the server counts on it; NULL: nothing */
+    int64_t counter_ms;        /* when to try again to open it */
+    bool is_streaming;         /* the server sends changes on it, and is told how far we are */
     int version;
     enum pg_way way;
     struct pg_outbox *outbox; /* heap; NULL: it is not read */
@@ -244,11 +268,30 @@ int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err) MUS
 
 /* The transaction that is decoded is done. */
 void pg_snapshot_note(struct postgres *pg);
-/* Does `sql`, in the snapshot that it has, see all that the stream told? */
-int pg_snapshot_has_all(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+/* Does a snapshot see this transaction, or all that the stream told? */
+bool pg_snapshot_sees(const char *snapshot, uint32_t xid);
+bool pg_snapshot_sees_told(const struct postgres *pg, const char *snapshot);
+/* The one that a connection has; heap. */
+int pg_snapshot_of(struct postgres *pg, PGconn *conn, char **ret, struct err *err) MUST_CHECK;
 /* Wait until it sees the transaction that is decoded. *ret false: not within 10 s, as a standby
  * must answer first. */
 int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+
+/* ---- postgres_count.c: as many rows as were told? ---- */
+
+/* What was told of a table changes the number of its rows by so many, or leaves none. */
+void pg_rows_told(struct postgres *pg, struct pg_table *table, int64_t change);
+void pg_rows_told_none(struct postgres *pg, struct pg_table *table);
+/* So many were read in the transaction that `sql` is in. */
+int pg_rows_begin(struct postgres *pg, struct pg_table *table, uint64_t count, struct err *err)
+    MUST_CHECK;
+/* What is kept of it with the position: a text behind it, "" or " rows OID:NUMBER ..."; heap. */
+char *pg_rows_text(const struct postgres *pg);
+/* Take it off again. */
+void pg_rows_read(struct postgres *pg, char *position);
+/* Count when it is time; where the number is another one, pg_doubt. */
+int pg_rows_step(struct postgres *pg, struct err *err) MUST_CHECK;
+void pg_rows_done(struct postgres *pg);
 
 /* ---- postgres_stream.c ---- */
 
@@ -287,8 +330,12 @@ int pg_apply(struct postgres *pg, const struct pgoutput_message *message, struct
 int pg_outbox_start(struct postgres *pg, struct err *err) MUST_CHECK;
 int pg_outbox_step(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_outbox_done(struct postgres *pg);
-/* Does `sql`, in the snapshot that it has, see entries that were not read? */
-int pg_outbox_has_more(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+/* Begin a transaction of `sql`, which sees exactly what was read. *ret false: it can't, just now.
+ * It is ended by pg_outbox_moment_end. */
+int pg_outbox_moment(struct postgres *pg, bool *ret, struct err *err) MUST_CHECK;
+int pg_outbox_moment_end(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Has all been read that was committed before `received`? */
+bool pg_outbox_is_even(const struct postgres *pg);
 /* How much of it waits; the rows are counted where it has more bytes than this. *ret_laggard: the
  * other source that is the farthest behind us, while we read (heap; NULL: none is). */
 int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows,
@@ -334,6 +381,9 @@ int pg_watch(struct postgres *pg, struct err *err) MUST_CHECK;
 int pg_end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err) MUST_CHECK;
 /* Compare all tables, once the stream is past this moment. */
 int pg_compare_later(struct postgres *pg, struct err *err) MUST_CHECK;
+/* A table has not what was told of it: compare it, and hold what is missing. */
+int pg_doubt(struct postgres *pg, struct pg_table *table, struct err *err) MUST_CHECK;
+int64_t pg_watch_ms(void);                              /* from one look to the next */
 void pg_trouble(struct postgres *pg, const char *what); /* NULL: all is well */
 
 /* ---- postgres_fence.c ---- */
@@ -356,6 +406,11 @@ int pg_follow(struct postgres *pg, const struct source_events *events, struct er
 intake_hear_fn pg_hear;
 /* Have the intake ask, where something is written there; the tables were found. */
 int pg_hear_if_needed(struct postgres *pg, struct err *err) MUST_CHECK;
+/* Why a memory can't be a row of this table (heap); NULL: it can. */
+int pg_mirror_refusal(struct postgres *pg, const struct pg_table *table, char **ret_why,
+                      struct err *err) MUST_CHECK;
+/* ERR_CONFIG: `mirror: true` is asked for, and there is no table for it. The tables were found. */
+int pg_mirror_check(struct postgres *pg, struct err *err) MUST_CHECK;
 /* Rows may have gone unseen, or all at once: what doors made is to be looked through again. */
 int pg_mirror_again(struct postgres *pg, struct err *err) MUST_CHECK;
 

@@ -4,6 +4,8 @@
 
 #include <poll.h>
 
+#include "base/utf8.h"
+
 /* ---- errors ---- */
 
 static const struct {
@@ -45,8 +47,11 @@ int pg_error(const PGconn *conn, const PGresult *result, struct err *err)
                                      : PQresStatus(PQresultStatus(result)));
     }
     bool refused = state == NULL && strstr(PQerrorMessage(conn), "authentication failed") != NULL;
-    return err_set(err, refused ? ERR_AUTH : code_of(conn, state), "PostgreSQL: " STR_FMT "%s%s",
-                   STR_ARG(text), detail == NULL ? "" : "; ", detail == NULL ? "" : detail);
+    AUTO(free_ptr)
+    char *said = xprintf(STR_FMT "%s%s", STR_ARG(text), detail == NULL ? "" : "; ",
+                         detail == NULL ? "" : detail);
+    utf8_make_printable(said, strlen(said)); /* it may quote values */
+    return err_set(err, refused ? ERR_AUTH : code_of(conn, state), "PostgreSQL: %s", said);
 }
 
 void pg_clear(PGresult **result)
@@ -160,6 +165,16 @@ static const char session_options[] =
     "-c idle_in_transaction_session_timeout=0 "
     "-c row_security=off"; /* rows that a policy hides would look deleted: an error tells it */
 
+/* A database in SQL_ASCII may have any bytes, and as UTF-8 it gives no row that has others. */
+static int take_any_bytes(struct postgres *pg, PGconn *conn, struct err *err)
+{
+    const char *encoding = PQparameterStatus(conn, "server_encoding");
+
+    return encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0
+               ? pg_exec(pg, conn, "SET client_encoding = 'SQL_ASCII'", err)
+               : 0;
+}
+
 /* more: one parameter besides; NULL: none. */
 static int open_with(struct postgres *pg, const char *more, const char *value, PGconn **ret,
                      struct err *err)
@@ -191,6 +206,10 @@ static int open_with(struct postgres *pg, const char *more, const char *value, P
         PQfinish(conn);
         return err_set(err, ERR_CONFIG, "this is PostgreSQL %d; 13 and later can be captured",
                        major);
+    }
+    if (take_any_bytes(pg, conn, err) < 0) {
+        PQfinish(conn);
+        return -(int)err->code;
     }
     *ret = conn;
     return 0;

@@ -37,6 +37,17 @@ static json_t *tags_of(const struct memory *memory)
     return tags;
 }
 
+/* A captured row's key need not be a UUID. */
+static void set_id(json_t *row, const struct lineage *l)
+{
+    const json_t *source = json_object_get(metadata_tree(l->row.metadata), "source");
+    const char *key = l->has_row ? json_string_value(json_object_get(source, "key")) : NULL;
+    char id[UUID_TEXT_MAX];
+
+    uuid_format(&l->current.id, id);
+    set_text(row, FIELD_ID, key != NULL ? key : id);
+}
+
 /* The fields that are not what the table told last; all of them, if it told nothing. */
 static json_t *row_of(const struct lineage *l)
 {
@@ -45,8 +56,7 @@ static json_t *row_of(const struct lineage *l)
     char id[UUID_TEXT_MAX];
     json_t *row = json_object();
 
-    uuid_format(&m->id, id);
-    set_text(row, FIELD_ID, id);
+    set_id(row, l);
     AUTO(free_ptr) char *number = xprintf("%llu", (unsigned long long)l->number);
     set_text(row, FIELD_VERSION, number);
     set_time(row, FIELD_UPDATED, m->deleted_us == TIME_NONE ? m->updated_us : m->deleted_us);

@@ -63,6 +63,7 @@ struct pg_outbox {
     char xid[24]; /* of the entries that are read just now; "": none */
     int64_t at_us;
     uint64_t entries; /* of this step */
+    bool is_even;     /* its snapshot has all that was committed before it */
 };
 
 static void shape_free(struct shape *shape)
@@ -376,11 +377,9 @@ static uint64_t end_of(const char *snapshot)
 }
 
 /* Does the next have everything that the last has? A short one only when all of that has ended. */
-static bool is_news(const struct pg_outbox *o, const char *snapshot)
+static bool is_news(const struct pg_outbox *o)
 {
-    bool is_short = strcmp(o->next, snapshot) != 0;
-
-    return strcmp(o->next, o->taken) != 0 && (!is_short || end_of(o->next) >= end_of(o->taken));
+    return strcmp(o->next, o->taken) != 0 && (o->is_even || end_of(o->next) >= end_of(o->taken));
 }
 
 /* "outbox GENERATION NUMBER CONFIRMED SNAPSHOT" */
@@ -403,32 +402,79 @@ static int keep_step(struct postgres *pg, struct err *err)
     return 0;
 }
 
-static int take_step(struct postgres *pg, bool *ret_found, struct err *err)
+/* In a transaction of `stream` that stays open, with a snapshot that `what` may ask for more of
+ * (*ret_more: heap). */
+static int read_step(struct postgres *pg, const char *what, char **ret_more, struct err *err)
 {
     struct pg_outbox *o = pg->outbox;
     AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr)
+    char *sql = xprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT "
+                        "pg_current_snapshot(), %s",
+                        what);
 
-    *ret_found = false;
     o->entries = 0;
     if (pg_end_of_log(pg, &pg->pending, err) < 0 ||
-        pg_query(pg, pg->stream,
-                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()",
-                 NULL, 0, &result, err) < 0) {
+        pg_query(pg, pg->stream, sql, NULL, 0, &result, err) < 0) {
         return -(int)err->code;
     }
     const char *snapshot = PQgetvalue(result, 0, 0);
     free(o->next);
     o->next = shortened(snapshot);
-    if ((is_news(o, snapshot) && read_entries(pg, err) < 0) ||
-        pg_exec(pg, pg->stream, "COMMIT", err) < 0) {
+    o->is_even = strcmp(o->next, snapshot) == 0;
+    if (is_news(o) && read_entries(pg, err) < 0) {
         return -(int)err->code;
     }
-    if (o->entries > 0 && keep_step(pg, err) < 0) {
+    *ret_more = xstrdup(PQgetvalue(result, 0, 1));
+    return 0;
+}
+
+static int end_step(struct postgres *pg, struct err *err)
+{
+    if (pg->outbox->entries > 0 && keep_step(pg, err) < 0) {
         return -(int)err->code;
     }
-    *ret_found = o->entries > 0;
     pg->received = pg->pending; /* what was committed before the step began is read */
     return 0;
+}
+
+static int take_step(struct postgres *pg, bool *ret_found, struct err *err)
+{
+    AUTO(free_ptr) char *more = NULL;
+
+    *ret_found = false;
+    if (read_step(pg, "''", &more, err) < 0 || pg_exec(pg, pg->stream, "COMMIT", err) < 0) {
+        return -(int)err->code;
+    }
+    *ret_found = pg->outbox->entries > 0;
+    return end_step(pg, err);
+}
+
+int pg_outbox_moment(struct postgres *pg, bool *ret, struct err *err)
+{
+    AUTO(free_ptr) char *exported = NULL;
+
+    if (read_step(pg, "pg_export_snapshot()", &exported, err) < 0 || end_step(pg, err) < 0) {
+        return -(int)err->code;
+    }
+    AUTO(free_ptr) char *literal = pg_literal(exported);
+    AUTO(free_ptr)
+    char *begin = xprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION "
+                          "SNAPSHOT %s",
+                          literal);
+    *ret = pg->outbox->is_even;
+    return pg_exec(pg, pg->sql, begin, err);
+}
+
+int pg_outbox_moment_end(struct postgres *pg, struct err *err)
+{
+    return pg_exec(pg, pg->sql, "COMMIT", err) < 0 ? -(int)err->code
+                                                   : pg_exec(pg, pg->stream, "COMMIT", err);
+}
+
+bool pg_outbox_is_even(const struct postgres *pg)
+{
+    return pg->outbox->is_even;
 }
 
 /* ---- what was read is removed ---- */
@@ -516,20 +562,6 @@ int pg_outbox_step(struct postgres *pg, struct err *err)
         return err_set(err, ERR_UNAVAILABLE, "the outbox is gone from the database");
     }
     return rc == 0 && !found ? wait_for_more(pg, err) : rc;
-}
-
-int pg_outbox_has_more(struct postgres *pg, bool *ret, struct err *err)
-{
-    bool is_there = false;
-
-    *ret = false;
-    return pg_outbox_is_there(pg, &is_there, err) < 0 || !is_there
-               ? -(int)err->code
-               : pg_ask_bool(pg,
-                             "SELECT EXISTS(SELECT FROM holdfast.outbox WHERE xid >= "
-                             "pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot("
-                             "xid, $1::pg_snapshot))",
-                             pg->outbox->taken, ret, err);
 }
 
 int pg_outbox_size(struct postgres *pg, uint64_t count_above, uint64_t *ret_rows,

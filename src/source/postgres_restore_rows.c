@@ -58,8 +58,10 @@ static char *equal_to(const struct restoring *r, const char *column, char other)
         return xstrdup(plain);
     }
     AUTO(free_ptr) char *literal = pg_literal(column);
-    return xprintf("(CASE WHEN %c." LARGE " ? %s THEN encode(sha256(convert_to(t.%s::text, "
-                   "'UTF8')), 'hex') IS NOT DISTINCT FROM %c." LARGE " ->> %s ELSE %s END)",
+    /* SQL_ASCII may have any bytes, and converts none of them. */
+    return xprintf("(CASE WHEN %c." LARGE " ? %s THEN encode(sha256(convert_to(t.%s::text, CASE "
+                   "getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)), "
+                   "'hex') IS NOT DISTINCT FROM %c." LARGE " ->> %s ELSE %s END)",
                    other, literal, name, other, literal, plain);
 }
 

@@ -9,7 +9,7 @@
 #define SNAPSHOT_WAIT_MS 10000
 
 /* "xmin:xmax:xip,xip,...", 64 bits each; the stream has the lower 32 of them. */
-static bool sees(const char *snapshot, uint32_t xid)
+bool pg_snapshot_sees(const char *snapshot, uint32_t xid)
 {
     const char *at = strchr(snapshot, ':');
     char *end = NULL;
@@ -25,9 +25,12 @@ static bool sees(const char *snapshot, uint32_t xid)
     return true;
 }
 
-static int snapshot_of(struct postgres *pg, char **ret, struct err *err)
+int pg_snapshot_of(struct postgres *pg, PGconn *conn, char **ret, struct err *err)
 {
-    return pg_ask(pg, pg->sql, "SELECT pg_catalog.pg_current_snapshot()", NULL, ret, err);
+    if (pg_ask(pg, conn, "SELECT pg_catalog.pg_current_snapshot()", NULL, ret, err) < 0) {
+        return -(int)err->code;
+    }
+    return *ret != NULL ? 0 : err_set(err, ERR_UNAVAILABLE, "PostgreSQL tells no snapshot");
 }
 
 void pg_snapshot_note(struct postgres *pg)
@@ -35,19 +38,16 @@ void pg_snapshot_note(struct postgres *pg)
     pg->recent[pg->recent_at++ % PG_RECENT_MAX] = pg->xid;
 }
 
-int pg_snapshot_has_all(struct postgres *pg, bool *ret, struct err *err)
+bool pg_snapshot_sees_told(const struct postgres *pg, const char *snapshot)
 {
-    AUTO(free_ptr) char *snapshot = NULL;
     size_t count = pg->recent_at < PG_RECENT_MAX ? pg->recent_at : PG_RECENT_MAX;
 
-    if (snapshot_of(pg, &snapshot, err) < 0) {
-        return -(int)err->code;
+    for (size_t i = 0; i < count; i++) {
+        if (!pg_snapshot_sees(snapshot, pg->recent[i])) {
+            return false;
+        }
     }
-    *ret = true;
-    for (size_t i = 0; i < count && *ret; i++) {
-        *ret = sees(snapshot, pg->recent[i]);
-    }
-    return 0;
+    return true;
 }
 
 int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err)
@@ -56,10 +56,10 @@ int pg_snapshot_wait(struct postgres *pg, bool *ret, struct err *err)
 
     for (;;) {
         AUTO(free_ptr) char *snapshot = NULL;
-        if (snapshot_of(pg, &snapshot, err) < 0) {
+        if (pg_snapshot_of(pg, pg->sql, &snapshot, err) < 0) {
             return -(int)err->code;
         }
-        *ret = sees(snapshot, pg->xid);
+        *ret = pg_snapshot_sees(snapshot, pg->xid);
         if (*ret || deadline_left_ms(deadline) == 0) {
             return 0;
         }

@@ -7,6 +7,7 @@
 #include "source/postgres_internal.h"
 
 #define DUE "due"
+#define DOUBT "doubt" /* due, as nothing told why there should be a difference */
 
 /* ---- the catalog ---- */
 
@@ -22,7 +23,9 @@ static const char table_marks_sql[] =
     "pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE "
     "p.pubname = $2 AND r.prrelid = $1::oid))), "
     "md5((SELECT coalesce(string_agg(concat_ws(':', c.oid, c.relfilenode), ',' ORDER BY c.oid), "
-    "'') FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.relid WHERE tree.level > 0))";
+    "'') FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.relid WHERE tree.level > 0)), "
+    "(SELECT "
+    "relfilenode FROM pg_catalog.pg_class WHERE oid = $1::oid)";
 
 static const char other_marks_sql[] =
     "SELECT md5(concat_ws('/', "
@@ -34,7 +37,7 @@ static const char other_marks_sql[] =
     "pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname "
     "= 'holdfast'), (SELECT string_agg(c.oid::text, ',' ORDER BY c.oid) FROM pg_catalog.pg_class c "
     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'holdfast' AND "
-    "c.relname IN ('outbox', 'outboxes')), %s)), ''";
+    "c.relname IN ('outbox', 'outboxes')), %s)), '', ''";
 
 static const char schemas_marks_sql[] =
     "(SELECT string_agg(concat_ws(':', s.oid, s.xmin), ',' ORDER BY s.oid) FROM "
@@ -54,6 +57,7 @@ static int look(struct postgres *pg, const char *sql, const char *const *values,
     }
     (void)snprintf(ret->defence, sizeof(ret->defence), "%s", PQgetvalue(result, 0, 0));
     (void)snprintf(ret->tree, sizeof(ret->tree), "%s", PQgetvalue(result, 0, 1));
+    (void)snprintf(ret->file, sizeof(ret->file), "%s", PQgetvalue(result, 0, 2));
     return 0;
 }
 
@@ -136,19 +140,21 @@ void pg_take_word(const char **at, char *ret, size_t size)
     *at += strspn(*at, " ");
 }
 
-/* "OID DEFENCE TREE DUE", "-" for what is not known. */
+/* "OID DEFENCE TREE DUE FILE", "-" for what is not known; an older Holdfast wrote no file. */
 static void read_table(struct pg_table *table)
 {
     const char *at = table->kept;
     char oid[16];
-    char due[sizeof(DUE)];
+    char due[sizeof(DOUBT)];
 
     pg_take_word(&at, oid, sizeof(oid));
     pg_take_word(&at, table->marks.defence, sizeof(table->marks.defence));
     pg_take_word(&at, table->marks.tree, sizeof(table->marks.tree));
     pg_take_word(&at, due, sizeof(due));
+    pg_take_word(&at, table->marks.file, sizeof(table->marks.file));
     table->last_oid = (uint32_t)strtoul(oid, NULL, 10);
-    table->compare = table->compare || strcmp(due, DUE) == 0;
+    table->doubted = table->doubted || strcmp(due, DOUBT) == 0;
+    table->compare = table->compare || table->doubted || strcmp(due, DUE) == 0;
     if (strcmp(table->marks.defence, "-") == 0) {
         table->marks = (struct pg_marks){.defence = ""};
     }
@@ -209,10 +215,13 @@ int pg_state_keep(struct postgres *pg, struct err *err)
         const struct pg_table *table = &pg->tables[i];
         AUTO(free_ptr) char *name = xprintf("%s%s", of_source, table->name);
         AUTO(free_ptr)
-        char *text = xprintf("%u %s %s %s", table->last_oid,
+        char *text = xprintf("%u %s %s %s %s", table->last_oid,
                              table->marks.defence[0] == '\0' ? "-" : table->marks.defence,
                              table->marks.tree[0] == '\0' ? "-" : table->marks.tree,
-                             table->compare ? DUE : "-");
+                             !table->compare  ? "-"
+                             : table->doubted ? DOUBT
+                                              : DUE,
+                             table->marks.file);
         rc = keep(pg, name, text, &pg->tables[i].kept, err);
     }
     return rc == 0 ? keep(pg, of_source, pg->marks.defence, &pg->kept, err) : rc;

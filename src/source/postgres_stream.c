@@ -17,7 +17,8 @@
 
 /* ---- the position ---- */
 
-/* It is "SYSTEM/DATABASE SLOT LSN"; of an outbox there is more behind the slot. */
+/* It is "SYSTEM/DATABASE SLOT LSN", of an outbox there is more behind the slot; and how many rows
+ * there should be by then. */
 int pg_position_read(struct postgres *pg, char **ret_rest, bool *ret_other, struct err *err)
 {
     AUTO(free_ptr) char *text = NULL;
@@ -36,7 +37,10 @@ int pg_position_read(struct postgres *pg, char **ret_rest, bool *ret_other, stru
     }
     AUTO(free_ptr) char *ours = xprintf("%s %s ", pg->system, pg->options->slot);
     *ret_other = strncmp(text, ours, strlen(ours)) != 0;
-    *ret_rest = *ret_other ? NULL : xstrdup(text + strlen(ours));
+    if (!*ret_other) {
+        pg_rows_read(pg, text);
+        *ret_rest = xstrdup(text + strlen(ours));
+    }
     return 0;
 }
 
@@ -54,7 +58,8 @@ static int read_position(struct postgres *pg, bool *ret_other, struct err *err)
 
 int pg_position_keep(struct postgres *pg, const char *rest, const char *shown, struct err *err)
 {
-    AUTO(free_ptr) char *text = xprintf("%s %s %s", pg->system, pg->options->slot, rest);
+    AUTO(free_ptr) char *rows = pg_rows_text(pg);
+    AUTO(free_ptr) char *text = xprintf("%s %s %s%s", pg->system, pg->options->slot, rest, rows);
     struct env *env = env_system();
 
     if (pg_state_keep(pg, err) < 0 || intake_flush(&pg->intake, text, err) < 0) {
@@ -256,9 +261,14 @@ int pg_definitions_begin(struct postgres *pg, pg_lsn end, struct err *err)
 {
     for (size_t i = 0; i < pg->table_count; i++) {
         bool changed;
-        pg->tables[i].known = true;
-        pg->tables[i].compare_at = end; /* where it is still due */
-        if (pg->tables[i].oid != 0 && pg_keep_definition(pg, &pg->tables[i], &changed, err) < 0) {
+        struct pg_table *table = &pg->tables[i];
+        table->known = true;
+        if (!table->compare &&
+            !table->rows.known) { /* what is missing can't be told from numbers */
+            table->compare = table->doubted = true;
+        }
+        table->compare_at = end; /* where it is due */
+        if (table->oid != 0 && pg_keep_definition(pg, table, &changed, err) < 0) {
             return -(int)err->code;
         }
     }

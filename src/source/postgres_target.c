@@ -98,6 +98,64 @@ static int find_privileges(struct postgres *pg, struct pg_target *target, const 
                        oid, &target->may_write, err);
 }
 
+/* A key in which a memory's id has room. */
+static const char key_sql[] =
+    "SELECT format_type(a.atttypid, a.atttypmod), coalesce(nullif(t.typbasetype, 0), t.oid) IN "
+    "('uuid'::regtype, 'text'::regtype, 'varchar'::regtype) AND (a.atttypmod = -1 OR a.atttypmod "
+    ">= 40) AND (t.typtypmod = -1 OR t.typtypmod >= 40) AND a.attgenerated = '' FROM "
+    "pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE a.attrelid = "
+    "$1::oid AND a.attname = $2 AND NOT a.attisdropped";
+
+int pg_mirror_refusal(struct postgres *pg, const struct pg_table *table, char **ret_why,
+                      struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+    AUTO(free_ptr) char *oid = xprintf("%u", table->oid);
+    const char *id = mapping_id(table->mapping);
+    const char *values[] = {oid, id};
+
+    *ret_why = NULL;
+    if (pg_query(pg, pg->sql, key_sql, values, 2, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    if (PQntuples(result) == 1 && PQgetvalue(result, 0, 1)[0] != 't') {
+        *ret_why =
+            xprintf("its key %.63s is %.63s, and a memory's id is a UUID, for which a key must "
+                    "be uuid or text",
+                    id, PQgetvalue(result, 0, 0));
+    }
+    return 0;
+}
+
+int pg_mirror_check(struct postgres *pg, struct err *err)
+{
+    bool has_table = false;
+
+    for (size_t i = 0; i < pg->table_count && pg->options->mirror; i++) {
+        const struct pg_table *table = &pg->tables[i];
+        AUTO(free_ptr) char *why = NULL;
+        if (!mapping_is_memories(table->mapping)) {
+            continue;
+        }
+        has_table = true;
+        if (table->oid != 0 && pg_mirror_refusal(pg, table, &why, err) < 0) {
+            return -(int)err->code;
+        }
+        if (why != NULL) {
+            return err_set(err, ERR_CONFIG,
+                           "mirror: true can't be for table %s: %s; leave `mirror` out, and its "
+                           "rows are captured all the same",
+                           table->name, why);
+        }
+    }
+    return has_table || !pg->options->mirror
+               ? 0
+               : err_set(err, ERR_CONFIG,
+                         "mirror: true is for a table called memories, and no table of source %s "
+                         "is",
+                         pg->options->name);
+}
+
 int pg_target_find(struct postgres *pg, struct pg_table *table, struct pg_target *ret,
                    struct err *err)
 {
@@ -111,13 +169,15 @@ int pg_target_find(struct postgres *pg, struct pg_table *table, struct pg_target
     }
     if (pg_query(pg, pg->sql, columns_sql, values, 1, &result, err) < 0 ||
         find_privileges(pg, ret, oid, err) < 0 ||
+        pg_mirror_refusal(pg, table, &ret->refusal, err) < 0 ||
         ids_claim(pg->options->ledger, pg->options->name, table->name, &ret->is_mirror, err) < 0) {
         return -(int)err->code;
     }
     for (int i = 0; i < PQntuples(result); i++) {
         note_column(ret, result, i);
     }
-    ret->is_mirror = ret->is_mirror && pg->options->mirror && ret->columns[FIELD_ID].name != NULL &&
+    ret->is_mirror = ret->is_mirror && pg->options->mirror && ret->refusal == NULL &&
+                     ret->columns[FIELD_ID].name != NULL &&
                      ret->columns[FIELD_CONTENT].name != NULL;
     return 0;
 }
@@ -135,5 +195,6 @@ void pg_target_done(struct pg_target *target)
         free(target->columns[i].name);
         free(target->columns[i].value);
     }
+    free(target->refusal);
     *target = (struct pg_target){.table = NULL};
 }

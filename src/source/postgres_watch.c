@@ -40,20 +40,24 @@ int pg_end_of_log(struct postgres *pg, pg_lsn *ret, struct err *err)
 
 #define COMPARE_TRIES 10 /* for a moment in which nobody writes */
 
-/* The snapshot must be of the moment that the stream has come to. What it lacked of that would be
- * taken back; what it had more would be found here, without who did it, and for a TRUNCATE of a few
- * rows without the rule that holds it. Where somebody always writes, the second must be borne. */
-static int is_moment(struct postgres *pg, struct pg_table *table, bool *ret, struct err *err)
+/* A transaction of `sql` whose snapshot is of the moment that the stream has come to. What it
+ * lacked of that would be taken back; what it had more would be found here, without who did it, and
+ * for a TRUNCATE of a few rows without the rule that holds it. Where somebody always writes, the
+ * second must be borne. The outbox is read to that very moment. */
+static int begin_moment(struct postgres *pg, struct pg_table *table, bool *ret, struct err *err)
 {
-    bool is_ahead = false;
+    AUTO(free_ptr) char *snapshot = NULL;
     pg_lsn now;
 
-    if (pg_snapshot_has_all(pg, ret, err) < 0 || pg_end_of_log(pg, &now, err) < 0 ||
-        (pg->way == PG_OUTBOX && pg_outbox_has_more(pg, &is_ahead, err) < 0)) {
+    if (pg->way == PG_OUTBOX) {
+        return pg_outbox_moment(pg, ret, err);
+    }
+    if (pg_exec(pg, pg->sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) < 0 ||
+        pg_snapshot_of(pg, pg->sql, &snapshot, err) < 0 || pg_end_of_log(pg, &now, err) < 0) {
         return -(int)err->code;
     }
-    is_ahead = pg->way == PG_OUTBOX ? is_ahead : pg->received < now;
-    if (*ret && is_ahead && table->compare_tries < COMPARE_TRIES) {
+    *ret = pg_snapshot_sees_told(pg, snapshot);
+    if (*ret && pg->received < now && table->compare_tries < COMPARE_TRIES) {
         table->compare_tries++;
         table->compare_at = now;
         *ret = false;
@@ -62,22 +66,24 @@ static int is_moment(struct postgres *pg, struct pg_table *table, bool *ret, str
     return 0;
 }
 
+static int end_moment(struct postgres *pg, struct err *err)
+{
+    return pg->way == PG_OUTBOX ? pg_outbox_moment_end(pg, err)
+                                : pg_exec(pg, pg->sql, "COMMIT", err);
+}
+
 /* ---- tables ---- */
 
 static int vanished(struct postgres *pg, struct pg_table *table, struct err *err)
 {
-    bool is_now = false;
-
     AUTO(free_ptr)
     char *summary = xprintf("Table %s of source %s vanished, and nothing told who dropped it. "
                             "Every row is safe in the ledger; to put them back: holdfast restore "
                             "%s",
                             table->name, pg->options->name, pg->options->name);
-    if (is_moment(pg, table, &is_now, err) < 0) {
-        return -(int)err->code;
-    }
-    table->compare = !is_now;
-    if (table->gone || !is_now) {
+
+    table->compare = table->doubted = false;
+    if (table->gone) {
         return 0;
     }
     table->gone = true;
@@ -85,15 +91,62 @@ static int vanished(struct postgres *pg, struct pg_table *table, struct err *err
     return intake_gone(&pg->intake, table->name, "source_vanished", summary, err);
 }
 
-static int compare(struct postgres *pg, struct pg_table *table, struct err *err)
+#define OUTBOX_COMPARE_MS (10 * 60 * 1000) /* from one comparison by time to the next, */
+#define OUTBOX_COMPARE_SHARE 100           /* one part of the time at most, */
+#define OUTBOX_COMPARE_FIRST_MS 60000      /* the first of them */
+
+static int64_t compare_apart_ms(int64_t took_ms)
+{
+    int64_t apart = (int64_t)FAULT_LIMIT("HOLDFAST_COMPARE_MS", OUTBOX_COMPARE_MS);
+
+    return took_ms * OUTBOX_COMPARE_SHARE > apart ? took_ms * OUTBOX_COMPARE_SHARE : apart;
+}
+
+/* A table in the publication, or with all its triggers, or one that is gone. A look puts back first
+ * what is missing. */
+static int compare_now(struct postgres *pg, struct pg_table *table, int64_t now, struct err *err)
+{
+    if (pg_tables_find(pg, err) < 0) {
+        return -(int)err->code;
+    }
+    if (table->oid != 0 && !table->published) {
+        return 0;
+    }
+    pg->compared_ms = now;
+    int rc = table->oid == 0 ? vanished(pg, table, err) : pg_compare(pg, table, err);
+    int64_t end = deadline_in(0).at_ms;
+    table->compare_due_ms = end + compare_apart_ms(end - now);
+    return rc;
+}
+
+static int compare(struct postgres *pg, struct pg_table *table, int64_t now, struct err *err)
 {
     bool is_now = false;
 
-    if (pg_exec(pg, pg->sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) < 0 ||
-        is_moment(pg, table, &is_now, err) < 0 || (is_now && pg_compare(pg, table, err) < 0)) {
+    if (begin_moment(pg, table, &is_now, err) < 0 ||
+        (is_now && compare_now(pg, table, now, err) < 0)) {
         return -(int)err->code;
     }
-    return pg_exec(pg, pg->sql, "COMMIT", err);
+    return end_moment(pg, err);
+}
+
+/* What is in the outbox can be taken out before it is read, by who owns it. */
+static void compare_by_time(struct postgres *pg, int64_t now)
+{
+    int64_t apart = compare_apart_ms(0);
+    int64_t first = apart < OUTBOX_COMPARE_FIRST_MS ? apart : OUTBOX_COMPARE_FIRST_MS;
+
+    for (size_t i = 0; i < pg->table_count && pg->way == PG_OUTBOX; i++) {
+        struct pg_table *table = &pg->tables[i];
+        if (table->compare_due_ms == 0) {
+            table->compare_due_ms = now + first;
+        }
+        if (table->oid != 0 && table->published && !table->gone && !table->compare &&
+            table->compare_due_ms <= now) {
+            table->compare = table->doubted = true;
+            table->compare_at = pg->received;
+        }
+    }
 }
 
 /* What was seen in the catalog is judged when the stream has come to that moment: what it tells by
@@ -105,21 +158,12 @@ static int compare_due(struct postgres *pg, struct err *err)
     if (pg->unguarded && pg->compared_ms != 0 && now - pg->compared_ms < UNGUARDED_COMPARE_MS) {
         return 0; /* it is due again and again, until the defence is back */
     }
+    compare_by_time(pg, now);
     for (size_t i = 0; i < pg->table_count && !pg->in_transaction; i++) {
         struct pg_table *table = &pg->tables[i];
-        if (!table->compare || pg->received < table->compare_at) {
-            continue;
-        }
-        if (pg_tables_find(pg, err) < 0) {
+        if (table->compare && pg->received >= table->compare_at &&
+            compare(pg, table, now, err) < 0) {
             return -(int)err->code;
-        }
-        if (table->oid != 0 && !table->published) {
-            continue; /* the next look puts it back first */
-        }
-        pg->compared_ms = now;
-        int rc = table->oid == 0 ? vanished(pg, table, err) : compare(pg, table, err);
-        if (rc < 0) {
-            return rc;
         }
     }
     return 0;
@@ -154,13 +198,29 @@ static int look_at_tables(struct postgres *pg, struct err *err)
         bool is_gone = table->oid == 0 && !table->gone && table->known;
         bool has_other_parts = table->oid != 0 && table->marks.tree[0] != '\0' &&
                                strcmp(table->marks.tree, table->seen.tree) != 0;
-        if (is_another || is_new || is_gone || has_other_parts) {
+        /* ALTER TABLE, which nothing tells without event triggers; VACUUM FULL, too */
+        bool is_rewritten = table->oid != 0 && table->marks.file[0] != '\0' &&
+                            strcmp(table->marks.file, table->seen.file) != 0;
+        if (is_another || is_new || is_gone || has_other_parts || is_rewritten) {
             table->known = true;
             table->compare = true;
             table->compare_at = now;
         }
     }
     return 0;
+}
+
+/* Something else may be the reason, which the catalog tells. */
+int pg_doubt(struct postgres *pg, struct pg_table *table, struct err *err)
+{
+    if (look_at_tables(pg, err) < 0) {
+        return -(int)err->code;
+    }
+    if (!table->compare) {
+        table->compare = table->doubted = true;
+        table->compare_at = pg->received;
+    }
+    return pg_state_keep(pg, err);
 }
 
 /* ---- what init made ---- */
@@ -342,6 +402,11 @@ static int look_from_outside(struct postgres *pg, struct err *err)
     return pg->way == PG_OUTBOX ? look_at_outbox(pg, err) : look_at_slot(pg, err);
 }
 
+int64_t pg_watch_ms(void)
+{
+    return (int64_t)FAULT_LIMIT("HOLDFAST_WATCH_MS", POSTGRES_WATCH_MS);
+}
+
 int pg_watch(struct postgres *pg, struct err *err)
 {
     int64_t now = deadline_in(0).at_ms;
@@ -349,7 +414,7 @@ int pg_watch(struct postgres *pg, struct err *err)
     if (pg->in_transaction) {
         return 0;
     }
-    if (now - pg->watched_ms >= (int64_t)FAULT_LIMIT("HOLDFAST_WATCH_MS", POSTGRES_WATCH_MS)) {
+    if (now - pg->watched_ms >= pg_watch_ms()) {
         pg->watched_ms = now;
         if (look_from_outside(pg, err) < 0) {
             return -(int)err->code;
@@ -358,5 +423,5 @@ int pg_watch(struct postgres *pg, struct err *err)
         return -(int)err->code;
     }
     pg->intake.has_held = false;
-    return compare_due(pg, err);
+    return pg_rows_step(pg, err) < 0 ? -(int)err->code : compare_due(pg, err);
 }

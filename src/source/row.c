@@ -258,22 +258,35 @@ static size_t metadata_len(const struct row *row, const bool *large)
     return total;
 }
 
-/* What is too large on the face of it, so that JSON is made of the rest only. */
+static bool is_utf8(struct str text)
+{
+    struct err why = ERR_INIT;
+    size_t characters;
+
+    return utf8_check(text, &characters, &why) == 0;
+}
+
+/* On the face of it, so that JSON is made of the rest only. */
+static bool is_large(const struct row *row, size_t i)
+{
+    const struct row_value *value = &row->values[i];
+    struct err why = ERR_INIT;
+
+    return value->digest.ptr != NULL ||
+           (is_content(row, i) && value->text.len > 0
+                ? memory_content_check(value->text, &why) < 0
+                : !mapping_ignores(row->mapping, value->column) && !is_utf8(value->text));
+}
+
 static int find_large(const struct row *row, bool *large, struct err *err)
 {
     for (size_t i = 0; i < row->count; i++) {
-        const struct row_value *value = &row->values[i];
-        large[i] = value->digest.ptr != NULL;
-        if (is_content(row, i) && value->text.len > 0 &&
-            memory_content_check(value->text, err) < 0) {
-            if (err->code != ERR_LIMIT) {
-                return -(int)err->code;
-            }
-            err->code = ERR_NONE;
-            large[i] = true;
-        }
+        large[i] = is_large(row, i);
         if (large[i] && is_key(row, i)) {
-            return err_set(err, ERR_LIMIT, "the key of a row of %s is too large", row->table);
+            return is_utf8(row->values[i].text)
+                       ? err_set(err, ERR_LIMIT, "the key of a row of %s is too large", row->table)
+                       : err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8",
+                                 row->table);
         }
     }
     while (metadata_len(row, large) > MEMORY_METADATA_MAX_BYTES && leave_one_out(row, large)) {
@@ -309,26 +322,15 @@ static void emit_digest(struct emit *emit, const struct row_value *value)
 
 /* ---- metadata ---- */
 
-static bool is_utf8(struct str text)
-{
-    struct err why = ERR_INIT;
-    size_t characters;
-
-    return utf8_check(text, &characters, &why) == 0;
-}
-
-static int check_utf8(const struct row *row, struct str key, const bool *large, struct err *err)
+/* The values were looked at already. */
+static int check_utf8(const struct row *row, struct str key, struct err *err)
 {
     if (!is_utf8(key) || !is_utf8(str_of(row->table)) || !is_utf8(str_of(row->source))) {
         return err_set(err, ERR_INVALID, "the key of a row of %s is not UTF-8", row->table);
     }
     for (size_t i = 0; i < row->count; i++) {
-        const struct row_value *value = &row->values[i];
-        if (!is_utf8(str_of(value->column))) {
+        if (!is_utf8(str_of(row->values[i].column))) {
             return err_set(err, ERR_INVALID, "a column's name of %s is not UTF-8", row->table);
-        }
-        if (is_in_metadata(row, large, i) && !is_utf8(value->text)) {
-            return err_set(err, ERR_INVALID, "%s.%s is not UTF-8", row->table, value->column);
         }
     }
     return 0;
@@ -415,7 +417,7 @@ static int set_metadata(const struct row *row, struct str key, bool *large, stru
     AUTO(buf_done) struct buf text = BUF_INIT(MEMORY_METADATA_MAX_BYTES);
     AUTO(free_ptr) size_t *order = xcalloc(row->count + 1, sizeof(*order));
 
-    if (check_utf8(row, key, large, err) < 0 || sort_columns(row, order, err) < 0) {
+    if (check_utf8(row, key, err) < 0 || sort_columns(row, order, err) < 0) {
         return -(int)err->code;
     }
     while (try_metadata(row, key, order, large, &text, err) < 0) {

@@ -9,12 +9,12 @@
  * with all columns but ignored ones, and the content only where it differs from the memory's. Where
  * a database keeps values of several classes in one column, what is no text is {class: text}.
  * A value that is too large for a memory (content of more than 50,000 characters, others of more
- * than 16 KiB together) is left out, and told apart by its SHA-256: "too_large": {column: hex}
- * beside them, where it is no text {column: {class: hex}}, of its bytes. Such content is one blank,
- * too: what it was is gone from the row. A key is never left out.
- * Columns of the specification's table (memory_type, importance, session_id, tags, created_at,
- * updated_at) are also read into the memory's own fields where they can be; what can't is only in
- * the row.
+ * than 16 KiB together), or a text that is not UTF-8 and has no class that says so, is left out,
+ * and told apart by its SHA-256: "too_large": {column: hex} beside them, where it is no text
+ * {column: {class: hex}}, of its bytes. Such content is one blank, too: what it was is gone from
+ * the row. A key is never left out. Columns of the specification's table (memory_type, importance,
+ * session_id, tags, created_at, updated_at) are also read into the memory's own fields where they
+ * can be; what can't is only in the row.
  *
  * The id: of the table that keeps its UUIDs (source/ids.h) the row's own; of any other it is
  * derived from source, table and key, so that equal keys of two tables stay apart.

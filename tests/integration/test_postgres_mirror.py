@@ -493,6 +493,64 @@ def test_a_mark_that_the_table_refuses_is_told_and_not_tried_again(homes, databa
     assert status_of(captured) == "pending" and captured.source()["error"] is None
 
 
+KEYS = {"text": "", "varchar(36)": "", "key_of": "CREATE DOMAIN key_of AS varchar(40);"}
+
+
+def with_key(type: str) -> str:
+    return MEMORIES.replace("uuid PRIMARY KEY DEFAULT gen_random_uuid()", f"{type} PRIMARY KEY")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_is_a_text_can_be_mirrored_into_and_its_own_keys_are_found_again(homes, database, way, key):
+    database.psql(KEYS[key] + with_key(key) + "INSERT INTO memories (id, content, project_id) VALUES ('a key', 'a row', 'test'), ('another', 'one more', 'test');")
+    captured = Captured(homes(config=config_of(database, way + MIRROR) + GUARD), database)
+    captured.init()
+    rows = captured.wait_rows(2)
+    ids = {m["content"]: id for id, m in rows.items()}
+    door = Door(captured.home)
+    id = door.remember("made by a door")["id"]
+    wait_row(captured, id, "made by a door")
+    door.one("POST", "/api/memory", {"id": ids["a row"], "content": "said by a door"})
+    door.forget(ids["one more"])
+    wait_row(captured, "a key", "said by a door|2", "content, sync_version")
+    eventually(lambda: row(captured, "another", "id") == "")
+    heard(captured)
+    assert [len(versions(captured, each)) for each in (id, ids["a row"], ids["one more"])] == [1, 2, 2]
+    assert database.query("SELECT count(*) FROM memories") == "3" and captured.home.alerts() == []  # with the one that tells us so
+    database.psql("UPDATE memories SET content = 'and by the application', sync_version = 3 WHERE id = 'a key'")
+    eventually(lambda: len(versions(captured, ids["a row"])) == 3)
+
+
+@pytest.mark.parametrize("key, type", [("int", "integer"), ("bigint GENERATED ALWAYS AS IDENTITY", "bigint"), ("varchar(20)", "character varying(20)")])
+def test_a_key_without_room_for_a_memorys_id_is_refused_in_one_line(homes, database, key, type):
+    database.psql(with_key(key))
+    captured = Captured(homes(config=config_of(database, MIRROR)), database)
+    refused = captured.home.call("init", "postgres", "--yes", check=False)
+    assert refused.status != 0 and refused.err.count("\n") == 1, refused.err
+    assert f"mirror: true can't be for table public.memories: its key id is {type}, and a memory's id is a UUID" in refused.err
+    assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast'") == "0"
+    captured.home.write_config(config_of(database))
+    captured.init()
+    database.psql("INSERT INTO memories (id, content) " + ("OVERRIDING SYSTEM VALUE " if "IDENTITY" in key else "") + "VALUES ('7', 'captured')")
+    captured.wait_rows(1)
+    # Whoever asks for it afterwards is told by the running daemon, and by doctor; the capture goes on.
+    captured.home.call("stop")
+    captured.home.write_config(config_of(database, MIRROR))
+    captured.home.json("remember", "stays here")
+    assert f"nothing is mirrored into public.memories: its key id is {type}" in eventually(lambda: (mirror_of(captured) or {}).get("error"))
+    assert "mirror: true can't be for table public.memories" in captured.home.call("doctor", check=False).out
+    database.psql("UPDATE memories SET content = 'goes on'")
+    eventually(lambda: [m["content"] for m in captured.rows().values()] == ["goes on"])
+    assert database.query("SELECT count(*) FROM memories") == "1"
+
+
+def test_a_mirror_needs_a_table_called_memories(homes, database):
+    database.psql("CREATE TABLE notes (id uuid PRIMARY KEY, content text);")
+    captured = Captured(homes(config=config_of(database, MIRROR + "    tables: [notes]\n")), database)
+    refused = captured.home.call("init", "postgres", "--yes", check=False)
+    assert refused.status != 0 and "mirror: true is for a table called memories, and no table of source app is" in refused.err
+
+
 @pytest.mark.parametrize("text, says", [("mirror: yes", "mirror must be true or false"), ("kind: files\n    path: /tmp\n    mirror: true", "no url")])
 def test_a_mirror_that_can_not_be_is_refused(homes, text, says):
     home = homes(config=f"daemon:\n  project: test\nsources:\n  - name: app\n    {'' if 'kind' in text else 'kind: postgres' + chr(10) + '    url: postgresql://x@h/d' + chr(10) + '    '}{text}\n")

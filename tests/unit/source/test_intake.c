@@ -40,7 +40,7 @@ static void a_row_that_can_not_be_a_memory_is_counted_and_does_not_hold_the_othe
     struct err err = ERR_INIT;
 
     intake_init(&intake, home->ledger, "app");
-    put_note(&intake, "1", "\xff");
+    put_note(&intake, "\xff", "its key is no text");
     put_note(&intake, "2", "good");
     assert_ok(intake_flush(&intake, "0/10", &err), &err);
     assert_int_equal(intake.counts.refused, 1);

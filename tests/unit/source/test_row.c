@@ -359,6 +359,21 @@ static void what_says_which_row_it_is_is_never_left_out(void **state)
     assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_LIMIT, "the key of a row");
 }
 
+/* It is known by its digest, as what is too large; such content is emptied to the guard. */
+static void a_text_that_is_not_utf8_is_known_by_its_digest(void **state)
+{
+    struct row_value values[] = {value("id", KEY), value("content", "caf\xe9"),
+                                 value("more", "\xff")};
+    struct row row = row_with(values, 3);
+    AUTO(memory_done) struct memory memory;
+
+    (void)state;
+    assert_too_large(&row, "content", true);
+    assert_too_large(&row, "more", true);
+    read_row(&row, &memory);
+    assert_string_equal(memory.content, ROW_BLANK);
+}
+
 static void a_row_is_refused_when_it_can_not_be_kept(void **state)
 {
     AUTO(free_ptr) char *text = xmalloc(MEMORY_METADATA_MAX_BYTES + 1);
@@ -368,14 +383,14 @@ static void a_row_is_refused_when_it_can_not_be_kept(void **state)
     (void)state;
     memset(text, 'x', MEMORY_METADATA_MAX_BYTES + 1);
     text[MEMORY_METADATA_MAX_BYTES] = '\0';
-    struct row_value values[] = {value("id", KEY), value("content", "x"), value("more", "\xff")};
+    struct row_value values[] = {value("id", "\xff"), value("content", "x"), value("more", "")};
     struct row row = row_with(values, 3);
     assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID,
-                   "more is not UTF-8");
+                   "the key of a row of public.memories is not UTF-8");
+    values[0] = value("id", KEY);
+    values[2].column = "\xff";
+    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID, "a column's name");
     values[2] = value("more", "");
-    values[1] = value("content", "\xff");
-    assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_INVALID, "UTF-8");
-    values[1] = value("content", "x");
     values[0] = value("id", text); /* what says which row it is must be kept */
     assert_refused(row_to_memory(&row, &memory, NULL, &err), &err, ERR_LIMIT, "metadata");
     values[0] = value("id", NULL);
@@ -453,6 +468,7 @@ int main(void)
         cmocka_unit_test(as_many_large_values_are_left_out_as_must_be),
         cmocka_unit_test(a_large_value_that_is_no_text_is_told_with_its_class),
         cmocka_unit_test(what_says_which_row_it_is_is_never_left_out),
+        cmocka_unit_test(a_text_that_is_not_utf8_is_known_by_its_digest),
         cmocka_unit_test(a_row_is_refused_when_it_can_not_be_kept),
         cmocka_unit_test(ignored_columns_are_not_kept),
         cmocka_unit_test(a_digest_tells_rows_apart_but_not_their_times_of_capture),
