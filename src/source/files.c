@@ -156,22 +156,8 @@ static char *position_of(const struct files *files, bool is_there)
 /* Heap; NULL: it was never captured. */
 static int read_position(const struct source_options *options, char **ret, struct err *err)
 {
-    struct reader *reader = NULL;
-
     *ret = NULL;
-    if (options->ledger == NULL) {
-        return 0;
-    }
-    if (read_begin(options->ledger, &reader, err) < 0) {
-        return -(int)err->code;
-    }
-    int rc = read_source_position(reader, options->name, ret, err);
-    read_end(reader);
-    if (rc == -ERR_NOT_FOUND) {
-        err->code = ERR_NONE;
-        return 0;
-    }
-    return rc;
+    return options->ledger == NULL ? 0 : source_kept(options->ledger, options->name, ret, err);
 }
 
 static int files_open(const struct source_options *options, struct source **ret, struct err *err)

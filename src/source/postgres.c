@@ -111,8 +111,6 @@ static int require_setup(struct postgres *pg, struct err *err)
 {
     AUTO(free_ptr) char *missing = NULL;
     AUTO(free_ptr) char *position = NULL;
-    struct reader *reader = NULL;
-    struct err none = ERR_INIT;
 
     if (require_level(pg, err) < 0) {
         return -(int)err->code;
@@ -120,13 +118,12 @@ static int require_setup(struct postgres *pg, struct err *err)
     if (pg_tables_find(pg, err) < 0 || pg_setup_missing(pg, &missing, err) < 0) {
         return -(int)err->code;
     }
-    if (missing == NULL || read_begin(pg->options->ledger, &reader, err) < 0) {
+    if (missing == NULL ||
+        source_kept(pg->options->ledger, pg->options->name, &position, err) < 0) {
         return missing == NULL ? 0 : -(int)err->code;
     }
-    bool was_captured = read_source_position(reader, pg->options->name, &position, &none) == 0 &&
-                        (strstr(position, PG_OUTBOX_POSITION) != NULL) == (pg->way == PG_OUTBOX);
-    read_end(reader);
-    if (was_captured) {
+    if (position != NULL &&
+        (strstr(position, PG_OUTBOX_POSITION) != NULL) == (pg->way == PG_OUTBOX)) {
         return 0;
     }
     return err_set(err, ERR_CONFIG, "%s is missing: run holdfast init postgres", missing);

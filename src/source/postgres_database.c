@@ -25,19 +25,10 @@ static void captured_done(struct captured *captured)
 static int read_captured(struct postgres *pg, struct captured *ret, struct err *err)
 {
     AUTO(free_ptr) char *position = NULL;
-    struct reader *reader = NULL;
 
     *ret = (struct captured){.system = NULL};
-    if (read_begin(pg->options->ledger, &reader, err) < 0) {
-        return -(int)err->code;
-    }
-    int rc = read_source_position(reader, pg->options->name, &position, err);
-    read_end(reader);
-    if (rc == -ERR_NOT_FOUND) {
-        err->code = ERR_NONE;
-        return 0;
-    }
-    const char *slash = rc == 0 ? strchr(position, '/') : NULL;
+    int rc = source_kept(pg->options->ledger, pg->options->name, &position, err);
+    const char *slash = position == NULL ? NULL : strchr(position, '/');
     const char *space = slash == NULL ? NULL : strchr(slash, ' ');
     if (space != NULL) {
         ret->system = xstrndup(position, (size_t)(slash - position));

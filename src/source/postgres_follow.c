@@ -302,18 +302,9 @@ static int wait_without_commits(struct follow *f, int64_t ms, struct err *err)
 static int is_captured(struct follow *f, bool *ret, struct err *err)
 {
     AUTO(free_ptr) char *position = NULL;
-    struct reader *reader = NULL;
 
-    if (read_begin(f->pg->options->ledger, &reader, err) < 0) {
-        return -(int)err->code;
-    }
-    int rc = read_source_position(reader, f->pg->options->name, &position, err);
-    read_end(reader);
-    *ret = rc == 0;
-    if (rc < 0 && err->code == ERR_NOT_FOUND) {
-        err->code = ERR_NONE;
-        return 0;
-    }
+    int rc = source_kept(f->pg->options->ledger, f->pg->options->name, &position, err);
+    *ret = position != NULL;
     return rc;
 }
 

@@ -115,20 +115,8 @@ char *pg_marks_touched(const struct postgres *pg)
 
 static int load(struct postgres *pg, const char *name, char **ret, struct err *err)
 {
-    struct reader *reader = NULL;
-
     free(*ret);
-    *ret = NULL;
-    if (read_begin(pg->options->ledger, &reader, err) < 0) {
-        return -(int)err->code;
-    }
-    int rc = read_source_position(reader, name, ret, err);
-    read_end(reader);
-    if (rc < 0 && err->code == ERR_NOT_FOUND) {
-        err->code = ERR_NONE;
-        return 0;
-    }
-    return rc;
+    return source_kept(pg->options->ledger, name, ret, err);
 }
 
 void pg_take_word(const char **at, char *ret, size_t size)

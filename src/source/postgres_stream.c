@@ -22,18 +22,13 @@
 int pg_position_read(struct postgres *pg, char **ret_rest, bool *ret_other, struct err *err)
 {
     AUTO(free_ptr) char *text = NULL;
-    struct reader *reader = NULL;
 
     *ret_rest = NULL;
     *ret_other = false;
-    if (read_begin(pg->options->ledger, &reader, err) < 0) {
-        return -(int)err->code;
-    }
-    int rc = read_source_position(reader, pg->options->name, &text, err);
-    read_end(reader);
-    pg->had_position = rc == 0;
-    if (rc < 0) {
-        return err->code == ERR_NOT_FOUND ? 0 : rc;
+    int rc = source_kept(pg->options->ledger, pg->options->name, &text, err);
+    pg->had_position = text != NULL;
+    if (text == NULL) {
+        return rc;
     }
     AUTO(free_ptr) char *ours = xprintf("%s %s ", pg->system, pg->options->slot);
     *ret_other = strncmp(text, ours, strlen(ours)) != 0;

@@ -1,6 +1,7 @@
 #include "source/source.h"
 
 #include "base/wake.h"
+#include "ledger/read.h"
 
 /* Every driver there is: adding one is its files and a line here. */
 static const struct source_ops *const drivers[] = {
@@ -35,6 +36,23 @@ void source_restore_done(struct source_restore *restore)
     }
     restore->table_count = 0;
     buf_done(&restore->sql);
+}
+
+int source_kept(struct ledger *ledger, const char *name, char **ret, struct err *err)
+{
+    struct reader *reader = NULL;
+
+    *ret = NULL;
+    if (read_begin(ledger, &reader, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = read_source_position(reader, name, ret, err);
+    read_end(reader);
+    if (rc == -ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return rc;
 }
 
 const char *mapping_id(const struct source_mapping *mapping)

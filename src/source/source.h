@@ -156,6 +156,10 @@ extern const struct source_ops source_sqlite_ops;
 /* ERR_CANCELLED, once the options' wake is cancelled: for what goes on for long without waiting. */
 int source_cancelled(const struct source_options *options, struct err *err) MUST_CHECK;
 
+/* What the ledger keeps under the name (a source's position, or what a driver keeps besides); heap,
+ * NULL: nothing. */
+int source_kept(struct ledger *ledger, const char *name, char **ret, struct err *err) MUST_CHECK;
+
 /* The column's name, or what it is when the mapping says none. */
 const char *mapping_id(const struct source_mapping *mapping);
 const char *mapping_content(const struct source_mapping *mapping);

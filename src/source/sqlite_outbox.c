@@ -50,19 +50,7 @@ static void parse_position(struct sqlite_outbox *outbox, const char *text)
 
 int sqlite_kept_read(struct ledger *ledger, const char *name, char **ret, struct err *err)
 {
-    struct reader *reader = NULL;
-
-    *ret = NULL;
-    int rc = read_begin(ledger, &reader, err);
-    if (rc == 0) {
-        rc = read_source_position(reader, name, ret, err);
-        read_end(reader);
-    }
-    if (rc < 0 && err->code == ERR_NOT_FOUND) {
-        err->code = ERR_NONE;
-        return 0;
-    }
-    return sqlite_took(rc, err);
+    return sqlite_took(source_kept(ledger, name, ret, err), err);
 }
 
 int sqlite_outbox_begin(struct sqlite *sq, struct err *err)
