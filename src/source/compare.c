@@ -1,5 +1,6 @@
 #include "source/compare.h"
 
+#include "source/lineage.h"
 #include "source/row_origin.h"
 
 /* ---- what the ledger heard ---- */
@@ -118,6 +119,27 @@ static int find_known(struct compare *c, const struct row *row, struct compare_k
     return 0;
 }
 
+/* A row that is not what anybody said last. *ret_stands: it is what the table told before, and a
+ * door has changed or forgotten the memory since: nothing happened there. *ret_is_other: it is not
+ * what the table told last either. */
+static int look_back(const struct compare *c, const struct uuid *id, const struct row *row,
+                     const struct memory *memory, bool *ret_stands, bool *ret_is_other,
+                     struct err *err)
+{
+    struct lineage_of of = {.source = row->source, .table = row->table, .mapping = row->mapping};
+    AUTO(lineage_done) struct lineage l = {.seq = 0};
+    struct reader *reader = NULL;
+
+    if (read_begin(c->intake->ledger, &reader, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = lineage_read(reader, &of, id, memory, &l, err);
+    read_end(reader);
+    *ret_stands = l.said == LINEAGE_AS_BEFORE;
+    *ret_is_other = l.said == LINEAGE_NEWS && !lineage_is_told(&l, memory);
+    return rc;
+}
+
 int compare_row(struct compare *c, const struct row *row, struct err *err)
 {
     struct compare_known *item = NULL;
@@ -134,12 +156,18 @@ int compare_row(struct compare *c, const struct row *row, struct err *err)
         err->code = ERR_NONE;
         return intake_put(c->intake, row, err); /* counts and tells it */
     }
+    bool stands = false;
+    bool is_other = false;
     int rc = row_digest(&memory, &c->scratch, &digest, err);
+    if (rc == 0 && item != NULL) {
+        stands = item->is_alive && sha256_eq(&item->digest, &digest);
+        rc = stands ? 0 : look_back(c, &item->id, row, &memory, &stands, &is_other, err);
+    }
     memory_done(&memory);
-    if (rc < 0 || (item != NULL && item->is_alive && sha256_eq(&item->digest, &digest))) {
+    if (rc < 0 || stands) {
         return rc;
     }
-    c->changed += item != NULL && item->is_alive;
+    c->changed += is_other && item->is_alive;
     return intake_put(c->intake, row, err);
 }
 

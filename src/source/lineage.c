@@ -213,6 +213,14 @@ static bool is_as_before(const struct memory *row, const struct memory *candidat
            json_equal(before, now) != 0 && same_large(row, candidate);
 }
 
+bool lineage_is_told(const struct lineage *lineage, const struct memory *candidate)
+{
+    const struct memory *row = &lineage->row;
+
+    return lineage->has_row && row->deleted_us == TIME_NONE && same_content(row, candidate) &&
+           json_equal(values_of(row), values_of(candidate)) != 0 && same_large(row, candidate);
+}
+
 int lineage_read(struct reader *reader, const struct lineage_of *of, const struct uuid *id,
                  const struct memory *candidate, struct lineage *ret, struct err *err)
 {

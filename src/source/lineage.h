@@ -50,6 +50,8 @@ struct lineage {
 int lineage_read(struct reader *reader, const struct lineage_of *of, const struct uuid *id,
                  const struct memory *candidate, struct lineage *ret, struct err *err) MUST_CHECK;
 void lineage_done(struct lineage *lineage);
+/* Is the candidate what the table told last, in every column? */
+bool lineage_is_told(const struct lineage *lineage, const struct memory *candidate);
 
 /* What no row has, a memory that becomes another by its row keeps: scope, task, references, and
  * metadata but the row's own (as far as there is room). */

@@ -171,22 +171,48 @@ static char *count_sql(const struct pg_table *table)
                    table->partitioned ? "true" : "false", table->oid, table->quoted);
 }
 
+static int end_count(struct postgres *pg, struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+
+    return pg_query(pg, pg->counter, "ROLLBACK", NULL, 0, &result, err);
+}
+
+/* *ret: may it be counted? Not while somebody has it locked, or another is in its place. */
+static int begin_count(struct postgres *pg, const struct pg_table *table, bool *ret,
+                       struct err *err)
+{
+    AUTO(pg_clear) PGresult *result = NULL;
+
+    *ret = false;
+    if (pg_query(pg, pg->counter,
+                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL "
+                 "max_parallel_workers_per_gather = 0",
+                 NULL, 0, &result, err) < 0) {
+        return -(int)err->code;
+    }
+    int rc = pg_lock_to_read(pg, pg->counter, table, false, ret, err);
+    if (rc == -ERR_BUSY || rc == -ERR_NOT_FOUND) {
+        err->code = ERR_NONE;
+        return 0;
+    }
+    return rc;
+}
+
 static int ask_server(struct postgres *pg, struct pg_table *table, struct err *err)
 {
     AUTO(free_ptr) char *sql = count_sql(table);
     struct pg_rows *rows = &table->rows;
     char *snapshot = NULL;
+    bool may = false;
 
-    if (pg_exec(pg, pg->counter,
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = "
-                "'300ms'; SET LOCAL max_parallel_workers_per_gather = 0",
-                err) < 0 ||
-        pg_snapshot_of(pg, pg->counter, &snapshot, err) < 0) {
+    if (begin_count(pg, table, &may, err) < 0 ||
+        (may && pg_snapshot_of(pg, pg->counter, &snapshot, err) < 0)) {
         return -(int)err->code;
     }
-    if (!pg_snapshot_sees_told(pg, snapshot)) {
+    if (!may || !pg_snapshot_sees_told(pg, snapshot)) {
         free(snapshot);
-        return pg_exec(pg, pg->counter, "COMMIT", err);
+        return end_count(pg, err);
     }
     forget(rows);
     rows->snapshot = snapshot;
@@ -265,7 +291,7 @@ static int look_for_answer(struct postgres *pg, struct err *err)
         return 0;
     }
     pg->counting = NULL;
-    return pg_exec(pg, pg->counter, "ROLLBACK", err) < 0 ? give_up(pg, err) : 0;
+    return end_count(pg, err) < 0 ? give_up(pg, err) : 0;
 }
 
 /* ---- the two numbers ---- */
@@ -280,6 +306,7 @@ static int compare_numbers(struct postgres *pg, struct pg_table *table, struct e
     rows->told = rows->counted + rows->ahead;
     rows->known = !differs;
     if (!differs) {
+        rows->vain -= !rows->is_base && rows->vain > 0;
         return 0;
     }
     rows->vain++;

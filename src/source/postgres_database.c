@@ -111,27 +111,40 @@ static int hold_all(struct postgres *pg, const struct captured *captured, struct
                : intake_flush(&pg->intake, position, err);
 }
 
-int pg_database_lost(struct postgres *pg, struct err *err)
+/* An error, unless it was captured, and dropped since. *ret_known: which is known already. */
+static int require_dropped(struct postgres *pg, struct captured *captured, bool *ret_known,
+                           struct err *err)
 {
-    AUTO(captured_done) struct captured captured;
     AUTO(free_ptr) char *now = NULL;
     bool is_same = false;
 
-    if (read_captured(pg, &captured, err) < 0) {
+    if (read_captured(pg, captured, err) < 0) {
         return -(int)err->code;
     }
-    bool is_known = captured.system != NULL && strcmp(captured.oid, GONE) == 0;
-    if (captured.system == NULL ||
-        (!is_known && (look_for(pg, &captured, &is_same, &now, err) < 0 || !is_same))) {
-        return err->code != ERR_NONE ? -(int)err->code : pg_database_required(pg, err);
+    *ret_known = captured->system != NULL && strcmp(captured->oid, GONE) == 0;
+    if (*ret_known) {
+        return 0;
     }
-    if (now != NULL) {
-        return err_set(err, ERR_CONFIG,
-                       "database \"%s\" is called \"%s\" now: rename it back, or correct the "
-                       "source's url",
-                       pg->database, now);
+    if (captured->system != NULL && look_for(pg, captured, &is_same, &now, err) < 0) {
+        return -(int)err->code;
     }
-    if (!is_known && hold_all(pg, &captured, err) < 0) {
+    if (!is_same) {
+        return pg_database_required(pg, err);
+    }
+    return now == NULL ? 0
+                       : err_set(err, ERR_CONFIG,
+                                 "database \"%s\" is called \"%s\" now: rename it back, or "
+                                 "correct the source's url",
+                                 pg->database, now);
+}
+
+int pg_database_lost(struct postgres *pg, struct err *err)
+{
+    AUTO(captured_done) struct captured captured;
+    bool is_known = false;
+
+    if (require_dropped(pg, &captured, &is_known, err) < 0 ||
+        (!is_known && hold_all(pg, &captured, err) < 0)) {
         return -(int)err->code;
     }
     return err_set(err, ERR_UNAVAILABLE,
@@ -141,9 +154,14 @@ int pg_database_lost(struct postgres *pg, struct err *err)
 
 int pg_database_make(struct postgres *pg, struct source_restore *restore, struct err *err)
 {
+    AUTO(captured_done) struct captured captured;
     AUTO(free_ptr) char *quoted = pg_name(pg->database);
     AUTO(free_ptr) char *sql = xprintf("CREATE DATABASE %s", quoted);
+    bool is_known = false;
 
+    if (require_dropped(pg, &captured, &is_known, err) < 0) {
+        return -(int)err->code;
+    }
     if (restore->dry_run) {
         return err_set(err, ERR_NOT_FOUND,
                        "database \"%s\" does not exist: restore begins with %s, and what would "

@@ -164,6 +164,12 @@ struct postgres {
     char trouble[256];
 };
 
+/* In a transaction of `conn`: lock the table for reading; without `waits` only if that needs no
+ * waiting. *ret_is_it: its name still leads to this very table. A view in its place would run its
+ * author's functions as our role. ERR_BUSY, ERR_NOT_FOUND, ... */
+int pg_lock_to_read(struct postgres *pg, PGconn *conn, const struct pg_table *table, bool waits,
+                    bool *ret_is_it, struct err *err) MUST_CHECK;
+
 /* ---- postgres_database.c ---- */
 
 /* Does the server say that it has no such database? Then pg->beside is another of its. */
@@ -173,7 +179,7 @@ int pg_database_required(const struct postgres *pg, struct err *err) MUST_CHECK;
 /* Capture of one that is missing: if it was dropped, all that it held is held, once. Always an
  * error, which says what became of it. */
 int pg_database_lost(struct postgres *pg, struct err *err) MUST_CHECK;
-/* Make it again, and enter it; not in a dry run. */
+/* Make one that was dropped again, and enter it; not in a dry run. */
 int pg_database_make(struct postgres *pg, struct source_restore *restore, struct err *err)
     MUST_CHECK;
 

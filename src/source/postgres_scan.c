@@ -38,10 +38,37 @@ static int give_row(void *arg, const PGresult *result, struct err *err)
     return compare_row(&c->compare, &row, err);
 }
 
+int pg_lock_to_read(struct postgres *pg, PGconn *conn, const struct pg_table *table, bool waits,
+                    bool *ret_is_it, struct err *err)
+{
+    AUTO(pg_clear) PGresult *locked = NULL;
+    AUTO(free_ptr)
+    char *lock =
+        xprintf("LOCK TABLE %s IN ACCESS SHARE MODE%s", table->quoted, waits ? "" : " NOWAIT");
+    AUTO(free_ptr) char *oid = NULL;
+
+    *ret_is_it = false;
+    if (pg_query(pg, conn, lock, NULL, 0, &locked, err) < 0 ||
+        pg_ask(pg, conn, "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid", table->quoted, &oid,
+               err) < 0) {
+        return -(int)err->code;
+    }
+    *ret_is_it = oid != NULL && strtoul(oid, NULL, 10) == table->oid;
+    return 0;
+}
+
 static int scan_rows(struct comparing *c, struct err *err)
 {
     AUTO(buf_done) struct buf sql = BUF_INIT(POSTGRES_SQL_MAX);
+    bool is_it = false;
 
+    if (pg_lock_to_read(c->pg, c->pg->sql, c->table, true, &is_it, err) < 0) {
+        return -(int)err->code;
+    }
+    if (!is_it) {
+        return err_set(err, ERR_UNAVAILABLE, "table %s is another one by now: looked at again",
+                       c->table->name);
+    }
     if (pg_columns(c->pg, c->table, &c->columns, &c->column_count, err) < 0) {
         return -(int)err->code;
     }

@@ -457,9 +457,6 @@ static int leave_unread(struct sqlite *sq, const char *why, const char *option)
 /* From behind the last entry on: what is before it the walk finds. */
 static int begin_behind(struct sqlite *sq, const struct extent *extent, struct err *err)
 {
-    if (extent->last > LITE_OUTBOX_NUMBER_MAX) {
-        return leave_unread(sq, "has an entry whose number no trigger gave it", "--triggers");
-    }
     if (sq->outbox.has_number) {
         tell_gap(sq, LITE_OUTBOX " was emptied, or altered");
     }
@@ -477,6 +474,9 @@ static int take_all(struct sqlite *sq, uint64_t *ret_taken, struct err *err)
     for (int round = 0; is_more && round < ROUNDS_MAX; round++) {
         if (read_extent(sq, &extent, err) < 0) {
             return -(int)err->code;
+        }
+        if (extent.first < 0 || extent.last > LITE_OUTBOX_NUMBER_MAX) {
+            return leave_unread(sq, "has an entry whose number no trigger gave it", "--triggers");
         }
         if (!sq->outbox.has_number || is_altered(&sq->outbox, &extent)) {
             return begin_behind(sq, &extent, err);

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from postgres_server import programs
 
+from support.door import Door
 from support.home import eventually
 from support.source import MEMORIES, Captured, config_of, id_of, insert
 from support.terminal import resolved
@@ -200,3 +201,36 @@ def test_a_table_that_is_rewritten_where_no_event_trigger_tells_is_compared(home
     assert alert["memories_affected"] == 40 and {id: m["content"] for id, m in captured.rows().items()} == {id: m["content"] for id, m in before.items()}
     assert captured.home.json("restore", "app")["restored"] == 40
     assert database.rows("memories") == rows
+
+
+# ---- what doors said meanwhile ----
+
+# What only a comparison finds: a row that is new (by a number that differs), or what a rewritten table says.
+FOUND = {
+    "outbox": ("BEGIN; INSERT INTO memories (id, content) VALUES ('{id}', '{text}'); DELETE FROM holdfast.outbox; COMMIT;", 500),
+    "stream": ("ALTER TABLE memories ALTER content TYPE text USING CASE WHEN id = '{id}' THEN '{text}' ELSE content END;", 3),
+}
+
+
+@pytest.mark.parametrize("mirror", [False, True], ids=["plain", "mirrored"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_comparison_undoes_nothing_that_a_door_said(capture, way, mirror):
+    captured = capture(way, more="    mirror: true\n" if mirror else "")
+    database, door = captured.database, Door(captured.home)
+    made = door.remember("by a door", metadata={"mine": 1}, scope="project", project_id="test")["id"]
+    if mirror:  # then the database says something of it, too, and the memory keeps what no row has
+        eventually(lambda: database.query(f"SELECT content FROM memories WHERE id = '{made}'") == "by a door")
+        database.psql(f"UPDATE memories SET content = 'by the database' WHERE id = '{made}'")
+        eventually(lambda: captured.home.export()[made]["content"] == "by the database")
+    else:
+        door.one("POST", "/api/memory", {"id": id_of(1), "content": "said by a door"})
+        door.forget(id_of(2))
+    watched = [id_of(1), id_of(2), made]
+    before = {id: captured.home.lines("show", id, "--history") for id in watched}
+    sql, number = FOUND[way]
+    for i in range(2):
+        found = id_of(number + i)
+        database.psql(sql.format(id=found, text=f"found {i}"))
+        eventually(lambda found=found, i=i: captured.home.export().get(found, {}).get("content") == f"found {i}")
+    assert {id: captured.home.lines("show", id, "--history") for id in watched} == before
+    assert captured.home.alerts() == []

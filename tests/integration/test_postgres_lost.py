@@ -105,8 +105,17 @@ def test_a_database_that_was_renamed_is_named_and_nothing_of_it_is_gone(cluster,
     captured.home.call("stop")
     cluster.server.psql("ALTER DATABASE app RENAME TO later;")
     assert 'is called "later" now' in eventually(lambda: captured.source()["error"])
+    refused = captured.home.call("restore", "app", check=False)
+    assert refused.status != 0 and 'is called "later" now' in refused.err and "app" not in names(cluster.server)
     assert captured.home.alerts() == [] and captured.rows() == known
     cluster.server.psql("ALTER DATABASE later RENAME TO app;")
     cluster.psql(insert(1, 100))
     captured.wait_rows(41)
     assert captured.home.alerts() == []
+
+
+def test_a_database_that_never_was_is_not_made(cluster, homes):
+    home = homes(config=config_of(cluster).replace("/app", "/ap"))
+    home.env["PGPASSWORD"] = cluster.server.password
+    refused = home.call("restore", "app", check=False)
+    assert refused.status != 0 and 'database "ap" does not exist' in refused.err and "ap" not in names(cluster.server)

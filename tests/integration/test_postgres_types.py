@@ -65,6 +65,8 @@ CREATE TABLE IF NOT EXISTS $$ \ ' $f$;
 CREATE FUNCTION kit.is_fine(code text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT code <> ''bad''';
 CREATE FUNCTION kit.stamp() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN NEW.touched := NEW.touched + 1; RETURN NEW; END';
 CREATE ROLE kit_owner;
+REVOKE ALL ON FUNCTION kit.next_code() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION kit.next_code() TO kit_owner;
 ALTER FUNCTION kit.stamp() OWNER TO kit_owner;
 CREATE TABLE kit.notes (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(), content kit.citext, score kit.score, level kit.level DEFAULT 'low', parts kit.part[], span kit.span,

@@ -535,10 +535,11 @@ def test_a_damaged_page_of_the_outbox_alone_is_told_and_the_tables_are_captured(
     eventually(lambda: [content for _, content in versions(captured, id_of(2))][-3:] == ["two", "three", "four"])
 
 
-def test_a_number_that_no_trigger_gave_is_told_until_the_outbox_is_made_anew(captured):
+@pytest.mark.parametrize("numbers", ["(9223372036854775807)", "(-9223372036854775807), (-9223372036854775806)"])
+def test_a_number_that_no_trigger_gave_is_told_until_the_outbox_is_made_anew(captured, numbers):
     tool = captured.tool
     eventually(lambda: captured.source()["connected"])
-    tool.cli("INSERT INTO holdfast_outbox (n) VALUES (9223372036854775807);" + update("one"))
+    tool.cli(f"DELETE FROM holdfast_outbox; INSERT INTO holdfast_outbox (n) VALUES {numbers};" + update("one"))
     assert "has an entry whose number no trigger gave it" in eventually(lambda: trouble(captured))
     eventually(lambda: captured.rows()[id_of(2)]["content"] == "one")
     captured.home.call("init", "sqlite", str(tool.path), "--triggers", "--yes")
