@@ -303,6 +303,31 @@ static const char definition_sql[] =
     "' || E'\\n' || coalesce(string_agg(sql || E';\\n', '' ORDER BY ord, "
     "sub) FILTER (WHERE ord >= 10), '') FROM parts";
 
+/* Behind a literal or a quoted name that begins here. In what the server writes a quote within it
+ * is doubled, which begins another one; a backslash never hides one. */
+static const char *skip_quoted(const char *at)
+{
+    const char *end = strchr(at + 1, *at);
+
+    return end == NULL ? at + strlen(at) : end + 1;
+}
+
+struct str pg_definition_next(const char **at)
+{
+    const char *start = *at + strspn(*at, "\n");
+    const char *end = start;
+
+    if (strncmp(start, PG_DEFINITION_AFTER, strlen(PG_DEFINITION_AFTER)) == 0) {
+        *at = start + strlen(PG_DEFINITION_AFTER);
+        return (struct str){start, 0};
+    }
+    while (*end != '\0' && *end != ';') {
+        end = *end == '\'' || *end == '"' ? skip_quoted(end) : end + 1;
+    }
+    *at = *end == ';' ? end + 1 : end;
+    return (struct str){start, (size_t)(end - start)};
+}
+
 int pg_definition(struct postgres *pg, const struct pg_table *table, char **ret, struct err *err)
 {
     AUTO(free_ptr) char *oid = xprintf("%u", table->oid);

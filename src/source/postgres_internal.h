@@ -170,6 +170,11 @@ struct postgres {
 int pg_lock_to_read(struct postgres *pg, PGconn *conn, const struct pg_table *table, bool waits,
                     bool *ret_is_it, struct err *err) MUST_CHECK;
 
+/* The next statement of a definition, without its semicolon; *at moves behind it. Texts of columns
+ * and constraints are somebody else's: what stands in their literals ends nothing. Empty: there is
+ * no more, or *at is where the part behind the rows begins (then *at is behind that mark). */
+struct str pg_definition_next(const char **at);
+
 /* ---- postgres_database.c ---- */
 
 /* Does the server say that it has no such database? Then pg->beside is another of its. */

@@ -38,12 +38,24 @@ int restore_parts(struct restoring *r, size_t back, bool *ret_more, struct err *
     if (!*ret_more) {
         return rc;
     }
-    char *at = all.items[all.count - 1 - back];
-    for (char *end; rc == 0 && (end = strstr(at, ";\n")) != NULL; at = end + 2) {
-        *end = '\0';
-        rc = strncmp(at, PARTITION, strlen(PARTITION)) == 0 ? make_part(r, at, err) : 0;
+    const char *at = all.items[all.count - 1 - back];
+    for (struct str part; rc == 0 && (part = pg_definition_next(&at)).len > 0;) {
+        AUTO(free_ptr) char *sql = xstrndup(part.ptr, part.len);
+        rc = strncmp(sql, PARTITION, strlen(PARTITION)) == 0 ? make_part(r, sql, err) : 0;
     }
     return rc;
+}
+
+/* *ret_end: where the part before the rows ends. */
+static const char *behind_the_rows(const char *definition, const char **ret_end)
+{
+    const char *at = definition;
+    struct str part;
+
+    while ((part = pg_definition_next(&at)).len > 0) {
+    }
+    *ret_end = part.ptr;
+    return at;
 }
 
 static int make_table(struct restoring *r, struct err *err)
@@ -54,11 +66,10 @@ static int make_table(struct restoring *r, struct err *err)
     if (rc < 0 || definition == NULL) {
         return rc;
     }
-    char *after = strstr(definition, PG_DEFINITION_AFTER);
-    if (after != NULL) {
-        *after = '\0';
-    }
-    if (restore_run(r, definition, NULL, err) < 0 || pg_tables_find(r->pg, err) < 0) {
+    const char *end = NULL;
+    (void)behind_the_rows(definition, &end);
+    AUTO(free_ptr) char *before = xstrndup(definition, (size_t)(end - definition));
+    if (restore_run(r, before, NULL, err) < 0 || pg_tables_find(r->pg, err) < 0) {
         return -(int)err->code;
     }
     r->answer->created = true;
@@ -79,8 +90,8 @@ static int finish_table(struct restoring *r, struct err *err)
     if (rc < 0 || definition == NULL) {
         return rc;
     }
-    const char *after = strstr(definition, PG_DEFINITION_AFTER);
-    after = after == NULL ? "" : after + strlen(PG_DEFINITION_AFTER);
+    const char *end = NULL;
+    const char *after = behind_the_rows(definition, &end);
     return after[0] == '\0' ? 0 : restore_run(r, after, NULL, err);
 }
 

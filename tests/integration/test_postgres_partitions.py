@@ -101,3 +101,21 @@ def test_partitions_without_a_key_are_refused_in_words(homes, database):
     refused = captured.home.call("init", "postgres", "--yes", check=False)
     assert refused.status != 0 and "has partitions, and no primary key" in refused.err
     assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_what_stands_in_a_default_is_never_run(homes, database):
+    stolen = r"ALTER TABLE events ADD note text DEFAULT E'x;\nCREATE TABLE IF NOT EXISTS stolen AS SELECT 1;\n-- behind the rows\n';"
+    database.psql(EVENTS + stolen)
+    captured = Captured(homes(config=config_of(database, "    tables: [events]\n")), database)
+    captured.init()
+    captured.wait_rows(40)
+    before = database.rows("events")
+    database.psql("DROP TABLE events_1;")
+    captured.wait_alerts()
+    all_seen(captured, 20)
+    assert captured.home.json("restore")["tables"][0]["inserted"] == 20
+    database.psql("DROP TABLE events;")
+    all_seen(captured, 40)
+    assert captured.home.json("restore")["tables"][0]["inserted"] == 40
+    assert database.rows("events") == before
+    assert database.query("SELECT to_regclass('stolen') IS NULL") == "t"

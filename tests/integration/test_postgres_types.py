@@ -70,7 +70,8 @@ GRANT EXECUTE ON FUNCTION kit.next_code() TO kit_owner;
 ALTER FUNCTION kit.stamp() OWNER TO kit_owner;
 CREATE TABLE kit.notes (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(), content kit.citext, score kit.score, level kit.level DEFAULT 'low', parts kit.part[], span kit.span,
-  code text DEFAULT kit.next_code() CHECK (kit.is_fine(code)), touched int DEFAULT 0
+  code text DEFAULT kit.next_code() CHECK (kit.is_fine(code)), touched int DEFAULT 0,
+  "odd; -- "" name'" text DEFAULT E'a;\n-- behind the rows\n\\''"'
 );
 CREATE INDEX notes_code ON kit.notes USING gin (code kit.gin_trgm_ops);
 COMMENT ON TABLE kit.notes IS E'what agents wrote;\n-- behind the rows';
