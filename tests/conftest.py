@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support import neo4j as neo4j_support  # noqa: E402
 from support import postgres as postgres_support  # noqa: E402
+from support import sqlite_file as sqlite_support  # noqa: E402
 from support.certificates import Certificates  # noqa: E402
 from support.fault_proxy import FaultProxy  # noqa: E402
 from support.home import Home  # noqa: E402
@@ -96,6 +97,15 @@ def database():
     """A database of its own on a real PostgreSQL, which is this test's alone; the worker's next test gets the same one."""
     with postgres_support.lease() as database:
         yield database
+
+
+@pytest.fixture(params=["wal", "delete"])
+def tool(request, tmp_path):
+    """An application's SQLite file with 40 memories, in both of SQLite's ways to commit."""
+    tool = sqlite_support.Tool(tmp_path / "tool" / "memory.db", request.param)
+    tool.cli(sqlite_support.MEMORIES + sqlite_support.insert(40))
+    yield tool
+    tool.close()
 
 
 @pytest.fixture

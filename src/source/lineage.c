@@ -147,20 +147,25 @@ static int take_copy(const struct memory *from, struct memory *to, struct err *e
     return memory_copy(from, to, err);
 }
 
-/* Two versions of the table, alike but for what any update touches. */
-static bool is_minor(const struct memory *before, const struct memory *after)
+/* Two rows, or versions of one: alike, but for these columns. */
+static bool are_alike(const struct memory *one, const struct memory *other, const char *const *but,
+                      size_t count)
 {
-    AUTO(json_unref) json_t *a = json_copy(values_of(before));
-    AUTO(json_unref) json_t *b = json_copy(values_of(after));
-    static const char *const touched[] = {"sync_version", "updated_at"};
+    AUTO(json_unref) json_t *a = json_copy(values_of(one));
+    AUTO(json_unref) json_t *b = json_copy(values_of(other));
 
-    for (size_t i = 0; i < sizeof(touched) / sizeof(touched[0]); i++) {
-        (void)json_object_del(a, touched[i]); /* it may not be there */
-        (void)json_object_del(b, touched[i]);
+    for (size_t i = 0; i < count; i++) {
+        (void)json_object_del(a, but[i]); /* it may not be there */
+        (void)json_object_del(b, but[i]);
     }
-    return before->deleted_us == TIME_NONE && after->deleted_us == TIME_NONE &&
-           same_content(before, after) && json_equal(a, b) != 0;
+    return one->deleted_us == TIME_NONE && other->deleted_us == TIME_NONE &&
+           same_content(one, other) && json_equal(a, b) != 0;
 }
+
+/* What any update touches. */
+static const char *const touched[] = {"updated_at", "sync_version"};
+#define TIME_ALONE 1
+#define TIME_AND_NUMBER 2
 
 static int note_version(void *arg, const struct change *change, const struct memory *memory,
                         bool held, struct err *err)
@@ -176,7 +181,8 @@ static int note_version(void *arg, const struct change *change, const struct mem
     bool is_row = row_of_memory(memory, of->source, of->table, &origin) && origin.values != NULL;
     bool is_ours = is_row && is_of(change->source, of->source);
     l->is_first = !l->is_known;
-    l->is_minor = is_ours && l->is_known && l->is_ours && is_minor(&l->current, memory);
+    l->is_minor = is_ours && l->is_known && l->is_ours &&
+                  are_alike(&l->current, memory, touched, TIME_AND_NUMBER);
     l->is_ours = is_ours;
     l->is_elsewhere = !is_row && json_object_get(metadata_tree(memory->metadata), "source") != NULL;
     l->said = l->said == LINEAGE_NEWS ? LINEAGE_NEWS : LINEAGE_EARLIER;
@@ -201,24 +207,17 @@ static int note_version(void *arg, const struct change *change, const struct mem
     return take_copy(memory, &l->current, err);
 }
 
-/* The row has not moved since the table told it, but for the time. */
-static bool is_as_before(const struct memory *row, const struct memory *candidate)
-{
-    AUTO(json_unref) json_t *before = json_copy(values_of(row));
-    AUTO(json_unref) json_t *now = json_copy(values_of(candidate));
-
-    (void)json_object_del(before, "updated_at"); /* it may not be there */
-    (void)json_object_del(now, "updated_at");
-    return row->deleted_us == TIME_NONE && same_content(row, candidate) &&
-           json_equal(before, now) != 0 && same_large(row, candidate);
-}
-
 bool lineage_is_told(const struct lineage *lineage, const struct memory *candidate)
 {
-    const struct memory *row = &lineage->row;
+    return lineage->has_row && are_alike(&lineage->row, candidate, NULL, 0) &&
+           same_large(&lineage->row, candidate);
+}
 
-    return lineage->has_row && row->deleted_us == TIME_NONE && same_content(row, candidate) &&
-           json_equal(values_of(row), values_of(candidate)) != 0 && same_large(row, candidate);
+/* The row has not moved since the table told it, but for the time. */
+static bool is_as_before(const struct lineage *lineage, const struct memory *candidate)
+{
+    return lineage->has_row && are_alike(&lineage->row, candidate, touched, TIME_ALONE) &&
+           same_large(&lineage->row, candidate);
 }
 
 int lineage_read(struct reader *reader, const struct lineage_of *of, const struct uuid *id,
@@ -236,8 +235,8 @@ int lineage_read(struct reader *reader, const struct lineage_of *of, const struc
     }
     if (ret->is_ours) { /* what doors said before is the table's past */
         ret->said = LINEAGE_NEWS;
-    } else if (rc == 0 && ret->said == LINEAGE_NEWS && ret->has_row && candidate != NULL &&
-               is_as_before(&ret->row, candidate)) {
+    } else if (rc == 0 && ret->said == LINEAGE_NEWS && candidate != NULL &&
+               is_as_before(ret, candidate)) {
         ret->said = LINEAGE_AS_BEFORE;
     }
     return rc;

@@ -291,7 +291,8 @@ static int look_for_answer(struct postgres *pg, struct err *err)
         return 0;
     }
     pg->counting = NULL;
-    return end_count(pg, err) < 0 ? give_up(pg, err) : 0;
+    bool is_ended = PQtransactionStatus(pg->counter) == PQTRANS_IDLE; /* not after an error */
+    return !is_ended && end_count(pg, err) < 0 ? give_up(pg, err) : 0;
 }
 
 /* ---- the two numbers ---- */

@@ -71,9 +71,9 @@ bool pg_database_is_missing(struct postgres *pg)
 
 int pg_database_required(const struct postgres *pg, struct err *err)
 {
-    return pg->beside == NULL ? 0
-                              : err_set(err, ERR_UNAVAILABLE,
-                                        "PostgreSQL: database \"%s\" does not exist", pg->database);
+    return pg->sql != NULL ? 0
+                           : err_set(err, ERR_UNAVAILABLE,
+                                     "PostgreSQL: database \"%s\" does not exist", pg->database);
 }
 
 /* ---- what became of it ---- */

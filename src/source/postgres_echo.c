@@ -20,11 +20,8 @@ static const struct pg_table *table_of(const struct postgres *pg, const char *na
 static int is_still(struct postgres *pg, const struct pg_table *table, const struct memory *heard,
                     bool *ret, struct err *err)
 {
-    const json_t *metadata = metadata_tree(heard->metadata);
-    const char *version =
-        json_string_value(json_object_get(json_object_get(metadata, "row"), "sync_version"));
-    const char *key =
-        json_string_value(json_object_get(json_object_get(metadata, "source"), "key"));
+    const char *version = json_string_value(
+        json_object_get(json_object_get(metadata_tree(heard->metadata), "row"), "sync_version"));
     AUTO(pg_clear) PGresult *result = NULL;
     AUTO(free_ptr) char *id = pg_name(mapping_id(table->mapping));
     AUTO(free_ptr) char *content = pg_name(mapping_content(table->mapping));
@@ -45,7 +42,7 @@ static int is_still(struct postgres *pg, const struct pg_table *table, const str
                        "seen; it is waited for",
                        table->name);
     }
-    const char *values[] = {key, version != NULL ? version : heard->content};
+    const char *values[] = {row_key_of(heard), version != NULL ? version : heard->content};
     if (pg_query(pg, pg->sql, sql, values, 2, &result, err) < 0) {
         return -(int)err->code;
     }

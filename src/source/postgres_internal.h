@@ -164,17 +164,6 @@ struct postgres {
     char trouble[256];
 };
 
-/* In a transaction of `conn`: lock the table for reading; without `waits` only if that needs no
- * waiting. *ret_is_it: its name still leads to this very table. A view in its place would run its
- * author's functions as our role. ERR_BUSY, ERR_NOT_FOUND, ... */
-int pg_lock_to_read(struct postgres *pg, PGconn *conn, const struct pg_table *table, bool waits,
-                    bool *ret_is_it, struct err *err) MUST_CHECK;
-
-/* The next statement of a definition, without its semicolon; *at moves behind it. Texts of columns
- * and constraints are somebody else's: what stands in their literals ends nothing. Empty: there is
- * no more, or *at is where the part behind the rows begins (then *at is behind that mark). */
-struct str pg_definition_next(const char **at);
-
 /* ---- postgres_database.c ---- */
 
 /* Does the server say that it has no such database? Then pg->beside is another of its. */
@@ -243,10 +232,14 @@ int pg_tables_init(struct postgres *pg, struct err *err) MUST_CHECK;
 void pg_tables_done(struct postgres *pg);
 /* Look the tables up: oid, published. */
 int pg_tables_find(struct postgres *pg, struct err *err) MUST_CHECK;
-/* The SQL that makes the table, in two parts: *ret_after is what comes behind the rows. Heap. */
+/* The SQL that makes the table; what follows PG_DEFINITION_AFTER comes behind the rows. Heap. */
 int pg_definition(struct postgres *pg, const struct pg_table *table, char **ret, struct err *err)
     MUST_CHECK;
 #define PG_DEFINITION_AFTER "-- behind the rows\n"
+/* The next statement of a definition, without its semicolon; *at moves behind it. Texts of columns
+ * and constraints are somebody else's: what stands in their literals ends nothing. Empty: there is
+ * no more, or *at is where the part behind the rows begins (then *at is behind that mark). */
+struct str pg_definition_next(const char **at);
 /* Read the definitions, and keep those that changed. */
 int pg_keep_definition(struct postgres *pg, struct pg_table *table, bool *ret_changed,
                        struct err *err) MUST_CHECK;
@@ -272,6 +265,11 @@ char *pg_marks_touched(const struct postgres *pg);
 
 /* ---- postgres_scan.c ---- */
 
+/* In a transaction of `conn`: lock the table for reading; without `waits` only if that needs no
+ * waiting. *ret_is_it: its name still leads to this very table. A view in its place would run its
+ * author's functions as our role. ERR_BUSY, ERR_NOT_FOUND, ... */
+int pg_lock_to_read(struct postgres *pg, PGconn *conn, const struct pg_table *table, bool waits,
+                    bool *ret_is_it, struct err *err) MUST_CHECK;
 /* Compare a table with what the ledger last heard of it, in the transaction that `sql` is in. */
 int pg_compare(struct postgres *pg, struct pg_table *table, struct err *err) MUST_CHECK;
 

@@ -40,8 +40,7 @@ static json_t *tags_of(const struct memory *memory)
 /* A captured row's key need not be a UUID. */
 static void set_id(json_t *row, const struct lineage *l)
 {
-    const json_t *source = json_object_get(metadata_tree(l->row.metadata), "source");
-    const char *key = l->has_row ? json_string_value(json_object_get(source, "key")) : NULL;
+    const char *key = l->has_row ? row_key_of(&l->row) : NULL;
     char id[UUID_TEXT_MAX];
 
     uuid_format(&l->current.id, id);

@@ -128,7 +128,7 @@ void pg_take_word(const char **at, char *ret, size_t size)
     *at += strspn(*at, " ");
 }
 
-/* "OID DEFENCE TREE DUE FILE", "-" for what is not known; an older Holdfast wrote no file. */
+/* "OID DEFENCE TREE DUE FILE", "-" for what is not known, of the file nothing. */
 static void read_table(struct pg_table *table)
 {
     const char *at = table->kept;

@@ -514,6 +514,13 @@ int definition_to_memory(const char *source, const char *table, const char *proj
     return 0;
 }
 
+const char *row_key_of(const struct memory *memory)
+{
+    const json_t *source = json_object_get(metadata_tree(memory->metadata), "source");
+
+    return json_string_value(json_object_get(source, "key"));
+}
+
 int row_digest(const struct memory *memory, struct buf *scratch, struct sha256 *ret,
                struct err *err)
 {

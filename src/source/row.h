@@ -63,6 +63,8 @@ struct row {
 
 /* The row's key. ERR_INVALID: there is no id column, or it is NULL. */
 int row_key(const struct row *row, struct str *ret, struct err *err) MUST_CHECK;
+/* The same as a memory has it; a view, NULL: it is no row. */
+const char *row_key_of(const struct memory *memory);
 struct uuid row_id(const char *source, const char *table, bool keeps_ids, struct str key);
 
 /* ERR_LIMIT (its key, or digests of too many large values), ERR_INVALID: the row can't be a memory,

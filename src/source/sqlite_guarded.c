@@ -44,7 +44,7 @@ static int read_had(const struct source_options *options, const char *table, cha
                     struct err *err)
 {
     AUTO(free_ptr) char *name = state_name(options, table);
-    int rc = sqlite_kept_read(options->ledger, name, ret, err);
+    int rc = sqlite_took(source_kept(options->ledger, name, ret, err), err);
 
     *ret = rc == 0 && *ret == NULL ? xstrdup(NEVER) : *ret;
     return rc;

@@ -325,9 +325,6 @@ int sqlite_outbox_take(struct sqlite *sq, struct err *err) MUST_CHECK;
 int sqlite_outbox_leave(struct sqlite *sq, struct err *err) MUST_CHECK;
 /* Up to where the file is captured; heap. */
 char *sqlite_position(const struct sqlite *sq);
-/* What the ledger keeps under a name, as it does positions; NULL: nothing. Heap. */
-int sqlite_kept_read(struct ledger *ledger, const char *name, char **ret, struct err *err)
-    MUST_CHECK;
 
 /* ---- sqlite_guarded.c: which tables have triggers ---- */
 

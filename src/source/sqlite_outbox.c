@@ -48,11 +48,6 @@ static void parse_position(struct sqlite_outbox *outbox, const char *text)
     }
 }
 
-int sqlite_kept_read(struct ledger *ledger, const char *name, char **ret, struct err *err)
-{
-    return sqlite_took(source_kept(ledger, name, ret, err), err);
-}
-
 int sqlite_outbox_begin(struct sqlite *sq, struct err *err)
 {
     AUTO(free_ptr) char *text = NULL;
@@ -60,7 +55,7 @@ int sqlite_outbox_begin(struct sqlite *sq, struct err *err)
     if (!sq->options->triggers) {
         return 0;
     }
-    int rc = sqlite_kept_read(sq->options->ledger, sq->options->name, &text, err);
+    int rc = sqlite_took(source_kept(sq->options->ledger, sq->options->name, &text, err), err);
     if (rc == 0 && text != NULL) {
         parse_position(&sq->outbox, text);
     }

@@ -13,15 +13,6 @@ from support.home import eventually
 from support.sqlite_file import MEMORIES, Captured, Tool, config_of, id_of, insert
 
 
-@pytest.fixture(params=["wal", "delete"])
-def tool(request, tmp_path):
-    """The application's file with 40 memories, in both of SQLite's ways to commit."""
-    tool = Tool(tmp_path / "tool" / "memory.db", request.param)
-    tool.cli(MEMORIES + insert(40))
-    yield tool
-    tool.close()
-
-
 @pytest.fixture
 def captured(homes, tool):
     captured = Captured(homes(config=config_of(tool.path)), tool)

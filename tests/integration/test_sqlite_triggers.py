@@ -25,14 +25,6 @@ def schema(tool: Tool) -> list[tuple]:
     return rows
 
 
-@pytest.fixture(params=["wal", "delete"])
-def tool(request, tmp_path):
-    tool = Tool(tmp_path / "tool" / "memory.db", request.param)
-    tool.cli(MEMORIES + insert(40))
-    yield tool
-    tool.close()
-
-
 def make_triggers(homes, tool: Tool, more: str = "") -> Captured:
     home = homes(config=config_of(tool.path, ALLOWED + more))
     home.call("init", "sqlite", str(tool.path), "--triggers", "--yes")
